@@ -1,0 +1,56 @@
+# Every target sets up .venv by itself; its Python comes first on the path, so that DVC runs the stages with it.
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: run test lint format constraints
+
+run: .venv/run.done .git
+	@python stages/download.py --check; status=$$?; \
+	if [ $$status -eq 0 ]; then \
+		dvc repro && dvc metrics show metrics/test.json; \
+	elif [ $$status -eq 3 ] && git diff --quiet HEAD -- params.yaml; then \
+		echo "\nRunning on the digits that scikit-learn carries instead; for MNIST later:"; \
+		echo "  git restore params.yaml && make run\n"; \
+		dvc exp run -S download.dataset=optdigits -S preprocess.val_size=137 -S train.lr=0.1 -S train.batch_size=100 \
+			&& dvc metrics show metrics/test.json; \
+	else \
+		exit $$status; \
+	fi
+
+test: .venv/dev.done .git
+	python -m pytest
+
+lint: .venv/dev.done
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: .venv/dev.done
+	ruff check --fix .
+	ruff format .
+
+# Pins anew what the direct dependencies pull in; PyTorch's CUDA packages stay free, so that CPU-only builds fit.
+constraints:
+	$(PYTHON) -m venv --clear .venv/fresh
+	sed -e '/^-/d' -e 's/ *#.*//' requirements.txt requirements-dev.txt > .venv/fresh/direct.txt
+	.venv/fresh/bin/pip install --quiet -r .venv/fresh/direct.txt
+	.venv/fresh/bin/pip freeze | grep -viE '^(setuptools|triton|cuda-|nvidia-)' \
+		| grep -vixF -f .venv/fresh/direct.txt > constraints.txt
+	rm -r .venv/fresh
+
+.venv/run.done: requirements.txt constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install -r requirements.txt
+	touch $@
+
+.venv/dev.done: requirements-dev.txt requirements.txt constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install -r requirements-dev.txt
+	touch $@ .venv/run.done
+
+# A downloaded archive has no Git history.
+.git:
+	@echo "DVC's experiments need a Git repository, and this copy is none: making one with a first commit."
+	git init --quiet
+	git add --all
+	git -c user.name=digits -c user.email=digits@localhost commit --quiet --message "Start from a downloaded copy"

@@ -1,0 +1,11 @@
+"""What two or more stages share, one small module per concept."""
+
+import sys
+from importlib.util import find_spec
+
+missing = [name for name in ("pydantic", "yaml", "safetensors", "torch") if find_spec(name) is None]
+if missing:
+    sys.exit(
+        f"error: python: {', '.join(missing)} not installed for {sys.executable}; activate the "
+        "environment of requirements.txt (source .venv/bin/activate), or use `make run`"
+    )

@@ -1,0 +1,23 @@
+"""Splitting labelled images in two."""
+
+import numpy as np
+
+
+def stratified_split(labels: np.ndarray, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw `size` items so that every label keeps its share, to within one item.
+
+    Systematic sampling: shuffle, sort by label, take every (N / size)-th item.
+
+    Args:
+        labels: int (N,).
+        size: how many to draw, 0 to N.
+        seed: of the shuffle.
+
+    Returns:
+        Indices of the rest (N - size,) and of the drawn (size,), each int64, in ascending order.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    by_label = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    drawn = np.zeros(len(labels), dtype=bool)
+    drawn[by_label[np.arange(size) * len(labels) // max(size, 1)]] = True
+    return np.flatnonzero(~drawn), np.flatnonzero(drawn)

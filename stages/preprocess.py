@@ -1,0 +1,56 @@
+"""Turn the archives into tensors: training, validation and test images with their labels.
+
+Reads data/raw; writes train.safetensors, val.safetensors, test.safetensors and dataset.json in data/tensors.
+Command: python stages/preprocess.py
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from digits.files import write_json
+from digits.params import Section, Seed, params_error, read_params
+from digits.stage import run
+
+from pydantic import Field
+
+RAW = Path("data/raw")
+TRAIN = Path("data/tensors/train.safetensors")
+VAL = Path("data/tensors/val.safetensors")
+TEST = Path("data/tensors/test.safetensors")
+SUMMARY = Path("data/tensors/dataset.json")
+
+
+class PreprocessParams(Section):
+    """Section `preprocess` of params.yaml."""
+
+    val_size: Annotated[int, Field(ge=0)]
+    seed: Seed
+
+
+def main() -> None:
+    params = read_params("preprocess", PreprocessParams)
+    from digits.dataset import pixel_statistics, save_dataset
+    from digits.raw import read_name, read_raw
+    from digits.splitting import stratified_split
+
+    import torch
+
+    torch.set_num_threads(1)
+    name, all_train, test = read_name(RAW), read_raw(RAW, "train"), read_raw(RAW, "t10k")
+    if params.val_size >= len(all_train):
+        raise params_error(
+            f"preprocess.val_size: has to be smaller than the {len(all_train):,} training images, got {params.val_size}"
+        )
+    rest, drawn = stratified_split(all_train.labels.numpy(), params.val_size, params.seed)
+    train, val = all_train.take(rest), all_train.take(drawn)
+
+    for path, dataset in ((TRAIN, train), (VAL, val), (TEST, test)):
+        save_dataset(path, dataset)
+    mean, std = pixel_statistics(train.images)
+    sizes = {"train": len(train), "val": len(val), "test": len(test)}
+    write_json(SUMMARY, {"name": name, **sizes, "pixel_mean": mean, "pixel_std": std})
+    print(f"{name}:", ", ".join(f"{size:,} {split}" for split, size in sizes.items()), "images")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,90 @@
+"""Train the classifier on the training images and score it on the validation images after every epoch.
+
+Reads train.safetensors, val.safetensors and dataset.json in data/tensors; writes models/model.safetensors,
+metrics/train.csv (a row per epoch) and metrics/train.json (the last row).
+Command: python stages/train.py
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from digits.files import write_csv, write_json
+from digits.params import Number, Section, Seed, read_params
+from digits.stage import run
+
+from pydantic import Field
+
+TRAIN = Path("data/tensors/train.safetensors")
+VAL = Path("data/tensors/val.safetensors")
+SUMMARY = Path("data/tensors/dataset.json")
+MODEL = Path("models/model.safetensors")
+CURVES = Path("metrics/train.csv")
+METRICS = Path("metrics/train.json")
+
+
+class TrainParams(Section):
+    """Section `train` of params.yaml."""
+
+    normalize: bool
+    optimizer: Literal["sgd", "adam", "adamw"]
+    lr: Annotated[Number, Field(gt=0)]
+    momentum: Annotated[Number, Field(ge=0, lt=1)]
+    weight_decay: Annotated[Number, Field(ge=0)]
+    batch_size: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1)]
+    seed: Seed
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    threads: Annotated[int, Field(ge=0)]
+
+
+def main() -> None:
+    params = read_params("train", TrainParams)
+    from digits.dataset import load_dataset
+    from digits.model import Classifier, ModelInfo, build_layers, save_model
+    from digits.training import build_optimizer, fit, resolve_device
+
+    import torch
+
+    torch.set_num_threads(params.threads or os.cpu_count() or 1)
+    device = resolve_device(params.device)
+    train, val = load_dataset(TRAIN), load_dataset(VAL)
+    summary = json.loads(SUMMARY.read_text(encoding="utf-8"))
+    print(f"{summary['name']}: {len(train):,} training and {len(val):,} validation images, on {device}")
+
+    mean, std = (summary["pixel_mean"], summary["pixel_std"]) if params.normalize else (0.0, 1.0)
+    model = Classifier(build_layers("logistic", params.seed), mean, std).to(device)
+    optimizer = build_optimizer(
+        params.optimizer, list(model.parameters()), params.lr, params.momentum, params.weight_decay
+    )
+    rows = []
+    start = time.perf_counter()
+    for row in fit(
+        model,
+        optimizer,
+        train.to(device),
+        val.to(device),
+        batch_size=params.batch_size,
+        epochs=params.epochs,
+        seed=params.seed,
+    ):
+        rows.append(row)
+        write_csv(CURVES, rows)
+        print(progress(row, params.epochs, time.perf_counter() - start), flush=True)
+    save_model(MODEL, model, ModelInfo("logistic", summary["name"]))
+    write_json(METRICS, {key: value for key, value in rows[-1].items() if key not in ("epoch", "lr")})
+
+
+def progress(row: dict[str, Any], epochs: int, seconds: float) -> str:
+    """One line of at most 80 characters about an epoch."""
+    val = "" if row["val_loss"] is None else f"  val loss {row['val_loss']:.4f} acc {row['val_accuracy']:.4f}"
+    return (
+        f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}"
+        f"  train loss {row['train_loss']:.4f} acc {row['train_accuracy']:.4f}{val}  {seconds:6.1f} s"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

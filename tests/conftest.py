@@ -1,0 +1,83 @@
+"""A copy of the project to try things in, and a way to run commands there."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+torch.set_num_threads(1)
+
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run a command in a folder, with nothing of the user's own settings; check its status; return all it printed."""
+    home = tmp_path_factory.mktemp("home")
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "DVC_SITE_CACHE_DIR": str(home / "dvc"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **{f"GIT_{role}_{key}": "digits@localhost" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")},
+    }
+
+    def run_command(folder: Path, *command: str, status: int = 0, **variables: str) -> str:
+        result = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment | variables,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert result.returncode == status, result.stdout
+        return result.stdout
+
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def make_project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Callable[[], Path]:
+    """Make a Git repository of the project's files as they are now, set to a short run on the bundled digits."""
+    listed = run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    names = [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+    def make() -> Path:
+        folder = tmp_path_factory.mktemp("project")
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+        for old, new in (
+            ("dataset: mnist", "dataset: optdigits"),
+            ("val_size: 5000", "val_size: 137"),
+            ("lr: 0.001", "lr: 0.1"),
+            ("batch_size: 400", "batch_size: 100"),
+            ("epochs: 50", "epochs: 3"),
+        ):
+            edit(folder / "params.yaml", old, new)
+        run(folder, "git", "init", "--quiet")
+        commit(folder, run)
+        return folder
+
+    return make
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace `old`, which stands in the file once, with `new`."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{path}: {old!r} stands in it {text.count(old)} times"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def commit(folder: Path, run: Run) -> None:
+    """Commit everything that Git does not ignore."""
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--message", "as it is")

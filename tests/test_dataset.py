@@ -1,0 +1,79 @@
+"""Tensors, their file, their split, and the bundled digits."""
+
+from pathlib import Path
+
+from digits.dataset import Dataset, load_dataset, pixel_statistics, save_dataset, to_pixels
+from digits.optdigits import load_optdigits
+from digits.splitting import stratified_split
+from digits.stage import UserError
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision.transforms import ToTensor
+
+ARRAYS = load_optdigits()
+
+
+def test_pixels_are_those_of_totensor() -> None:
+    images = ARRAYS[0][:50]
+    expected = torch.stack([ToTensor()(image) for image in images])
+    assert torch.equal(to_pixels(torch.from_numpy(images)), expected)
+
+
+def test_statistics_are_those_of_numpy() -> None:
+    mean, std = pixel_statistics(torch.from_numpy(ARRAYS[0]))
+    assert mean == pytest.approx((ARRAYS[0] / 255).mean(), rel=1e-12)
+    assert std == pytest.approx((ARRAYS[0] / 255).std(), rel=1e-12)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_data_set_survives_its_file(tmp_path: Path, count: int) -> None:
+    dataset = Dataset(torch.from_numpy(ARRAYS[0][:count]), torch.arange(count))
+    save_dataset(tmp_path / "a", dataset)
+    loaded = load_dataset(tmp_path / "a")
+    assert torch.equal(loaded.images, dataset.images)
+    assert torch.equal(loaded.labels, dataset.labels)
+    assert len(loaded) == count
+
+
+def test_a_damaged_data_set_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(UserError, match="is missing"):
+        load_dataset(path)
+    path.write_bytes(b"no tensors")
+    with pytest.raises(UserError, match="damaged or no data set"):
+        load_dataset(path)
+    save_file({"images": torch.zeros(2, 28, 28)}, path)
+    with pytest.raises(UserError, match="damaged or no data set"):
+        load_dataset(path)
+    save_file({"images": torch.zeros(2, 28, 28), "labels": torch.zeros(2)}, path)
+    with pytest.raises(UserError, match="has to hold images"):
+        load_dataset(path)
+
+
+@pytest.mark.parametrize("size", [0, 1, 137, 1000, 1797])
+def test_a_split_keeps_the_share_of_every_digit(size: int) -> None:
+    labels = ARRAYS[1]
+    rest, drawn = stratified_split(labels, size, seed=0)
+    assert np.array_equal(np.sort(np.concatenate([rest, drawn])), np.arange(len(labels)))
+    assert len(drawn) == size
+    expected = np.bincount(labels, minlength=10) * size / len(labels)
+    assert np.abs(np.bincount(labels[drawn], minlength=10) - expected).max() <= 1
+
+
+def test_a_split_follows_its_seed() -> None:
+    splits = [stratified_split(ARRAYS[1], 100, seed)[1].tolist() for seed in (0, 0, 1)]
+    assert splits[0] == splits[1] != splits[2]
+
+
+def test_bundled_digits_have_the_form_of_mnist() -> None:
+    images, labels = ARRAYS
+    assert images.shape == (1797, 28, 28)
+    assert images.dtype == labels.dtype == np.uint8
+    assert set(labels) == set(range(10))
+    assert images[:, 4:24, 4:24].max() > 240
+    images = images.copy()
+    images[:, 4:24, 4:24] = 0
+    assert images.max() == 0

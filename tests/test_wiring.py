@@ -1,0 +1,91 @@
+"""dvc.yaml, params.yaml and the scripts say the same."""
+
+import ast
+import importlib
+from pathlib import Path
+from typing import Any
+
+from conftest import ROOT
+from digits.params import read_params
+
+import pytest
+import yaml
+
+PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = ["download", "preprocess", "train", "evaluate"]
+
+
+def paths(entries: list[Any]) -> set[str]:
+    return {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
+
+
+def imported_files(script: Path) -> set[str]:
+    """The project's files that `script` imports anywhere in it, directly or not, and itself."""
+    found: set[str] = set()
+    to_read = [script, ROOT / "stages/digits/__init__.py"]
+    while to_read:
+        path = to_read.pop()
+        name = path.relative_to(ROOT).as_posix()
+        if name in found:
+            continue
+        found.add(name)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{name}: relative import"
+                modules = [node.module or ""]
+            elif isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            else:
+                continue
+            assert "digits" not in modules, f"{name}: import the module, not the package"
+            to_read += [ROOT / "stages" / f"{m.replace('.', '/')}.py" for m in modules if m.startswith("digits.")]
+    return found
+
+
+def test_every_script_is_a_stage_in_running_order() -> None:
+    assert list(PIPELINE) == STAGES
+    assert {path.stem for path in (ROOT / "stages").glob("*.py")} == set(STAGES)
+    assert list(yaml.safe_load((ROOT / "params.yaml").read_text())) == STAGES
+
+
+def test_every_module_belongs_to_a_stage() -> None:
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "stages/digits").glob("*.py")}
+    assert modules == {dep for stage in PIPELINE.values() for dep in stage["deps"] if dep.startswith("stages/digits/")}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_dependencies_on_code_are_those_that_the_script_imports(stage: str) -> None:
+    declared = {dep for dep in PIPELINE[stage]["deps"] if dep.endswith(".py")}
+    assert declared == imported_files(ROOT / f"stages/{stage}.py")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_inputs_and_outputs_are_the_paths_that_the_script_names(stage: str) -> None:
+    entry = PIPELINE[stage]
+    declared = {dep for dep in entry["deps"] if not dep.endswith(".py")}
+    for kind in ("outs", "metrics", "plots"):
+        declared |= paths(entry.get(kind, []))
+    module = importlib.import_module(stage)
+    assert declared == {value.as_posix() for value in vars(module).values() if isinstance(value, Path)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_command_params_and_description(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = PIPELINE[stage]
+    assert entry["cmd"] == f"python stages/{stage}.py"
+    assert entry["params"] == [stage]
+    assert len(entry["desc"]) > 20
+    monkeypatch.chdir(ROOT)
+    read_params(stage, getattr(importlib.import_module(stage), f"{stage.capitalize()}Params"))
+
+
+def test_the_way_on_without_mnist_is_the_same_everywhere() -> None:
+    command = importlib.import_module("download").WAYS_ON.split("carries:")[1].replace("\\\n", "").split()
+    for name in ("Makefile", "README.md"):
+        assert " ".join(command) in " ".join((ROOT / name).read_text().replace("\\\n", "").split()), name
+
+
+def test_constraints_leave_pytorch_free() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert not [line for line in lines if line.startswith(("torch", "nvidia", "cuda", "triton"))]
+    assert all("==" in line for line in lines)
