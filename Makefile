@@ -2,15 +2,15 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: run test lint format constraints
+.PHONY: run test bench lint format constraints
 
 run: .venv/run.done .git
 	@python stages/download.py --check; status=$$?; \
 	if [ $$status -eq 0 ]; then \
 		dvc repro && dvc metrics show metrics/test.json; \
 	elif [ $$status -eq 3 ] && git diff --quiet HEAD -- params.yaml; then \
-		echo "\nRunning on the digits that scikit-learn carries instead; for MNIST later:"; \
-		echo "  git restore params.yaml && make run\n"; \
+		printf '\nRunning on the digits that scikit-learn carries instead. For MNIST later:\n'; \
+		printf '  git restore params.yaml && make run\n\n'; \
 		dvc exp run -S download.dataset=optdigits -S preprocess.val_size=137 -S train.lr=0.1 -S train.batch_size=100 \
 			&& dvc metrics show metrics/test.json; \
 	else \
@@ -18,16 +18,21 @@ run: .venv/run.done .git
 	fi
 
 test: .venv/dev.done .git
-	python -m pytest
+	.venv/bin/pytest
+
+# QUICK=1 ends within two minutes and writes no files.
+bench: .venv/run.done
+	.venv/bin/dvc repro
+	.venv/bin/python benchmarks/run.py $(if $(QUICK),--quick)
 
 lint: .venv/dev.done
-	ruff check .
-	ruff format --check .
-	mypy
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
 
 format: .venv/dev.done
-	ruff check --fix .
-	ruff format .
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
 
 # Pins anew what the direct dependencies pull in; PyTorch's CUDA packages stay free, so that CPU-only builds fit.
 constraints:
@@ -38,13 +43,15 @@ constraints:
 		| grep -vixF -f .venv/fresh/direct.txt > constraints.txt
 	rm -r .venv/fresh
 
-.venv/run.done: requirements.txt constraints.txt
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
 	$(PYTHON) -m venv .venv
+
+.venv/run.done: requirements.txt constraints.txt | .venv/bin/python
 	.venv/bin/pip install -r requirements.txt
 	touch $@
 
-.venv/dev.done: requirements-dev.txt requirements.txt constraints.txt
-	$(PYTHON) -m venv .venv
+.venv/dev.done: requirements-dev.txt requirements.txt constraints.txt | .venv/bin/python
 	.venv/bin/pip install -r requirements-dev.txt
 	touch $@ .venv/run.done
 

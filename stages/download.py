@@ -80,7 +80,7 @@ def check_mnist(mirrors: list[str]) -> None:
     try:
         fetch(missing_archives(RAW) and missing_archives(CACHE)[:1], [*own_mirror(), *mirrors], CACHE)
     except UserError as error:
-        print(error, file=sys.stderr)
+        print(f"{error}{WAYS_ON}", file=sys.stderr)
         sys.exit(NOT_TO_BE_HAD)
 
 

@@ -5,13 +5,12 @@ metrics/train.csv (a row per epoch) and metrics/train.json (the last row).
 Command: python stages/train.py
 """
 
-import json
 import os
 import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from digits.files import write_csv, write_json
+from digits.files import read_json, write_csv, write_json
 from digits.params import Number, Section, Seed, read_params
 from digits.stage import run
 
@@ -31,34 +30,35 @@ class TrainParams(Section):
     normalize: bool
     optimizer: Literal["sgd", "adam", "adamw"]
     lr: Annotated[Number, Field(gt=0)]
+    schedule: Literal["constant", "linear", "cosine"]
+    warmup: Annotated[Number, Field(ge=0, lt=1)]
     momentum: Annotated[Number, Field(ge=0, lt=1)]
     weight_decay: Annotated[Number, Field(ge=0)]
     batch_size: Annotated[int, Field(ge=1)]
     epochs: Annotated[int, Field(ge=1)]
     seed: Seed
     device: Literal["auto", "cpu", "cuda", "mps"]
-    threads: Annotated[int, Field(ge=0)]
+    threads: Annotated[int, Field(ge=0, le=256)]
 
 
 def main() -> None:
     params = read_params("train", TrainParams)
     from digits.dataset import load_dataset
     from digits.model import Classifier, ModelInfo, build_layers, save_model
-    from digits.training import build_optimizer, fit, resolve_device
+    from digits.optimizer import Optimizer
+    from digits.training import fit, resolve_device
 
     import torch
 
     torch.set_num_threads(params.threads or os.cpu_count() or 1)
     device = resolve_device(params.device)
     train, val = load_dataset(TRAIN), load_dataset(VAL)
-    summary = json.loads(SUMMARY.read_text(encoding="utf-8"))
+    summary = read_json(SUMMARY)
     print(f"{summary['name']}: {len(train):,} training and {len(val):,} validation images, on {device}")
 
     mean, std = (summary["pixel_mean"], summary["pixel_std"]) if params.normalize else (0.0, 1.0)
     model = Classifier(build_layers("logistic", params.seed), mean, std).to(device)
-    optimizer = build_optimizer(
-        params.optimizer, list(model.parameters()), params.lr, params.momentum, params.weight_decay
-    )
+    optimizer = Optimizer(params.optimizer, model.parameters(), params.momentum, params.weight_decay)
     rows = []
     start = time.perf_counter()
     for row in fit(
@@ -66,6 +66,9 @@ def main() -> None:
         optimizer,
         train.to(device),
         val.to(device),
+        lr=params.lr,
+        schedule=params.schedule,
+        warmup=params.warmup,
         batch_size=params.batch_size,
         epochs=params.epochs,
         seed=params.seed,
@@ -79,7 +82,7 @@ def main() -> None:
 
 def progress(row: dict[str, Any], epochs: int, seconds: float) -> str:
     """One line of at most 80 characters about an epoch."""
-    val = "" if row["val_loss"] is None else f"  val loss {row['val_loss']:.4f} acc {row['val_accuracy']:.4f}"
+    val = f"  val loss {row['val_loss']:.4f} acc {row['val_accuracy']:.4f}" if "val_loss" in row else ""
     return (
         f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}"
         f"  train loss {row['train_loss']:.4f} acc {row['train_accuracy']:.4f}{val}  {seconds:6.1f} s"

@@ -1,4 +1,4 @@
-"""Each section of params.yaml: what it accepts, and what it says of everything else."""
+"""The sections of params.yaml: what it accepts, and what it says of everything else."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ from conftest import ROOT
 from digits.params import Section, read_params
 from digits.stage import UserError
 from download import DownloadParams
+from evaluate import EvaluateParams
 from preprocess import PreprocessParams
 from train import TrainParams
 
@@ -17,6 +18,7 @@ SECTIONS: dict[str, type[Section]] = {
     "download": DownloadParams,
     "preprocess": PreprocessParams,
     "train": TrainParams,
+    "evaluate": EvaluateParams,
 }
 
 
@@ -49,6 +51,9 @@ WRONG_NUMBERS = ["abc", "true", "null", "~", ".nan", "nan", ".inf", "-1", "1e400
     + [(section, "seed", text) for section in ("preprocess", "train") for text in [*WRONG_NUMBERS, str(2**32)]]
     + [("preprocess", "val_size", text) for text in [*WRONG_NUMBERS, "0.1"]]
     + [("train", key, text) for key in ("normalize", "optimizer", "device") for text in ["1", "null", "x", "[]"]]
+    + [("train", "threads", text) for text in [*WRONG_NUMBERS, "257"]]
+    + [("evaluate", "batch_size", text) for text in [*WRONG_NUMBERS, "0"]]
+    + [("train", "schedule", "x"), ("train", "warmup", "1")]
     + [("download", "dataset", text) for text in ["MNIST", "3", "null", "[mnist]"]]
     + [("download", "mirrors", text) for text in ["a", "null", "[1]", "{a: b}"]]
     + [("download", "optdigits", text) for text in ["1", "{test_size: 9, seed: 0}", "{test_size: 360}"]],

@@ -35,7 +35,7 @@ def stages_run(output: str) -> list[str]:
 
 def results(folder: Path) -> dict[str, bytes]:
     """Everything that the pipeline wrote, by path."""
-    outputs = [path for name in ("data", "models", "metrics", "plots") for path in sorted((folder / name).rglob("*"))]
+    outputs = [path for name in ("data", "models", "metrics") for path in sorted((folder / name).rglob("*"))]
     return {str(path.relative_to(folder)): path.read_bytes() for path in outputs if path.is_file()}
 
 
@@ -128,7 +128,7 @@ def first_task(status: str) -> str:
         ("lr: 0.1", "lr: 1e38", "train", ["train.lr: the loss is no longer finite in epoch 1"]),
         ("lr: 0.1", "lr: abc\n  rate: 2", "train", ["train.lr: should be a valid number, got 'abc'", "train.rate: is"]),
         ("val_size: 137", "val_size: 1437", "preprocess", ["smaller than the 1,437 training images, got 1437"]),
-        ("device: auto", "device: mps", "train", ["train.device: this machine has no such device, got mps"]),
+        ("batch_size: 1000", "batch_size: 0", "evaluate", ["evaluate.batch_size: should be greater"]),
     ],
 )
 def test_a_wrong_parameter_costs_nothing(
@@ -139,9 +139,10 @@ def test_a_wrong_parameter_costs_nothing(
     output = run(project, "dvc", "repro", status=255)
     assert all(message in output for message in ["error: params.yaml", "without training again", *expected])
     assert "Traceback" not in output
+    assert f"failed to reproduce '{stage}'" in output
 
     edit(project / "params.yaml", new, old)
-    assert stages_run(run(project, "dvc", "repro")) in ([], ["evaluate"])
+    assert stages_run(run(project, "dvc", "repro")) == (["evaluate"] if stage == "evaluate" else [])
     assert results(project) == before
     assert run(project, "git", "status", "--porcelain") == ""
 
@@ -157,7 +158,7 @@ def test_a_stage_out_of_turn_or_out_of_place(make_project: Callable[[], Path], r
 
 def test_a_python_without_the_packages_is_named(make_project: Callable[[], Path], run: Run) -> None:
     output = run(make_project(), "python", "-S", "stages/train.py", status=1)
-    assert output.startswith("error: python: pydantic, yaml")
+    assert output.startswith("error: python: numpy, PIL")
     assert ".venv/bin/activate" in output
     assert output.count("\n") == 1
 

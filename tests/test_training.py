@@ -6,9 +6,10 @@ from typing import Any
 from digits.dataset import Dataset, to_pixels
 from digits.model import Classifier, ModelInfo, build_layers, load_model, save_model
 from digits.optdigits import load_optdigits
+from digits.optimizer import Optimizer
 from digits.scoring import loss_and_accuracy, predict, wilson_interval
 from digits.stage import UserError
-from digits.training import build_optimizer, fit, resolve_device
+from digits.training import fit, lr_factor, resolve_device
 
 import pytest
 import torch
@@ -25,9 +26,16 @@ EMPTY = Dataset(IMAGES[:0], LABELS[:0].long())
 def train(
     model: Classifier, val: Dataset = VAL, optimizer: str = "sgd", momentum: float = 0.0, **options: Any
 ) -> list[dict[str, Any]]:
-    lr, weight_decay = options.pop("lr", 0.1), options.pop("weight_decay", 0.0)
-    chosen = build_optimizer(optimizer, list(model.parameters()), lr, momentum, weight_decay)
-    return list(fit(model, chosen, TRAIN, val, **{"batch_size": 100, "epochs": 3, "seed": 7} | options))
+    chosen = Optimizer(optimizer, model.parameters(), momentum, options.pop("weight_decay", 0.0))
+    defaults: dict[str, Any] = {
+        "lr": 0.1,
+        "schedule": "constant",
+        "warmup": 0.0,
+        "batch_size": 100,
+        "epochs": 3,
+        "seed": 7,
+    }
+    return list(fit(model, chosen, TRAIN, val, **defaults | options))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +86,7 @@ def test_an_epoch_ends_with_the_validation_images() -> None:
 
 def test_without_validation_images_their_metrics_are_absent() -> None:
     row = train(Classifier(build_layers("logistic", seed=0)), val=EMPTY, epochs=1)[0]
-    assert row["val_loss"] is row["val_accuracy"] is None
+    assert list(row) == ["epoch", "train_loss", "train_accuracy", "lr"]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> None:
@@ -99,6 +107,27 @@ def test_initial_weights_leave_the_global_generator_alone() -> None:
 def test_a_loss_without_end_is_an_error() -> None:
     with pytest.raises(UserError, match=r"train\.lr: the loss is no longer finite in epoch 1, got lr 1e\+38"):
         train(Classifier(build_layers("logistic", seed=0)), lr=1e38)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "expected"),
+    [
+        ("constant", 0.0, [1, 1, 1, 1, 1]),
+        ("linear", 0.0, [1, 0.75, 0.5, 0.25, 0]),
+        ("cosine", 0.0, [1, 0.853553, 0.5, 0.146447, 0]),
+        ("constant", 0.5, [0, 0.5, 1, 1, 1]),
+        ("linear", 0.5, [0, 0.5, 1, 0.5, 0]),
+        ("cosine", 0.5, [0, 0.5, 1, 0.5, 0]),
+    ],
+)
+def test_schedules_of_the_learning_rate(schedule: str, warmup: float, expected: list[float]) -> None:
+    factors = [lr_factor(schedule, warmup, progress) for progress in (0, 0.25, 0.5, 0.75, 1)]
+    assert factors == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_schedule_spans_the_training() -> None:
+    rows = train(Classifier(build_layers("logistic", seed=0)), epochs=4, schedule="linear", warmup=0.5, lr=0.2)
+    assert [row["lr"] for row in rows] == pytest.approx([0.09375, 0.19375, 0.10625, 0.00625])
 
 
 def test_a_device_that_is_not_there() -> None:

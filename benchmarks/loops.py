@@ -1,0 +1,89 @@
+"""Ways to train for an epoch of 60,000 images, each a function that trains for one more epoch when it is called."""
+
+from collections.abc import Callable
+from functools import partial
+
+from digits.dataset import Dataset, to_pixels
+from digits.model import Classifier, build_layers
+from digits.optimizer import Optimizer
+from digits.training import fit
+from seed_script import train as train_with_dataloader
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+Epoch = Callable[[], object]
+
+
+def dataloader(folder: str, batch_size: int) -> Epoch:
+    """The usual loop: every image goes through PIL, ToTensor and collation, every time."""
+    return partial(next, train_with_dataloader(folder, batch_size))
+
+
+def autograd(train: Dataset, batch_size: int, gather: str) -> Epoch:
+    """nn.Linear and autograd on float tensors in memory; `gather` is "X[i]" or "index_select"."""
+    pixels = to_pixels(train.images).flatten(1)
+    linear = nn.Linear(784, 10)
+    optimizer = torch.optim.SGD(linear.parameters(), lr=0.001)
+
+    def epoch() -> None:
+        for batch in torch.randperm(len(train)).split(batch_size):
+            inputs = pixels[batch] if gather == "X[i]" else pixels.index_select(0, batch)
+            loss = functional.cross_entropy(linear(inputs), train.labels[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return epoch
+
+
+def floor(train: Dataset, batch_size: int) -> Epoch:
+    """What nobody gets below: gathering the float pixels of each batch and the two matrix products, nothing else."""
+    pixels = to_pixels(train.images).flatten(1)
+    weight = torch.randn(10, 784)
+
+    def epoch() -> None:
+        for batch in torch.randperm(len(train)).split(batch_size):
+            inputs = pixels.index_select(0, batch)
+            (weight @ inputs.T) @ inputs
+
+    return epoch
+
+
+def ours(train: Dataset, val: Dataset, batch_size: int, optimizer: str) -> Epoch:
+    """The pipeline's loop, training metrics and scoring of the validation images included."""
+    model = Classifier(build_layers("logistic", seed=0))
+    chosen = Optimizer(optimizer, model.parameters(), momentum=0.0, weight_decay=0.0)
+    options = {"batch_size": batch_size, "epochs": 10**6, "seed": 0}
+    return partial(next, fit(model, chosen, train, val, lr=0.001, schedule="constant", warmup=0.0, **options))
+
+
+class TutorialNet(nn.Module):
+    """The network of the best-known PyTorch example for MNIST: two convolutions, two linear layers, dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
+            nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10),
+        )  # fmt: skip
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.layers(pixels)
+        return logits
+
+
+def tutorial_cnn(train: Dataset) -> Epoch:
+    """Adadelta, learning rate 1, batches of 64, normalised pixels; the images are spared the DataLoader."""
+    model = TutorialNet()
+    optimizer = torch.optim.Adadelta(model.parameters(), lr=1.0)
+
+    def epoch() -> None:
+        for batch in torch.randperm(len(train)).split(64):
+            pixels = (to_pixels(train.images[batch]) - 0.1307) / 0.3081
+            optimizer.zero_grad()
+            functional.cross_entropy(model(pixels), train.labels[batch]).backward()
+            optimizer.step()
+
+    return epoch

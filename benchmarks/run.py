@@ -1,0 +1,293 @@
+"""Measure the pipeline against what people write by hand, in turn, on this machine.
+
+Reads data/, which the pipeline fills; writes RESULTS.md and loops.png beside itself, or with --quick the screen alone.
+Command: python benchmarks/run.py [--quick]
+"""
+
+import argparse
+import gzip
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "stages"))
+
+import loops
+from digits.dataset import Dataset, load_dataset, save_dataset
+from digits.model import Classifier, build_layers
+from digits.optimizer import Optimizer
+from digits.scoring import loss_and_accuracy, predict
+from digits.training import fit
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+
+STAGES = ["download", "preprocess", "train", "evaluate"]
+BATCH_SIZES = (400, 100)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and no slow peers; ends within two minutes")
+    quick = parser.parse_args().quick
+    torch.set_num_threads(1)
+    train, val, test = (load_dataset(ROOT / f"data/tensors/{split}.safetensors") for split in ("train", "val", "test"))
+    everything = Dataset(torch.cat([train.images, val.images]), torch.cat([train.labels, val.labels]))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        unpack(folder / "MNIST/raw")
+        sections = [
+            f"# Measurements\n\n{describe_machine()}\n",
+            compare_loops(folder, everything, val, rounds=1 if quick else 5),
+            compare_linear_models(train, val, test, quick),
+            compare_pipelines(folder, rounds=1 if quick else 3, epochs=1 if quick else 50),
+            measure_growth(folder, train, factors=(1, 4) if quick else (1, 4, 16)),
+        ]
+    if not quick:
+        (ROOT / "benchmarks/RESULTS.md").write_text("\n".join(sections), encoding="utf-8")
+    print("\n" + "\n".join(sections))
+
+
+def describe_machine() -> str:
+    """The processor and the versions; nothing that tells whose machine it is."""
+    cpu = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0].partition(": ")[2] if names else cpu
+    versions = ", ".join(f"{package} {version(package)}" for package in ("torch", "dvc", "scikit-learn"))
+    return (
+        f"`make bench` on {os.cpu_count()} cores of {cpu}, Python {platform.python_version()}, {versions}. "
+        "Everything runs on one thread. Variants run in turn, round by round; figures are medians."
+    )
+
+
+def unpack(folder: Path) -> None:
+    """Unpack the archives of data/raw for torchvision's MNIST class."""
+    folder.mkdir(parents=True)
+    for archive in (ROOT / "data/raw").glob("*.gz"):
+        with gzip.open(archive) as packed, (folder / archive.stem).open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked)
+
+
+def in_turn(variants: dict[str, Callable[[], object]], rounds: int, warm_up: bool = True) -> dict[str, float]:
+    """Median seconds of each variant, called in turn, after a round that warms up and does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for round_number in range(0 if warm_up else 1, rounds + 1):
+        for name, function in variants.items():
+            progress(f"round {round_number}/{rounds}: {name}")
+            start = time.perf_counter()
+            function()
+            if round_number > 0:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def progress(text: str) -> None:
+    print(f"... {text}", file=sys.stderr, flush=True)
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table, all columns but the first to the right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def compare_loops(folder: Path, train: Dataset, val: Dataset, rounds: int) -> str:
+    """Time per epoch of the seed recipe, loop by loop."""
+    medians = {}
+    for batch_size in BATCH_SIZES:
+        variants: dict[str, Callable[[], object]] = {
+            "DataLoader, ToTensor, autograd": loops.dataloader(str(folder), batch_size),
+            "tensors in memory, `X[i]`, autograd": loops.autograd(train, batch_size, "X[i]"),
+            "tensors in memory, `index_select`, autograd": loops.autograd(train, batch_size, "index_select"),
+            "this pipeline, sgd": loops.ours(train, val, batch_size, "sgd"),
+            "this pipeline, adam": loops.ours(train, val, batch_size, "adam"),
+            "floor: gathering and matrix products alone": loops.floor(train, batch_size),
+        }
+        medians[batch_size] = in_turn(variants, rounds)
+    if rounds > 1:
+        draw_loops(medians[BATCH_SIZES[0]])
+    first = next(iter(variants))
+    rows = [
+        [name, *(cell for m in medians.values() for cell in (f"{1000 * m[name]:,.0f}", f"{m[first] / m[name]:.1f}"))]
+        for name in variants
+    ]
+    cnn = loops.tutorial_cnn(train.take(np.arange(6000)))
+    (cnn_seconds,) = in_turn({"the tutorial's CNN, a tenth of an epoch": cnn}, 1, warm_up=rounds > 1).values()
+    header = ["loop", *(text for size in BATCH_SIZES for text in (f"ms per epoch, batch {size}", "times faster"))]
+    return (
+        "## Softmax regression, an epoch of 60,000 images\n\n"
+        "The pipeline's rows include the metrics of the training images and scoring 5,000 validation images; the other "
+        "autograd rows and the floor score nothing.\n\n"
+        f"{table(header, rows)}\n![Milliseconds per epoch](loops.png)\n\n"
+        f"For comparison: the CNN of the best-known PyTorch example (two convolutions, Adadelta, batch 64) takes "
+        f"{10 * cnn_seconds:.0f} s per epoch on tensors in memory (ten times the time of 6,000 images).\n"
+    )
+
+
+def draw_loops(medians: dict[str, float]) -> None:
+    names = [name.replace("`", "") for name in medians]
+    figure, axes = plt.subplots(figsize=(8, 2.8), layout="constrained")
+    for row, (name, seconds) in enumerate(medians.items()):
+        color = "#0072b2" if name.startswith("this") else "#777777"
+        axes.plot(1000 * seconds, row, "o", color=color, markersize=9)
+        axes.annotate(f"{1000 * seconds:,.0f}", (1000 * seconds, row), (8, 0), textcoords="offset points", va="center")
+    axes.set(xscale="log", xlabel=f"ms per epoch of 60,000 images, batch {BATCH_SIZES[0]} (logarithmic)")
+    axes.set_yticks(range(len(names)), names)
+    axes.grid(axis="y", color="#eeeeee")
+    axes.set_axisbelow(True)
+    axes.invert_yaxis()
+    axes.margins(x=0.1)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(ROOT / "benchmarks/loops.png", dpi=120, metadata={"Software": None})
+
+
+def compare_linear_models(train: Dataset, val: Dataset, test: Dataset, quick: bool) -> str:
+    """The tuned linear recipe against scikit-learn's solvers, whose C is chosen on the validation images."""
+    (train_x, train_y), (val_x, val_y), (test_x, test_y) = (
+        (dataset.images.flatten(1).numpy() / 255, dataset.labels.numpy()) for dataset in (train, val, test)
+    )
+    accuracy: dict[str, float] = {}
+
+    def ours(name: str) -> None:
+        model = Classifier(build_layers("logistic", seed=0))
+        optimizer = Optimizer("adam", model.parameters(), momentum=0.0, weight_decay=0.0)
+        options = {"batch_size": 100, "epochs": 10, "seed": 0}
+        for _ in fit(model, optimizer, train, val, lr=0.005, schedule="cosine", warmup=0.0, **options):
+            pass
+        accuracy[name] = loss_and_accuracy(predict(model, test.images, 1000), test.labels)[1]
+
+    def sklearn(name: str, solver: str, c: float, iterations: int) -> None:
+        model = LogisticRegression(solver=solver, C=c, max_iter=iterations).fit(train_x, train_y)
+        accuracy[name] = model.score(test_x, test_y)
+
+    def val_accuracy(c: float) -> float:
+        progress(f"scikit-learn, lbfgs, C = {c}")
+        return float(LogisticRegression(C=c, max_iter=1000).fit(train_x, train_y).score(val_x, val_y))
+
+    c = 0.3 if quick else max((0.03, 0.1, 0.3, 1.0), key=val_accuracy)
+    first, lbfgs, saga = "this pipeline: adam, cosine, 10 epochs", f"scikit-learn, lbfgs, C = {c}", "scikit-learn, saga"
+    variants: dict[str, Callable[[], object]] = {
+        first: partial(ours, first),
+        lbfgs: partial(sklearn, lbfgs, "lbfgs", c, 1000),
+    }
+    if not quick:
+        variants[saga] = partial(sklearn, saga, "saga", c, 50)
+    medians = in_turn(variants, rounds=1 if quick else 3, warm_up=False)
+    rows = [
+        [name, f"{accuracy[name]:.2%}", f"{seconds:.1f}", f"{seconds / medians[first]:.1f}"]
+        for name, seconds in medians.items()
+    ]
+    return (
+        "## The best linear model in the least time\n\n"
+        f"{table(['model', 'test accuracy', 'seconds', 'times as long'], rows)}\n"
+        "Adam, learning rate 0.005, batch 100; scikit-learn's C is the best on the validation images of 0.03, 0.1, 0.3 "
+        "and 1, its search not counted; saga stops after 50 passes.\n"
+    )
+
+
+def compare_pipelines(folder: Path, rounds: int, epochs: int) -> str:
+    """The whole `dvc repro`, from archives to metrics, against the seed recipe as a plain script."""
+    clone, wrong = folder / "clone", folder / "wrong"
+    for path in (clone, wrong):
+        run("git", "clone", "--quiet", str(ROOT), str(path))
+    params = wrong / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").replace("lr: 0.001", "lr: -1"), encoding="utf-8")
+    local = {"MNIST_MIRROR": str(ROOT / "data/raw"), "XDG_CACHE_HOME": str(folder / "cache")}
+    script, repro, nothing = f"the plain script, {epochs} epochs", "`dvc repro --force`", "`dvc repro`, nothing to do"
+    medians = in_turn(
+        {
+            repro: lambda: run("dvc", "repro", "--force", cwd=clone, variables=local),
+            nothing: lambda: run("dvc", "repro", cwd=clone),
+            "`dvc status`": lambda: run("dvc", "status", cwd=clone),
+            "a wrong parameter, answered by `python stages/train.py`": lambda: run(
+                sys.executable, "stages/train.py", cwd=wrong, status=1
+            ),
+        },
+        rounds,
+    )
+    seed_script = str(ROOT / "benchmarks/seed_script.py")
+    medians |= in_turn({script: lambda: run(sys.executable, seed_script, str(folder), str(epochs))}, 1, warm_up=False)
+    rows = [[name, f"{seconds:.2f}"] for name, seconds in medians.items()]
+    ratio = (
+        f"The script takes {medians[script] / medians[repro]:.1f} times as long as the pipeline.\n"
+        if epochs == 50
+        else ""
+    )
+    return f"## The whole pipeline\n\n{table(['command', 'seconds'], rows)}\n{ratio}{split_stages(medians[repro])}"
+
+
+def split_stages(repro_seconds: float) -> str:
+    """Where the seconds of each stage go; what is left of the whole command is DVC's."""
+    seconds = {}
+    for stage in STAGES:
+        progress(f"stage {stage}")
+        seconds[stage] = child("stage", stage, str(time.monotonic()))
+    rows = [[stage, *(f"{value:.2f}" for value in parts.values())] for stage, parts in seconds.items()]
+    dvc = repro_seconds - sum(sum(parts.values()) for parts in seconds.values())
+    header = ["seconds of", *next(iter(seconds.values()))]
+    return f"\n{table(header, rows)}\nThe other {dvc:.1f} s of `dvc repro --force` are DVC's: start, hashing, cache.\n"
+
+
+def measure_growth(folder: Path, train: Dataset, factors: tuple[int, ...]) -> str:
+    """Time and memory as the number of training images grows."""
+    progress("memory of the stage train")
+    base = child("optimizer")["peak_mb"]
+    peak = child("train")["peak_mb"]
+    results = []
+    for factor in factors:
+        images, labels = train.images.repeat(factor, 1, 1), train.labels.repeat(factor)
+        save_dataset(folder / "grown", Dataset(images, labels))
+        progress(f"{len(labels):,} images")
+        results.append(child("growth", str(folder / "grown"), "3"))
+    first = results[0]
+    rows = [
+        [
+            f"{result['images']:,.0f}",
+            f"{1e6 * result['seconds'] / result['images']:.2f}",
+            f"{result['images'] * 784 / 1e6:.0f}",
+            f"{result['peak_mb'] - first['peak_mb']:.0f}",
+        ]
+        for result in results
+    ]
+    header = ["training images", "microseconds per image", "MB of images", "more MB at the peak than with the fewest"]
+    return (
+        "## Memory and growth\n\n"
+        f"The stage train peaks at {peak - base:.0f} MB above a process that has only imported torch and built an "
+        f"optimizer ({base:.0f} MB). More images, mapped from their file, batch 400:\n\n{table(header, rows)}"
+    )
+
+
+def run(*command: str, cwd: Path = ROOT, status: int = 0, variables: Mapping[str, str] = {}) -> None:
+    """Run a command and check its exit status."""
+    result = subprocess.run(command, cwd=cwd, env={**os.environ, **variables}, capture_output=True, text=True)
+    if result.returncode != status:
+        sys.exit(f"{' '.join(command)}: exit status {result.returncode}\n{result.stdout}{result.stderr}")
+
+
+def child(*arguments: str) -> dict[str, float]:
+    """Run a measurement of child.py in a process of its own."""
+    command = [sys.executable, str(ROOT / "benchmarks/child.py"), *arguments]
+    path = os.pathsep.join([str(ROOT / "stages"), str(ROOT / "benchmarks")])
+    output = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+    result: dict[str, float] = json.loads(output.splitlines()[-1])
+    return result
+
+
+if __name__ == "__main__":
+    main()

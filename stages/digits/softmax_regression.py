@@ -1,0 +1,59 @@
+"""Softmax regression without autograd: the gradient by its formula, several times faster and equal to rounding."""
+
+from typing import cast
+
+from digits.model import Classifier
+
+import torch
+from torch import nn
+
+CLASSES = 10
+
+
+class SoftmaxRegression:
+    """The logits of a linear classifier, and the gradient of the mean cross-entropy with respect to its parameters.
+
+    Two things make it fast. Logits stand class first, (10, N), the layout that suits matrix products and the softmax of
+    so few classes. And the scaling and the normalisation of the pixels are folded into the weights, W (v / 255 - mean)
+    / std = (W / (255 std)) v - W mean / std, so that the values v of the images, 0 to 255, are only converted.
+
+    Args:
+        model: a classifier of one linear layer, whose parameters are used in place.
+    """
+
+    def __init__(self, model: Classifier) -> None:
+        linear = cast(nn.Linear, model.layers[-1])
+        self.weight, self.bias = linear.weight, linear.bias
+        self.weight_grad, self.bias_grad = torch.empty_like(self.weight), torch.empty_like(self.bias)
+        self.weight.grad, self.bias.grad = self.weight_grad, self.bias_grad
+        self.scale = 1 / (255 * model.std.item())
+        self.shift = -model.mean.item() / model.std.item()
+        self.one_hot = torch.eye(CLASSES, device=self.weight.device)
+
+    def logits(self, values: torch.Tensor) -> torch.Tensor:
+        """Logits, float32 (10, N), of values, float32 (N, 784), 0 to 255."""
+        bias = self.bias + self.shift * self.weight.sum(dim=1) if self.shift else self.bias
+        return torch.addmm(bias[:, None], self.weight, values.T, alpha=self.scale)
+
+    @torch.no_grad()
+    def gradient(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Set `grad` of the parameters to the gradient of the mean cross-entropy of a batch.
+
+        With P the softmax of the logits, Y the one-hot labels and X the pixels, it is (P - Y) X / N.
+        Source: C. M. Bishop, Pattern Recognition and Machine Learning (2006), equation 4.109.
+
+        Args:
+            images: uint8 (N, 28, 28).
+            labels: int64 (N,).
+
+        Returns:
+            The logits, float32 (10, N).
+        """
+        values = images.flatten(1).float()
+        logits = self.logits(values)
+        slope = logits.softmax(dim=0).sub_(self.one_hot.index_select(1, labels)).div_(len(labels))
+        torch.sum(slope, dim=1, out=self.bias_grad)
+        torch.addmm(self.weight, slope, values, beta=0, alpha=self.scale, out=self.weight_grad)
+        if self.shift:
+            self.weight_grad += self.shift * self.bias_grad[:, None]
+        return logits
