@@ -20,7 +20,7 @@ run: .venv/run.done .git
 test: .venv/dev.done .git
 	.venv/bin/pytest
 
-# QUICK=1 ends within two minutes and writes no files.
+# QUICK=1 ends within two minutes and leaves the committed results alone.
 bench: .venv/run.done
 	.venv/bin/dvc repro
 	.venv/bin/python benchmarks/run.py $(if $(QUICK),--quick)

@@ -1,14 +1,15 @@
-"""Score the trained classifier on the test images: the only place that looks at them.
+"""Score the trained classifier on the test images: the only place that does.
 
-Reads models/model.safetensors and data/tensors/test.safetensors; writes metrics/test.json and
-metrics/predictions.csv (a row per test image).
+Reads models/model.safetensors, data/tensors/test.safetensors and metrics/train.csv; writes metrics/test.json,
+metrics/predictions.csv (a row per test image), and in plots the tables confusion.csv, digits.csv and reliability.csv
+and the figures most_wrong.png, confused.png, saliency.png and curves.png.
 Command: python stages/evaluate.py
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from digits.files import write_csv, write_json
+from digits.files import read_csv, write_csv, write_json
 from digits.params import Section, read_params
 from digits.stage import run
 
@@ -19,20 +20,34 @@ if TYPE_CHECKING:
 
 MODEL = Path("models/model.safetensors")
 TEST = Path("data/tensors/test.safetensors")
+CURVES = Path("metrics/train.csv")
 METRICS = Path("metrics/test.json")
 PREDICTIONS = Path("metrics/predictions.csv")
+CONFUSION = Path("plots/confusion.csv")
+DIGITS = Path("plots/digits.csv")
+RELIABILITY = Path("plots/reliability.csv")
+MOST_WRONG = Path("plots/most_wrong.png")
+CONFUSED = Path("plots/confused.png")
+SALIENCY = Path("plots/saliency.png")
+CURVES_FIGURE = Path("plots/curves.png")
 
 
 class EvaluateParams(Section):
     """Section `evaluate` of params.yaml."""
 
-    batch_size: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1, le=10**6)]
+    bins: Annotated[int, Field(ge=2, le=100)]
 
 
 def main() -> None:
     params = read_params("evaluate", EvaluateParams)
+    from digits.calibration import expected_calibration_error, reliability
+    from digits.confusion import count_confusions, list_confusions, list_digits
     from digits.dataset import load_dataset
+    from digits.figure import save_figure
     from digits.model import load_model
+    from digits.model_figures import draw_confused, draw_curves, draw_most_wrong, draw_saliency
+    from digits.saliency import mean_saliency
     from digits.scoring import predict
 
     import torch
@@ -41,9 +56,23 @@ def main() -> None:
     model, info = load_model(MODEL)
     test = load_dataset(TEST)
     logits = predict(model, test.images, params.batch_size)
-    metrics = summarize(logits, test.labels)
+    choice = logits.argmax(dim=1)
+    probability = logits.double().softmax(dim=1).gather(1, choice[:, None])[:, 0]
+    images, actual, predicted, confidence = (t.numpy() for t in (test.images, test.labels, choice, probability))
+
+    bins = reliability(confidence, actual == predicted, params.bins)
+    metrics = summarize(logits, test.labels) | {"ece": expected_calibration_error(bins)}
     write_json(METRICS, metrics)
-    write_csv(PREDICTIONS, list_predictions(logits, test.labels))
+    columns = enumerate(zip(actual.tolist(), predicted.tolist(), confidence.tolist(), strict=True))
+    write_csv(PREDICTIONS, [{"index": i, "actual": a, "predicted": p, "confidence": c} for i, (a, p, c) in columns])
+    counts = count_confusions(actual, predicted)
+    write_csv(CONFUSION, list_confusions(counts))
+    write_csv(DIGITS, list_digits(counts))
+    write_csv(RELIABILITY, bins)
+    save_figure(MOST_WRONG, draw_most_wrong(images, actual, predicted, confidence))
+    save_figure(CONFUSED, draw_confused(images, actual, predicted, confidence))
+    save_figure(SALIENCY, draw_saliency(mean_saliency(model, test.images, test.labels).numpy()))
+    save_figure(CURVES_FIGURE, draw_curves(read_csv(CURVES)))
     print(
         f"{info.dataset}: {metrics['accuracy']:.2%} of {metrics['images']:,} test images right "
         f"(95 % interval {metrics['accuracy_low']:.2%} to {metrics['accuracy_high']:.2%})"
@@ -65,16 +94,6 @@ def summarize(logits: "torch.Tensor", labels: "torch.Tensor") -> dict[str, Any]:
         "loss": loss,
         "images": len(labels),
     }
-
-
-def list_predictions(logits: "torch.Tensor", labels: "torch.Tensor") -> list[dict[str, Any]]:
-    """A row per image: its index, the actual and the predicted digit, and the probability given to the latter."""
-    confidence, predicted = logits.double().softmax(dim=1).max(dim=1)
-    columns = zip(labels.tolist(), predicted.tolist(), confidence.tolist(), strict=True)
-    return [
-        {"index": index, "actual": actual, "predicted": digit, "confidence": probability}
-        for index, (actual, digit, probability) in enumerate(columns)
-    ]
 
 
 if __name__ == "__main__":

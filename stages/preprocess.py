@@ -1,6 +1,7 @@
 """Turn the archives into tensors: training, validation and test images with their labels.
 
-Reads data/raw; writes train.safetensors, val.safetensors, test.safetensors and dataset.json in data/tensors.
+Reads data/raw; writes train.safetensors, val.safetensors, test.safetensors and dataset.json in data/tensors,
+and plots/data.png.
 Command: python stages/preprocess.py
 """
 
@@ -18,6 +19,7 @@ TRAIN = Path("data/tensors/train.safetensors")
 VAL = Path("data/tensors/val.safetensors")
 TEST = Path("data/tensors/test.safetensors")
 SUMMARY = Path("data/tensors/dataset.json")
+PICTURE = Path("plots/data.png")
 
 
 class PreprocessParams(Section):
@@ -29,7 +31,9 @@ class PreprocessParams(Section):
 
 def main() -> None:
     params = read_params("preprocess", PreprocessParams)
+    from digits.data_figure import draw_data
     from digits.dataset import pixel_statistics, save_dataset
+    from digits.figure import save_figure
     from digits.raw import read_name, read_raw
     from digits.splitting import stratified_split
 
@@ -49,6 +53,8 @@ def main() -> None:
     mean, std = pixel_statistics(train.images)
     sizes = {"train": len(train), "val": len(val), "test": len(test)}
     write_json(SUMMARY, {"name": name, **sizes, "pixel_mean": mean, "pixel_std": std})
+    labels = {"train": train.labels.numpy(), "val": val.labels.numpy(), "test": test.labels.numpy()}
+    save_figure(PICTURE, draw_data(name, train.images.numpy(), labels))
     print(f"{name}:", ", ".join(f"{size:,} {split}" for split, size in sizes.items()), "images")
 
 

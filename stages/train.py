@@ -34,8 +34,8 @@ class TrainParams(Section):
     warmup: Annotated[Number, Field(ge=0, lt=1)]
     momentum: Annotated[Number, Field(ge=0, lt=1)]
     weight_decay: Annotated[Number, Field(ge=0)]
-    batch_size: Annotated[int, Field(ge=1)]
-    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1, le=10**6)]
+    epochs: Annotated[int, Field(ge=1, le=10**6)]
     seed: Seed
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: Annotated[int, Field(ge=0, le=256)]
@@ -77,15 +77,16 @@ def main() -> None:
         write_csv(CURVES, rows)
         print(progress(row, params.epochs, time.perf_counter() - start), flush=True)
     save_model(MODEL, model, ModelInfo("logistic", summary["name"]))
-    write_json(METRICS, {key: value for key, value in rows[-1].items() if key not in ("epoch", "lr")})
+    del row["epoch"], row["lr"]
+    write_json(METRICS, {name: value for name, value in row.items() if value is not None})
 
 
 def progress(row: dict[str, Any], epochs: int, seconds: float) -> str:
     """One line of at most 80 characters about an epoch."""
-    val = f"  val loss {row['val_loss']:.4f} acc {row['val_accuracy']:.4f}" if "val_loss" in row else ""
+    val = f"  val loss {row['val_loss']:.4f} acc {row['val_accuracy']:.4f}" if row["val_loss"] is not None else ""
     return (
         f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}"
-        f"  train loss {row['train_loss']:.4f} acc {row['train_accuracy']:.4f}{val}  {seconds:6.1f} s"
+        f"  train loss {row['train_loss']:.4f} acc {row['train_accuracy']:.4f}{val}  {seconds:.1f} s"
     )
 
 

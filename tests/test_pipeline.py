@@ -158,7 +158,7 @@ def test_a_stage_out_of_turn_or_out_of_place(make_project: Callable[[], Path], r
 
 def test_a_python_without_the_packages_is_named(make_project: Callable[[], Path], run: Run) -> None:
     output = run(make_project(), "python", "-S", "stages/train.py", status=1)
-    assert output.startswith("error: python: numpy, PIL")
+    assert output.startswith("error: python: matplotlib, numpy")
     assert ".venv/bin/activate" in output
     assert output.count("\n") == 1
 

@@ -48,8 +48,21 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(rounded, indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n")
 
 
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a file that `write_csv` wrote, as text.
+
+    Raises:
+        UserError: it is missing.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        raise UserError(f"{path}: is missing; `dvc repro` makes it")
+
+
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write `rows`, which share their keys, as CSV with a header, floats rounded to 6 digits."""
+    """Write `rows`, which share their keys, as CSV with a header, floats rounded to 6 digits and None as nothing."""
     rows = list(rows)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")

@@ -1,7 +1,7 @@
 """One update of the parameters, by the functions behind the classes of torch.optim.
 
 The classes import PyTorch's compiler when the first of them is built, which takes a second, and the steps of so small a
-model take them two to four times as long.
+model take them, by default, two to four times as long.
 """
 
 from collections.abc import Iterable

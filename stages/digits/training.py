@@ -79,15 +79,14 @@ def fit(
         lr, schedule, warmup: the learning rate of an update is `lr` times `lr_factor`.
 
     Yields:
-        epoch (from 1), train_loss, train_accuracy, val_loss and val_accuracy (where there are validation images), lr
-        (that of the epoch's last update).
+        epoch (from 1), train_loss, train_accuracy, val_loss and val_accuracy (None without validation images), lr (that
+        of the epoch's last update).
 
     Raises:
         UserError: the loss is no longer finite.
     """
     regression = SoftmaxRegression(model)
     generator = torch.Generator().manual_seed(seed)
-    update_lr = lr
     updates, all_updates = 0, epochs * math.ceil(len(train) / batch_size)
     for epoch in range(1, epochs + 1):
         loss_sum, correct = 0.0, 0
@@ -105,10 +104,16 @@ def fit(
             loss, accuracy = loss_and_accuracy(logits.T, labels)
             loss_sum += loss * len(batches)
             correct += round(accuracy * len(batches))
-        metrics = {"train_loss": loss_sum / len(train), "train_accuracy": correct / len(train)}
+        train_loss, val_loss, val_accuracy = loss_sum / len(train), None, None
         if len(val) > 0:
-            loss, accuracy = loss_and_accuracy(predict(model, val.images, VAL_BATCH_SIZE), val.labels)
-            metrics |= {"val_loss": loss, "val_accuracy": accuracy}
-        if not all(map(math.isfinite, metrics.values())):
+            val_loss, val_accuracy = loss_and_accuracy(predict(model, val.images, VAL_BATCH_SIZE), val.labels)
+        if not math.isfinite(train_loss + (val_loss or 0.0)):
             raise params_error(f"train.lr: the loss is no longer finite in epoch {epoch}, got lr {lr:g}; lower it")
-        yield {"epoch": epoch, **metrics, "lr": update_lr}
+        yield {
+            "epoch": epoch,
+            "train_loss": train_loss,
+            "train_accuracy": correct / len(train),
+            "val_loss": val_loss,
+            "val_accuracy": val_accuracy,
+            "lr": update_lr,
+        }

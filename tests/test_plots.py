@@ -1,0 +1,102 @@
+"""What `dvc plots` shows, in a real browser with no network."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from conftest import Run, commit
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
+TITLES = [
+    "Loss",
+    "Accuracy",
+    "Learning rate",
+    "Validation accuracy",
+    "Confusion matrix",
+    "Errors per digit",
+    "Reliability",
+]
+IMAGES = ["confused", "data", "most_wrong", "saliency"]
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--window-size=1400,2000",
+]
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian: chromium, chromium-driver)"
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def project(make_project: Callable[[], Path], run: Run) -> Path:
+    """A project with two experiments."""
+    folder = make_project()
+    run(folder, "dvc", "repro")
+    commit(folder, run)
+    run(folder, "dvc", "exp", "run", "--name", "slow", "-S", "train.lr=0.01")
+    return folder
+
+
+def open_plots(browser: webdriver.Chrome, page: Path) -> dict[str, Any]:
+    """Open a page and wait for its plots, by title: the elements that hold one drawing each."""
+    browser.get(page.as_uri())
+    WebDriverWait(browser, 30).until(lambda b: len(b.find_elements(By.CSS_SELECTOR, "svg.marks")) == len(TITLES))
+    log: list[dict[str, Any]] = browser.get_log("browser")
+    errors = [entry for entry in log if entry["level"] == "SEVERE"]
+    assert not errors
+    plots: dict[str, Any] = {}
+    for svg in browser.find_elements(By.CSS_SELECTOR, "svg.marks"):
+        # The last title is that of the whole: those of its facets come before it.
+        title = svg.find_elements(By.CSS_SELECTOR, "g.role-title-text text")[-1].get_attribute("textContent")
+        plots[str(title)] = svg
+    return plots
+
+
+def count(svg: Any, mark: str) -> int:
+    """How many marks of a kind a drawing has, without those of its axes and legends."""
+    return len(svg.find_elements(By.CSS_SELECTOR, f"g.mark-{mark}.role-mark > *"))
+
+
+@pytest.mark.parametrize(("command", "revisions"), [(["show"], 1), (["diff", "HEAD", "slow"], 2)])
+def test_every_plot_is_drawn(
+    browser: webdriver.Chrome, project: Path, run: Run, command: list[str], revisions: int
+) -> None:
+    run(project, "dvc", "plots", *command)
+    plots = open_plots(browser, project / "dvc_plots/index.html")
+    assert sorted(plots) == sorted(TITLES)
+    assert count(plots["Loss"], "line") == count(plots["Accuracy"], "line") == 2 * revisions
+    assert count(plots["Validation accuracy"], "line") == count(plots["Learning rate"], "line") == revisions
+    assert count(plots["Confusion matrix"], "rect") == 100 * revisions
+    assert count(plots["Errors per digit"], "rect") == 10 * revisions
+    assert count(plots["Reliability"], "line") == 1 + revisions
+
+    images = browser.find_elements(By.TAG_NAME, "img")
+    assert len(images) == len(IMAGES) * revisions
+    assert {name for name in IMAGES for image in images if name in str(image.get_attribute("src"))} == set(IMAGES)
+    assert all(int(str(image.get_property("naturalWidth"))) > 300 for image in images)
