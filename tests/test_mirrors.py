@@ -37,6 +37,12 @@ def server() -> Iterator[str]:
                 self.send_response(302)
                 self.send_header("Location", self.path)
                 self.end_headers()
+            elif way == "slow":
+                self.send_response(200)
+                self.end_headers()
+                for start in range(0, len(data), len(data) // 10):
+                    self.wfile.write(data[start : start + len(data) // 10])
+                    time.sleep(0.1)
             elif way in answers:
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(answers[way] if way != "cut" else data)))
@@ -116,12 +122,15 @@ def test_a_mirror_named_twice_or_wrongly(tmp_path: Path, server: str) -> None:
     assert missing_archives(tmp_path) == []
 
 
-def test_a_slow_mirror_is_not_a_stalled_one(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mirrors, "CHUNK_BYTES", 1000)
-    monkeypatch.setattr(mirrors, "TIMEOUT_SECONDS", (1, 0.001))
-    monkeypatch.setattr(mirrors, "SLOWEST_BYTES_PER_SECOND", 10_000_000_000)
-    with pytest.raises(UserError, match=r"good: stalled"):
-        fetch(["large.gz"], [f"{server}/good"], tmp_path)
+def test_a_slow_mirror_is_given_up_only_below_the_slowest_rate(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirrors, "TIMEOUT_SECONDS", (1, 0.5))
+    fetch(["large.gz"], [f"{server}/slow"], tmp_path)
+    assert (tmp_path / "large.gz").read_bytes() == CONTENT["large.gz"]
+    monkeypatch.setattr(mirrors, "SLOWEST_BYTES_PER_SECOND", 10**9)
+    with pytest.raises(UserError, match=r"slow: stalled"):
+        fetch(["small.gz"], [f"{server}/slow"], tmp_path)
 
 
 def test_no_mirror_at_all(tmp_path: Path) -> None:
