@@ -100,3 +100,13 @@ def test_every_plot_is_drawn(
     assert len(images) == len(IMAGES) * revisions
     assert {name for name in IMAGES for image in images if name in str(image.get_attribute("src"))} == set(IMAGES)
     assert all(int(str(image.get_property("naturalWidth"))) > 300 for image in images)
+
+
+def test_an_experiment_without_validation_images_keeps_its_other_lines(
+    browser: webdriver.Chrome, project: Path, run: Run
+) -> None:
+    run(project, "dvc", "exp", "run", "--temp", "--name", "noval", "-S", "preprocess.val_size=0")
+    run(project, "dvc", "plots", "diff", "HEAD", "noval")
+    plots = open_plots(browser, project / "dvc_plots/index.html")
+    assert count(plots["Loss"], "line") == count(plots["Accuracy"], "line") == 3
+    assert count(plots["Validation accuracy"], "line") == 1
