@@ -211,7 +211,9 @@ def compare_pipelines(folder: Path, rounds: int, epochs: int) -> str:
     for path in (clone, wrong):
         run("git", "clone", "--quiet", str(ROOT), str(path))
     params = wrong / "params.yaml"
-    params.write_text(params.read_text(encoding="utf-8").replace("lr: 0.001", "lr: -1"), encoding="utf-8")
+    params.write_text(
+        params.read_text(encoding="utf-8").replace("\ntrain:\n", "\ntrain:\n  typo: 1\n"), encoding="utf-8"
+    )
     local = {"MNIST_MIRROR": str(ROOT / "data/raw"), "XDG_CACHE_HOME": str(folder / "cache")}
     script, repro, nothing = f"the plain script, {epochs} epochs", "`dvc repro --force`", "`dvc repro`, nothing to do"
     medians = in_turn(

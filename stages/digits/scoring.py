@@ -26,7 +26,7 @@ def loss_and_accuracy(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float
         labels: int64 (N,).
     """
     logits, labels = logits.cpu(), labels.cpu()
-    # Over so few classes, the softmax is ten times faster along the first dimension, the maximum along the last.
+    # With so few classes, the softmax is much faster along the first dimension, the maximum along the last.
     log_likelihoods = logits.T.contiguous().log_softmax(dim=0).gather(0, labels[None])
     correct = logits.contiguous().argmax(dim=1) == labels
     return -log_likelihoods.double().mean().item(), correct.double().mean().item()
