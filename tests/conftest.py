@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,16 +44,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     }
 
     def run_command(folder: Path, *command: str, status: int = 0, **variables: str) -> str:
-        result = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment | variables,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        assert result.returncode == status, result.stdout
-        return result.stdout
+        # A file, not a pipe: a worker of DVC's queue, which lives on, would keep a pipe open.
+        with tempfile.TemporaryFile("w+") as printed:
+            status_now = subprocess.run(
+                command, cwd=folder, env=environment | variables, stdout=printed, stderr=subprocess.STDOUT, timeout=300
+            ).returncode
+            printed.seek(0)
+            output = printed.read()
+        assert status_now == status, output
+        return output
 
     return run_command
 
