@@ -1,11 +1,14 @@
 """Ways to train for an epoch of 60,000 images, each a function that trains for one more epoch when it is called."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from digits.dataset import Dataset, to_pixels
-from digits.model import Classifier, build_layers
+from digits.model import Classifier
+from digits.networks import build_layers
 from digits.optimizer import Optimizer
+from digits.schedule import Schedule
+from digits.softmax_regression import SoftmaxRegression
 from digits.training import fit
 from seed_script import train as train_with_dataloader
 
@@ -52,37 +55,52 @@ def floor(images: torch.Tensor, batch_size: int) -> Epoch:
 
 def ours(train: Dataset, val: Dataset, batch_size: int, optimizer: str) -> Epoch:
     """The pipeline's loop, training metrics and scoring of the validation images included."""
-    model = Classifier(build_layers("logistic", seed=0))
-    chosen = Optimizer(optimizer, model.parameters(), momentum=0.0, weight_decay=0.0)
-    options = {"batch_size": batch_size, "epochs": 10**6, "seed": 0}
-    return partial(next, fit(model, chosen, train, val, lr=0.001, schedule="constant", warmup=0.0, **options))
+    model = Classifier(build_layers("logistic", {}, seed=0))
+    return partial(next, fit_logistic(model, train, val, optimizer, "constant", 0.001, batch_size, epochs=10**6))
 
 
-class TutorialNet(nn.Module):
-    """The network of the best-known PyTorch example for MNIST: two convolutions, two linear layers, dropout."""
+def fit_logistic(
+    model: Classifier,
+    train: Dataset,
+    val: Dataset,
+    optimizer: str,
+    schedule: str,
+    lr: float,
+    batch_size: int,
+    epochs: int,
+) -> Iterator[object]:
+    """The pipeline's loop for softmax regression, an epoch for each item."""
+    return fit(
+        model,
+        SoftmaxRegression(model, label_smoothing=0.0).gradient,
+        Optimizer(optimizer, model.parameters(), weight_decay=0.0),
+        Schedule(schedule, lr, warmup=0.0, epochs=epochs, size=1, gamma=1.0),
+        train,
+        val,
+        augmentation=None,
+        batch_size=batch_size,
+        epochs=epochs,
+        seed=0,
+    )
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
-            nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10),
-        )  # fmt: skip
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.layers(pixels)
-        return logits
+def tutorial_cnn(train: Dataset) -> tuple[Classifier, Epoch]:
+    """The CNN of the best-known PyTorch example for MNIST, and a function that trains it for one more epoch.
 
-
-def tutorial_cnn(train: Dataset) -> Epoch:
-    """Adadelta, learning rate 1, batches of 64, normalised pixels; the images are spared the DataLoader."""
-    model = TutorialNet()
+    Two convolutions, two linear layers, dropout; Adadelta, learning rate 1, batches of 64, normalised pixels. The
+    images are spared the DataLoader.
+    """
+    layers = nn.Sequential(
+        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
+        nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10),
+    )  # fmt: skip
+    model = Classifier(layers, mean=0.1307, std=0.3081)
     optimizer = torch.optim.Adadelta(model.parameters(), lr=1.0)
 
     def epoch() -> None:
         for batch in torch.randperm(len(train)).split(64):
-            pixels = (to_pixels(train.images[batch]) - 0.1307) / 0.3081
             optimizer.zero_grad()
-            functional.cross_entropy(model(pixels), train.labels[batch]).backward()
+            functional.cross_entropy(model(to_pixels(train.images[batch])), train.labels[batch]).backward()
             optimizer.step()
 
-    return epoch
+    return model, epoch

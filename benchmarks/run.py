@@ -26,10 +26,9 @@ sys.path.insert(0, str(ROOT / "stages"))
 import loops
 from digits.dataset import Dataset, load_dataset, save_dataset, to_pixels
 from digits.figure import new_figure, save_figure
-from digits.model import Classifier, build_layers
-from digits.optimizer import Optimizer
+from digits.model import Classifier
+from digits.networks import build_layers
 from digits.scoring import loss_and_accuracy, predict
-from digits.training import fit
 
 import numpy as np
 import torch
@@ -130,7 +129,7 @@ def compare_loops(folder: Path, train: Dataset, val: Dataset, rounds: int) -> st
         [name, *(cell for m in medians.values() for cell in (f"{1000 * m[name]:,.0f}", f"{m[first] / m[name]:.1f}"))]
         for name in variants
     ]
-    cnn = loops.tutorial_cnn(train.take(np.arange(6000)))
+    _, cnn = loops.tutorial_cnn(train.take(np.arange(6000)))
     (cnn_seconds,) = in_turn({"the tutorial's CNN, a tenth of an epoch": cnn}, 1, warm_up=rounds > 1).values()
     header = ["loop", *(text for size in BATCH_SIZES for text in (f"ms per epoch, batch {size}", "times faster"))]
     return (
@@ -169,10 +168,8 @@ def compare_linear_models(train: Dataset, val: Dataset, test: Dataset, quick: bo
     accuracy: dict[str, float] = {}
 
     def ours(name: str) -> None:
-        model = Classifier(build_layers("logistic", seed=0))
-        optimizer = Optimizer("adam", model.parameters(), momentum=0.0, weight_decay=0.0)
-        options = {"batch_size": 100, "epochs": 10, "seed": 0}
-        for _ in fit(model, optimizer, train, val, lr=0.005, schedule="cosine", warmup=0.0, **options):
+        model = Classifier(build_layers("logistic", {}, seed=0))
+        for _ in loops.fit_logistic(model, train, val, "adam", "cosine", 0.005, batch_size=100, epochs=10):
             pass
         accuracy[name] = loss_and_accuracy(predict(model, test.images, 1000), test.labels)[1]
 

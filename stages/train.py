@@ -1,20 +1,25 @@
 """Train the classifier on the training images and score it on the validation images after every epoch.
 
 Reads train.safetensors, val.safetensors and dataset.json in data/tensors; writes models/model.safetensors,
-metrics/train.csv (a row per epoch) and metrics/train.json (the last row).
+metrics/train.csv (a row per epoch) and metrics/train.json (the last row, and how many parameters the model has).
 Command: python stages/train.py
 """
 
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from digits.files import read_json, write_csv, write_json
-from digits.params import Number, Section, Seed, read_params
+from digits.params import Number, Section, Seed, params_error, read_params
 from digits.stage import run
 
 from pydantic import Field
+
+if TYPE_CHECKING:
+    from digits.augmentation import Augmentation
+    from digits.model import Classifier
+    from digits.optimizer import Gradient, Lbfgs, Optimizer
 
 TRAIN = Path("data/tensors/train.safetensors")
 VAL = Path("data/tensors/val.safetensors")
@@ -23,62 +28,169 @@ MODEL = Path("models/model.safetensors")
 CURVES = Path("metrics/train.csv")
 METRICS = Path("metrics/train.json")
 
+AtLeast0 = Annotated[Number, Field(ge=0)]
+Share = Annotated[Number, Field(ge=0, lt=1)]
+Size = Annotated[int, Field(ge=1, le=10**4)]
+
+
+class NetworkParams(Section):
+    width: Size
+    depth: Size
+    dropout: Share
+
+
+class AffineParams(Section):
+    degrees: Annotated[Number, Field(ge=0, le=180)]
+    shift: Annotated[Number, Field(ge=0, le=28)]
+    scale: Share
+    shear: Annotated[Number, Field(ge=0, le=2)]
+
+
+class ElasticParams(Section):
+    alpha: Annotated[Number, Field(ge=0, le=1000)]
+    sigma: Annotated[Number, Field(gt=0, le=28)]
+
+
+class SgdParams(Section):
+    momentum: Share
+    nesterov: bool
+
+
+class StepParams(Section):
+    size: Annotated[int, Field(ge=1, le=10**6)]
+    gamma: Annotated[Number, Field(gt=0, le=1)]
+
 
 class TrainParams(Section):
     """Section `train` of params.yaml."""
 
+    model: Literal["logistic", "mlp", "lenet5", "cnn"]
+    mlp: NetworkParams
+    cnn: NetworkParams
     normalize: bool
-    optimizer: Literal["sgd", "adam", "adamw"]
+    augment: Literal["none", "affine", "elastic"]
+    affine: AffineParams
+    elastic: ElasticParams
+    optimizer: Literal["sgd", "adam", "adamw", "lbfgs"]
+    sgd: SgdParams
     lr: Annotated[Number, Field(gt=0)]
-    schedule: Literal["constant", "linear", "cosine"]
-    warmup: Annotated[Number, Field(ge=0, lt=1)]
-    momentum: Annotated[Number, Field(ge=0, lt=1)]
-    weight_decay: Annotated[Number, Field(ge=0)]
+    schedule: Literal["constant", "linear", "cosine", "step"]
+    step: StepParams
+    warmup: Share
+    weight_decay: AtLeast0
+    label_smoothing: Share
     batch_size: Annotated[int, Field(ge=1, le=10**6)]
     epochs: Annotated[int, Field(ge=1, le=10**6)]
     seed: Seed
+    precision: Literal["float32", "bfloat16"]
+    channels_last: bool
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: Annotated[int, Field(ge=0, le=256)]
 
 
 def main() -> None:
     params = read_params("train", TrainParams)
+    refuse_conflicts(params)
     from digits.dataset import load_dataset
-    from digits.model import Classifier, ModelInfo, build_layers, save_model
-    from digits.optimizer import Optimizer
+    from digits.model import Classifier, ModelInfo, save_model
+    from digits.networks import build_layers
+    from digits.schedule import Schedule
     from digits.training import fit, resolve_device
 
     import torch
 
     torch.set_num_threads(params.threads or os.cpu_count() or 1)
+    torch.manual_seed(params.seed)  # dropout
     device = resolve_device(params.device)
     train, val = load_dataset(TRAIN), load_dataset(VAL)
     summary = read_json(SUMMARY)
-    print(f"{summary['name']}: {len(train):,} training and {len(val):,} validation images, on {device}")
-
     mean, std = (summary["pixel_mean"], summary["pixel_std"]) if params.normalize else (0.0, 1.0)
-    model = Classifier(build_layers("logistic", params.seed), mean, std).to(device)
-    optimizer = Optimizer(params.optimizer, model.parameters(), params.momentum, params.weight_decay)
+    options = {"mlp": params.mlp.model_dump(), "cnn": params.cnn.model_dump()}.get(params.model, {})
+    model = Classifier(build_layers(params.model, options, params.seed), mean, std).to(device)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(f"{summary['name']}: {len(train):,} training and {len(val):,} validation images, on {device}")
+    print(f"{params.model}: {parameters:,} parameters")
+
     rows = []
     start = time.perf_counter()
     for row in fit(
         model,
-        optimizer,
+        choose_gradient(params, model),
+        choose_optimizer(params, model),
+        Schedule(params.schedule, params.lr, params.warmup, params.epochs, params.step.size, params.step.gamma),
         train.to(device),
         val.to(device),
-        lr=params.lr,
-        schedule=params.schedule,
-        warmup=params.warmup,
-        batch_size=params.batch_size,
+        augmentation=choose_augmentation(params),
+        batch_size=len(train) if params.optimizer == "lbfgs" else params.batch_size,
         epochs=params.epochs,
         seed=params.seed,
     ):
         rows.append(row)
         write_csv(CURVES, rows)
         print(progress(row, params.epochs, time.perf_counter() - start), flush=True)
-    save_model(MODEL, model, ModelInfo("logistic", summary["name"]))
+    save_model(MODEL, model, ModelInfo(params.model, options, summary["name"]))
     del row["epoch"], row["lr"]
-    write_json(METRICS, {name: value for name, value in row.items() if value is not None})
+    metrics = {name: value for name, value in row.items() if value is not None}
+    write_json(METRICS, metrics | {"parameters": parameters})
+
+
+def refuse_conflicts(params: TrainParams) -> None:
+    """Refuse what the chosen model or optimizer cannot honour.
+
+    Raises:
+        UserError: with every conflict.
+    """
+    lbfgs, logistic = params.optimizer == "lbfgs", params.model == "logistic"
+    whole = "lbfgs takes the training images as a whole"
+    conflicts = {
+        f"optimizer: lbfgs is for the model logistic, got {params.model}; take sgd, adam or adamw": (
+            lbfgs and not logistic
+        ),
+        f"augment: {whole} and unchanged, got {params.augment}; set it to none": lbfgs and params.augment != "none",
+        f"schedule: {whole} and searches its step, got {params.schedule}; set it to constant": (
+            lbfgs and params.schedule != "constant"
+        ),
+        f"warmup: {whole} and searches its step, got {params.warmup}; set it to 0": lbfgs and params.warmup > 0,
+        "precision: the model logistic is trained in float32, got bfloat16; set it to float32": (
+            logistic and params.precision == "bfloat16"
+        ),
+        f"channels_last: the model {params.model} has no convolutions, got true; set it to false": (
+            params.channels_last and params.model in ("logistic", "mlp")
+        ),
+        "sgd.nesterov: needs momentum, got a momentum of 0; set sgd.momentum, for example to 0.9": (
+            params.optimizer == "sgd" and params.sgd.nesterov and params.sgd.momentum == 0
+        ),
+    }
+    problems = [f"\n  train.{problem}" for problem, is_there in conflicts.items() if is_there]
+    if problems:
+        raise params_error("".join(problems))
+
+
+def choose_gradient(params: TrainParams, model: "Classifier") -> "Gradient":
+    """The way to the gradient: a formula for softmax regression, autograd for the other models."""
+    from digits.backpropagation import Backpropagation
+    from digits.softmax_regression import SoftmaxRegression
+
+    if params.model == "logistic":
+        return SoftmaxRegression(model, params.label_smoothing).gradient
+    return Backpropagation(model, params.label_smoothing, params.precision, params.channels_last).gradient
+
+
+def choose_optimizer(params: TrainParams, model: "Classifier") -> "Optimizer | Lbfgs":
+    from digits.optimizer import Lbfgs, Optimizer
+
+    if params.optimizer == "lbfgs":
+        return Lbfgs(model.parameters(), params.weight_decay, params.label_smoothing)
+    return Optimizer(params.optimizer, model.parameters(), params.weight_decay, **params.sgd.model_dump())
+
+
+def choose_augmentation(params: TrainParams) -> "Augmentation | None":
+    from digits.augmentation import Augmentation
+
+    if params.augment == "none":
+        return None
+    displacements = params.elastic.model_dump() if params.augment == "elastic" else {"alpha": 0.0, "sigma": 1.0}
+    return Augmentation(**params.affine.model_dump(), **displacements)
 
 
 def progress(row: dict[str, Any], epochs: int, seconds: float) -> str:

@@ -9,11 +9,21 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from digits.dataset import Dataset
+from digits.optdigits import load_optdigits
+
 import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 torch.set_num_threads(1)
+IMAGES, LABELS = map(torch.from_numpy, load_optdigits())
+
+
+def some_digits(start: int, stop: int) -> Dataset:
+    """Some of the bundled digits."""
+    return Dataset(IMAGES[start:stop], LABELS[start:stop].long())
+
 
 Run = Callable[..., str]
 

@@ -45,12 +45,16 @@ WRONG_NUMBERS = ["abc", "true", "null", "~", ".nan", "nan", ".inf", "-1", "1e400
 
 @pytest.mark.parametrize(
     ("section", "key", "text"),
-    [("train", key, text) for key in ("lr", "momentum", "weight_decay") for text in WRONG_NUMBERS]
+    [("train", key, text) for key in ("lr", "warmup", "weight_decay", "label_smoothing") for text in WRONG_NUMBERS]
     + [("train", key, text) for key in ("batch_size", "epochs") for text in [*WRONG_NUMBERS, "0", "1.5", "'3'"]]
-    + [("train", "lr", "0"), ("train", "momentum", "1")]
+    + [("train", "lr", "0"), ("train", "label_smoothing", "1")]
     + [(section, "seed", text) for section in ("preprocess", "train") for text in [*WRONG_NUMBERS, str(2**32)]]
     + [("preprocess", "val_size", text) for text in [*WRONG_NUMBERS, "0.1"]]
-    + [("train", key, text) for key in ("normalize", "optimizer", "device") for text in ["1", "null", "x", "[]"]]
+    + [
+        ("train", key, text)
+        for key in ("normalize", "optimizer", "device", "model", "augment", "precision", "channels_last", "sgd", "cnn")
+        for text in ["1", "null", "x", "[]"]
+    ]
     + [("train", "threads", text) for text in [*WRONG_NUMBERS, "257"]]
     + [("evaluate", "batch_size", text) for text in [*WRONG_NUMBERS, "0"]]
     + [("train", "schedule", "x"), ("train", "warmup", "1")]

@@ -7,8 +7,9 @@ from digits.calibration import expected_calibration_error, reliability
 from digits.confusion import count_confusions, list_confusions, list_digits
 from digits.data_figure import draw_data
 from digits.figure import save_figure, tile
-from digits.model import Classifier, build_layers
+from digits.model import Classifier
 from digits.model_figures import draw_confused, draw_curves, draw_most_wrong, draw_saliency
+from digits.networks import build_layers
 from digits.optdigits import load_optdigits
 from digits.saliency import mean_saliency
 
@@ -68,7 +69,7 @@ def test_certainty_belongs_to_the_last_bin() -> None:
 
 
 def test_saliency_of_softmax_regression_is_its_weights() -> None:
-    model = Classifier(build_layers("logistic", seed=0), 0.13, 0.31)
+    model = Classifier(build_layers("logistic", {}, seed=0), 0.13, 0.31)
     saliency = mean_saliency(model, torch.from_numpy(IMAGES), torch.from_numpy(ACTUAL))
     weights = model.state_dict()["layers.1.weight"].reshape(10, 28, 28) / 0.31
     spread = torch.from_numpy(IMAGES / 255).std(dim=0, correction=0).float()

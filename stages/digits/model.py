@@ -3,8 +3,10 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from digits.files import replacing
+from digits.networks import build_layers
 from digits.stage import UserError
 
 import torch
@@ -38,29 +40,17 @@ class Classifier(nn.Module):
         return logits
 
 
-def build_layers(architecture: str, seed: int) -> nn.Sequential:
-    """The layers of `architecture` with the initial weights that `seed` gives, on the CPU.
-
-    "logistic" is softmax regression: one linear layer, 784 -> 10.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        match architecture:
-            case "logistic":
-                return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-    raise ValueError(f"no architecture {architecture!r}")
-
-
 @dataclass(frozen=True)
 class ModelInfo:
     """What a model file says of itself.
 
     Attributes:
-        architecture: as `build_layers` takes it.
+        architecture, options: as `build_layers` takes them.
         dataset: name of the data set whose training images it has seen.
     """
 
     architecture: str
+    options: dict[str, Any]
     dataset: str
 
 
@@ -82,7 +72,7 @@ def load_model(path: Path) -> tuple[Classifier, ModelInfo]:
         with safe_open(path, framework="pt") as file:
             info = ModelInfo(**json.loads(file.metadata()["model"]))
             state = file.get_tensors()
-        model = Classifier(build_layers(info.architecture, seed=0))
+        model = Classifier(build_layers(info.architecture, info.options, seed=0))
         model.load_state_dict(state)
     except FileNotFoundError:
         raise UserError(f"{path}: is missing; `dvc repro` trains it")

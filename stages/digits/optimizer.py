@@ -1,18 +1,25 @@
-"""One update of the parameters, by the functions behind the classes of torch.optim.
+"""One update of the parameters.
 
-The classes import PyTorch's compiler when the first of them is built, which takes a second, and the steps of so small a
-model take them, by default, two to four times as long.
+Gradient descent uses the functions behind the classes of torch.optim: the classes import PyTorch's compiler when the
+first of them is built, which takes a second, and their steps take two to four times as long for a small model.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import cast
 
 import torch
+from torch.nn import functional
 from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
 BETAS = 0.9, 0.999  # as torch.optim has them by default, and so EPSILON
 EPSILON = 1e-8
+MAX_EVALUATIONS = 25  # of the objective in one update, enough for the line search to end by itself
+HISTORY = 10  # updates from which L-BFGS estimates the curvature, as SciPy has it by default
+
+# Sets `grad` of the parameters for images and labels, and returns the logits, float32 (10, N).
+Gradient = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Optimizer:
@@ -21,27 +28,39 @@ class Optimizer:
     Args:
         name: sgd, adam or adamw.
         parameters: updated in place from their `grad`.
-        momentum: in [0, 1), counts for sgd alone.
         weight_decay: an L2 penalty for sgd and adam, decoupled from the gradient for adamw.
+        momentum: in [0, 1), counts for sgd alone, and so nesterov.
+        nesterov: take the gradient where the momentum is about to lead.
     """
 
-    def __init__(self, name: str, parameters: Iterable[torch.Tensor], momentum: float, weight_decay: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        parameters: Iterable[torch.Tensor],
+        weight_decay: float,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
         self.name = name
         self.parameters = list(parameters)
-        self.momentum, self.weight_decay = momentum, weight_decay
+        self.weight_decay, self.momentum, self.nesterov = weight_decay, momentum, nesterov
         self.momenta: list[torch.Tensor | None] = [None for _ in self.parameters]
         self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
 
+    def step(self, gradient: Gradient, images: torch.Tensor, labels: torch.Tensor, lr: float) -> torch.Tensor:
+        """Update the parameters with the learning rate `lr`; return the logits before."""
+        logits = gradient(images, labels)
+        self._update([parameter.grad for parameter in self.parameters if parameter.grad is not None], lr)
+        return logits
+
     @torch.no_grad()
-    def step(self, lr: float) -> None:
-        """Update the parameters with the learning rate `lr`."""
-        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+    def _update(self, gradients: list[torch.Tensor], lr: float) -> None:
         if self.name == "sgd":
             sgd(
                 self.parameters, gradients, self.momenta, weight_decay=self.weight_decay, momentum=self.momentum,
-                lr=lr, dampening=0, nesterov=False, maximize=False, foreach=False,
+                lr=lr, dampening=0, nesterov=self.nesterov, maximize=False, foreach=False,
             )  # fmt: skip
             return
         update = {"adam": adam, "adamw": adamw}[self.name]
@@ -49,3 +68,38 @@ class Optimizer:
             self.parameters, gradients, self.means, self.squares, [], self.steps, beta1=BETAS[0], beta2=BETAS[1],
             lr=lr, weight_decay=self.weight_decay, eps=EPSILON, amsgrad=False, maximize=False, fused=True,
         )  # fmt: skip
+
+
+class Lbfgs:
+    """L-BFGS with a line search that meets the strong Wolfe conditions, for a batch that is always the same.
+
+    Args:
+        parameters: updated in place from their `grad`.
+        weight_decay: of an L2 penalty that the objective has on top of the cross-entropy.
+        label_smoothing: as in the cross-entropy that the gradients are of.
+    """
+
+    def __init__(self, parameters: Iterable[torch.Tensor], weight_decay: float, label_smoothing: float) -> None:
+        self.parameters = list(parameters)
+        self.weight_decay, self.label_smoothing = weight_decay, label_smoothing
+        self.optimizer = torch.optim.LBFGS(
+            self.parameters, max_iter=1, max_eval=MAX_EVALUATIONS, history_size=HISTORY, line_search_fn="strong_wolfe"
+        )
+
+    def step(self, gradient: Gradient, images: torch.Tensor, labels: torch.Tensor, lr: float) -> torch.Tensor:
+        """Update the parameters, trying a step of length `lr` first; return the logits before."""
+        seen = []
+
+        @torch.no_grad()
+        def objective() -> float:
+            logits = gradient(images, labels)
+            seen.append(logits)
+            loss = functional.cross_entropy(logits.T, labels, label_smoothing=self.label_smoothing).item()
+            for parameter in self.parameters:
+                loss += self.weight_decay / 2 * parameter.square().sum().item()
+                cast(torch.Tensor, parameter.grad).add_(parameter, alpha=self.weight_decay)
+            return loss
+
+        self.optimizer.param_groups[0]["lr"] = lr
+        self.optimizer.step(objective)
+        return seen[0]

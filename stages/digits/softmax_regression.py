@@ -3,11 +3,10 @@
 from typing import cast
 
 from digits.model import Classifier
+from digits.networks import CLASSES
 
 import torch
 from torch import nn
-
-CLASSES = 10
 
 
 class SoftmaxRegression:
@@ -19,16 +18,18 @@ class SoftmaxRegression:
 
     Args:
         model: a classifier of one linear layer, whose parameters are used in place.
+        label_smoothing: share of the probability, in [0, 1), that is spread over all classes.
     """
 
-    def __init__(self, model: Classifier) -> None:
+    def __init__(self, model: Classifier, label_smoothing: float) -> None:
         linear = cast(nn.Linear, model.layers[-1])
         self.weight, self.bias = linear.weight, linear.bias
         self.weight_grad, self.bias_grad = torch.empty_like(self.weight), torch.empty_like(self.bias)
         self.weight.grad, self.bias.grad = self.weight_grad, self.bias_grad
         self.scale = 1 / (255 * model.std.item())
         self.shift = -model.mean.item() / model.std.item()
-        self.one_hot = torch.eye(CLASSES, device=self.weight.device)
+        one_hot = torch.eye(CLASSES, device=self.weight.device)
+        self.targets = one_hot * (1 - label_smoothing) + label_smoothing / CLASSES
 
     def logits(self, values: torch.Tensor) -> torch.Tensor:
         """Logits, float32 (10, N), of values, float32 (N, 784), 0 to 255."""
@@ -39,11 +40,11 @@ class SoftmaxRegression:
     def gradient(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Set `grad` of the parameters to the gradient of the mean cross-entropy of a batch.
 
-        With P the softmax of the logits, Y the one-hot labels and X the pixels, it is (P - Y) X / N.
+        With P the softmax of the logits, Y the smoothed one-hot labels and X the pixels, it is (P - Y) X / N.
         Source: C. M. Bishop, Pattern Recognition and Machine Learning (2006), equation 4.109.
 
         Args:
-            images: uint8 (N, 28, 28).
+            images: uint8 or float32 (N, 28, 28), 0 to 255.
             labels: int64 (N,).
 
         Returns:
@@ -51,7 +52,7 @@ class SoftmaxRegression:
         """
         values = images.flatten(1).float()
         logits = self.logits(values)
-        slope = logits.softmax(dim=0).sub_(self.one_hot.index_select(1, labels)).div_(len(labels))
+        slope = logits.softmax(dim=0).sub_(self.targets.index_select(1, labels)).div_(len(labels))
         torch.sum(slope, dim=1, out=self.bias_grad)
         torch.addmm(self.weight, slope, values, beta=0, alpha=self.scale, out=self.weight_grad)
         if self.shift:

@@ -1,0 +1,43 @@
+"""How the learning rate changes during training."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A learning rate that rises linearly from 0 first, and then does what its name says.
+
+    Attributes:
+        name: constant; linear or cosine (falling to 0 along a line or half a cosine); step (falling by steps).
+        lr: the highest learning rate.
+        warmup: share of the training, in [0, 1), in which it rises.
+        epochs: length of the training.
+        size: of a step, in epochs.
+        gamma: what each step multiplies the learning rate by.
+    """
+
+    name: str
+    lr: float
+    warmup: float
+    epochs: int
+    size: int
+    gamma: float
+
+    def lr_at(self, progress: float) -> float:
+        """The learning rate when the share `progress`, in [0, 1], of the training is done."""
+        if progress < self.warmup:
+            return self.lr * (progress / self.warmup)
+        return self.lr * self._factor(progress, (progress - self.warmup) / (1 - self.warmup))
+
+    def _factor(self, progress: float, after_warmup: float) -> float:
+        match self.name:
+            case "constant":
+                return 1.0
+            case "linear":
+                return 1 - after_warmup
+            case "cosine":
+                return (1 + math.cos(math.pi * after_warmup)) / 2
+            case "step":
+                return self.gamma ** (int(progress * self.epochs) // self.size)
+        raise ValueError(f"no schedule {self.name!r}")

@@ -1,0 +1,173 @@
+"""Every network with everything that it can be trained with."""
+
+import itertools
+from typing import Any
+
+from conftest import some_digits
+from digits.augmentation import Augmentation
+from digits.backpropagation import Backpropagation
+from digits.dataset import to_pixels
+from digits.model import Classifier
+from digits.networks import build_layers
+from digits.optimizer import Lbfgs, Optimizer
+from digits.schedule import Schedule
+from digits.scoring import loss_and_accuracy, predict
+from digits.softmax_regression import SoftmaxRegression
+from digits.training import fit
+
+import pytest
+import torch
+
+BATCH = some_digits(0, 50)
+NETWORKS: dict[str, dict[str, Any]] = {
+    "logistic": {},
+    "mlp": {"width": 64, "depth": 2, "dropout": 0.2},
+    "lenet5": {},
+    "cnn": {"width": 4, "depth": 2, "dropout": 0.2},
+}
+DEEP = [name for name in NETWORKS if name != "logistic"]
+LRS = {"sgd": 0.03, "adam": 0.003, "adamw": 0.003, "lbfgs": 1.0}
+AFFINE = {"degrees": 10.0, "shift": 2.0, "scale": 0.1, "shear": 0.1}
+AUGMENTATIONS = {
+    "none": None,
+    "affine": Augmentation(**AFFINE, alpha=0.0, sigma=1.0),
+    "elastic": Augmentation(**AFFINE, alpha=34.0, sigma=4.0),
+}
+
+
+def build(network: str, seed: int = 0) -> Classifier:
+    return Classifier(build_layers(network, NETWORKS[network], seed), 0.13, 0.31)
+
+
+def backpropagate(model: Classifier, precision: str = "float32", channels_last: bool = False) -> torch.Tensor:
+    return Backpropagation(model, 0.0, precision, channels_last).gradient(BATCH.images, BATCH.labels)
+
+
+def train_epoch(
+    network: str, optimizer: str, schedule: str, augmentation: str, precision: str = "float32"
+) -> Classifier:
+    """An epoch on the bundled digits."""
+    torch.manual_seed(3)
+    model = build(network)
+    logistic = network == "logistic"
+    gradient = SoftmaxRegression(model, 0.1) if logistic else Backpropagation(model, 0.1, precision, True)
+    parameters = list(model.parameters())
+    chosen: Optimizer | Lbfgs = Lbfgs(parameters, 1e-4, 0.1)
+    if optimizer != "lbfgs":
+        chosen = Optimizer(optimizer, parameters, 1e-4, momentum=0.9, nesterov=True)
+    train, val = some_digits(0, 600), some_digits(600, 700)
+    rows = fit(
+        model,
+        gradient.gradient,
+        chosen,
+        Schedule(schedule, LRS[optimizer], warmup=0.2, epochs=1, size=1, gamma=0.5),
+        train,
+        val,
+        augmentation=AUGMENTATIONS[augmentation],
+        batch_size=600 if optimizer == "lbfgs" else 50,
+        epochs=1,
+        seed=0,
+    )
+    (row,) = rows
+    assert row["val_loss"] < loss_and_accuracy(predict(build(network), val.images, 100), val.labels)[0]
+    return model
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "count"),
+    [
+        ("logistic", {}, 784 * 10 + 10),
+        ("mlp", {"width": 300, "depth": 1, "dropout": 0.0}, 784 * 300 + 300 + 300 * 10 + 10),
+        ("mlp", {"width": 8, "depth": 3, "dropout": 0.0}, 784 * 8 + 8 + 2 * (8 * 8 + 8) + 8 * 10 + 10),
+        # 156 + 2,416 + 48,120 + 10,164 + 850; LeCun et al. had 60,000 with the second convolution not fully connected.
+        ("lenet5", {}, 61_706),
+        ("cnn", {"width": 16, "depth": 1, "dropout": 0.0}, 400 + 4_608 + 18_432 + 2 * (16 + 32 + 64) + 5_770),
+    ],
+)
+def test_number_of_parameters(network: str, options: dict[str, Any], count: int) -> None:
+    layers = build_layers(network, options, seed=0)
+    assert sum(parameter.numel() for parameter in layers.parameters()) == count
+    assert layers(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("network", DEEP)
+def test_gradients_reach_all_parameters(network: str) -> None:
+    model = build(network)
+    logits = backpropagate(model)
+    assert (logits.shape, logits.dtype) == ((10, 50), torch.float32)
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_batch_is_learned_by_heart(network: str) -> None:
+    torch.manual_seed(0)
+    model = build(network)
+    gradient = SoftmaxRegression(model, 0.0) if network == "logistic" else Backpropagation(model, 0.0, "float32", False)
+    optimizer = Optimizer("adam", model.parameters(), weight_decay=0.0)
+    for _ in range(100):
+        optimizer.step(gradient.gradient, BATCH.images, BATCH.labels, lr=0.01)
+    assert torch.equal(predict(model, BATCH.images, 50).argmax(dim=1), BATCH.labels)
+
+
+@pytest.mark.parametrize("network", DEEP)
+def test_bfloat16_agrees_with_float32(network: str) -> None:
+    results = []
+    for precision in ("float32", "bfloat16"):
+        torch.manual_seed(0)
+        model = build(network)
+        logits = backpropagate(model, precision)
+        results.append((logits, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])))
+    (logits, gradient), (logits_16, gradient_16) = results
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+    assert not torch.equal(logits, logits_16)
+    torch.testing.assert_close(logits_16, logits, rtol=0.02, atol=0.05)
+    assert torch.cosine_similarity(gradient, gradient_16, dim=0) > 0.98
+
+
+@pytest.mark.parametrize("network", ["lenet5", "cnn"])
+def test_channels_last_agrees_with_channels_first(network: str) -> None:
+    torch.manual_seed(0)
+    first = backpropagate(build(network))
+    torch.manual_seed(0)
+    torch.testing.assert_close(backpropagate(build(network), channels_last=True), first, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("network", "optimizer", "schedule", "augmentation"),
+    [
+        *itertools.product(NETWORKS, ["sgd", "adam", "adamw"], ["constant", "linear", "cosine", "step"], AUGMENTATIONS),
+        ("logistic", "lbfgs", "constant", "none"),
+    ],
+)
+def test_everything_goes_with_everything(network: str, optimizer: str, schedule: str, augmentation: str) -> None:
+    train_epoch(network, optimizer, schedule, augmentation)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_same_seed_gives_the_same_weights(network: str) -> None:
+    one, two = (train_epoch(network, "sgd", "linear", "elastic", "bfloat16").state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_dropout_and_batch_statistics_are_off_at_evaluation(network: str) -> None:
+    model = train_epoch(network, "sgd", "constant", "none")
+    logits = predict(model, BATCH.images, 50)
+    assert torch.equal(predict(model, BATCH.images, 50), logits)
+    torch.testing.assert_close(predict(model, BATCH.images[:1], 1), logits[:1], rtol=1e-4, atol=1e-4)
+
+
+def test_lbfgs_finds_the_minimum_that_its_objective_has() -> None:
+    model = build("logistic")
+    train = some_digits(0, 200)
+    optimizer = Lbfgs(model.parameters(), weight_decay=0.01, label_smoothing=0.1)
+    gradient = SoftmaxRegression(model, 0.1)
+    for _ in range(150):
+        optimizer.step(gradient.gradient, train.images, train.labels, lr=1.0)
+    objective = torch.nn.functional.cross_entropy(
+        model(to_pixels(train.images)), train.labels, label_smoothing=0.1
+    ) + sum(0.01 / 2 * parameter.square().sum() for parameter in model.parameters())
+    gradients = torch.autograd.grad(objective, list(model.parameters()))
+    assert max(gradient.abs().max().item() for gradient in gradients) < 1e-4
