@@ -2,7 +2,9 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: run test bench lint format constraints
+RECIPES := $(notdir $(basename $(wildcard recipes/*.yaml)))
+
+.PHONY: run test bench bench-recipes lint format constraints $(RECIPES)
 
 run: .venv/run.done .git
 	@python stages/download.py --check; status=$$?; \
@@ -24,6 +26,14 @@ test: .venv/dev.done .git
 bench: .venv/run.done
 	.venv/bin/dvc repro
 	.venv/bin/python benchmarks/run.py $(if $(QUICK),--quick)
+
+# make cnn and so on: runs the recipe as an experiment of that name. ARGS="-S train.seed=1" goes to `dvc exp run`.
+$(RECIPES): .venv/run.done .git
+	@.venv/bin/python tools/recipe.py $@ $(ARGS)
+
+# Measures all recipes, an hour for five seeds; NAMES="cnn mlp" SEEDS=2 measures less.
+bench-recipes: .venv/run.done .git
+	.venv/bin/python benchmarks/measure_recipes.py --seeds $(or $(SEEDS),5) $(NAMES)
 
 lint: .venv/dev.done
 	.venv/bin/ruff check .

@@ -79,7 +79,6 @@ def fit_logistic(
         val,
         augmentation=None,
         batch_size=batch_size,
-        epochs=epochs,
         seed=0,
     )
 
@@ -87,8 +86,8 @@ def fit_logistic(
 def tutorial_cnn(train: Dataset) -> tuple[Classifier, Epoch]:
     """The CNN of the best-known PyTorch example for MNIST, and a function that trains it for one more epoch.
 
-    Two convolutions, two linear layers, dropout; Adadelta, learning rate 1, batches of 64, normalised pixels. The
-    images are spared the DataLoader.
+    Two convolutions, two linear layers, dropout; Adadelta, learning rate 1, times 0.7 after every epoch; batches of 64;
+    normalised pixels. The images are spared the DataLoader.
     """
     layers = nn.Sequential(
         nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
@@ -102,5 +101,6 @@ def tutorial_cnn(train: Dataset) -> tuple[Classifier, Epoch]:
             optimizer.zero_grad()
             functional.cross_entropy(model(to_pixels(train.images[batch])), train.labels[batch]).backward()
             optimizer.step()
+        optimizer.param_groups[0]["lr"] *= 0.7
 
     return model, epoch

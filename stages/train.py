@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from digits.allocator import keep_freed_memory
 from digits.files import read_json, write_csv, write_json
 from digits.params import Number, Section, Seed, params_error, read_params
 from digits.stage import run
@@ -28,14 +29,12 @@ MODEL = Path("models/model.safetensors")
 CURVES = Path("metrics/train.csv")
 METRICS = Path("metrics/train.json")
 
-AtLeast0 = Annotated[Number, Field(ge=0)]
 Share = Annotated[Number, Field(ge=0, lt=1)]
-Size = Annotated[int, Field(ge=1, le=10**4)]
 
 
 class NetworkParams(Section):
-    width: Size
-    depth: Size
+    width: Annotated[int, Field(ge=1, le=4096)]
+    depth: Annotated[int, Field(ge=1, le=32)]
     dropout: Share
 
 
@@ -48,7 +47,7 @@ class AffineParams(Section):
 
 class ElasticParams(Section):
     alpha: Annotated[Number, Field(ge=0, le=1000)]
-    sigma: Annotated[Number, Field(gt=0, le=28)]
+    sigma: Annotated[Number, Field(ge=0.5, le=28)]
 
 
 class SgdParams(Section):
@@ -73,11 +72,11 @@ class TrainParams(Section):
     elastic: ElasticParams
     optimizer: Literal["sgd", "adam", "adamw", "lbfgs"]
     sgd: SgdParams
-    lr: Annotated[Number, Field(gt=0)]
+    lr: Annotated[Number, Field(gt=0, le=1e38)]
     schedule: Literal["constant", "linear", "cosine", "step"]
     step: StepParams
     warmup: Share
-    weight_decay: AtLeast0
+    weight_decay: Annotated[Number, Field(ge=0, le=1e38)]
     label_smoothing: Share
     batch_size: Annotated[int, Field(ge=1, le=10**6)]
     epochs: Annotated[int, Field(ge=1, le=10**6)]
@@ -91,6 +90,7 @@ class TrainParams(Section):
 def main() -> None:
     params = read_params("train", TrainParams)
     refuse_conflicts(params)
+    keep_freed_memory()
     from digits.dataset import load_dataset
     from digits.model import Classifier, ModelInfo, save_model
     from digits.networks import build_layers
@@ -117,21 +117,19 @@ def main() -> None:
         model,
         choose_gradient(params, model),
         choose_optimizer(params, model),
-        Schedule(params.schedule, params.lr, params.warmup, params.epochs, params.step.size, params.step.gamma),
+        Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump()),
         train.to(device),
         val.to(device),
         augmentation=choose_augmentation(params),
         batch_size=len(train) if params.optimizer == "lbfgs" else params.batch_size,
-        epochs=params.epochs,
         seed=params.seed,
     ):
         rows.append(row)
         write_csv(CURVES, rows)
         print(progress(row, params.epochs, time.perf_counter() - start), flush=True)
     save_model(MODEL, model, ModelInfo(params.model, options, summary["name"]))
-    del row["epoch"], row["lr"]
-    metrics = {name: value for name, value in row.items() if value is not None}
-    write_json(METRICS, metrics | {"parameters": parameters})
+    last = {name: value for name, value in rows[-1].items() if value is not None and name not in ("epoch", "lr")}
+    write_json(METRICS, last | {"parameters": parameters})
 
 
 def refuse_conflicts(params: TrainParams) -> None:
@@ -142,26 +140,32 @@ def refuse_conflicts(params: TrainParams) -> None:
     """
     lbfgs, logistic = params.optimizer == "lbfgs", params.model == "logistic"
     whole = "lbfgs takes the training images as a whole"
-    conflicts = {
-        f"optimizer: lbfgs is for the model logistic, got {params.model}; take sgd, adam or adamw": (
-            lbfgs and not logistic
+    conflicts = [
+        (
+            lbfgs and not logistic,
+            f"optimizer: lbfgs is for the model logistic, got {params.model}; take sgd, adam or adamw",
         ),
-        f"augment: {whole} and unchanged, got {params.augment}; set it to none": lbfgs and params.augment != "none",
-        f"schedule: {whole} and searches its step, got {params.schedule}; set it to constant": (
-            lbfgs and params.schedule != "constant"
+        (lbfgs and params.augment != "none", f"augment: {whole}, unchanged, got {params.augment}; set it to none"),
+        (
+            lbfgs and params.schedule != "constant",
+            f"schedule: {whole} and searches its step, got {params.schedule}; set it to constant",
         ),
-        f"warmup: {whole} and searches its step, got {params.warmup}; set it to 0": lbfgs and params.warmup > 0,
-        "precision: the model logistic is trained in float32, got bfloat16; set it to float32": (
-            logistic and params.precision == "bfloat16"
+        (lbfgs and params.warmup > 0, f"warmup: {whole} and searches its step, got {params.warmup}; set it to 0"),
+        (lbfgs and params.lr > 1e6, f"lr: lbfgs searches its step, beginning with lr, got {params.lr:g}; set it to 1"),
+        (
+            logistic and params.precision == "bfloat16",
+            "precision: the model logistic is trained in float32, got bfloat16; set it to float32",
         ),
-        f"channels_last: the model {params.model} has no convolutions, got true; set it to false": (
-            params.channels_last and params.model in ("logistic", "mlp")
+        (
+            params.channels_last and params.model in ("logistic", "mlp"),
+            f"channels_last: the model {params.model} has no convolutions, got true; set it to false",
         ),
-        "sgd.nesterov: needs momentum, got a momentum of 0; set sgd.momentum, for example to 0.9": (
-            params.optimizer == "sgd" and params.sgd.nesterov and params.sgd.momentum == 0
+        (
+            params.optimizer == "sgd" and params.sgd.nesterov and params.sgd.momentum == 0,
+            "sgd.nesterov: needs momentum, got a momentum of 0; set sgd.momentum, for example to 0.9",
         ),
-    }
-    problems = [f"\n  train.{problem}" for problem, is_there in conflicts.items() if is_there]
+    ]
+    problems = [f"\n  train.{problem}" for is_there, problem in conflicts if is_there]
     if problems:
         raise params_error("".join(problems))
 
@@ -189,7 +193,7 @@ def choose_augmentation(params: TrainParams) -> "Augmentation | None":
 
     if params.augment == "none":
         return None
-    displacements = params.elastic.model_dump() if params.augment == "elastic" else {"alpha": 0.0, "sigma": 1.0}
+    displacements = params.elastic.model_dump() if params.augment == "elastic" else {}
     return Augmentation(**params.affine.model_dump(), **displacements)
 
 

@@ -18,6 +18,13 @@ def augment(images: torch.Tensor, strengths: Mapping[str, float], seed: int = 0)
     return Augmentation(**NONE | dict(strengths))(images, torch.Generator().manual_seed(seed))
 
 
+def centers(images: torch.Tensor) -> torch.Tensor:
+    """Where the ink is, (N, 2): columns right and rows below the middle."""
+    places = torch.arange(28.0) - 13.5
+    ink = images.sum(dim=(1, 2))
+    return torch.stack([images.sum(dim=1) @ places / ink, images.sum(dim=2) @ places / ink], dim=1)
+
+
 def test_no_strength_changes_nothing() -> None:
     torch.testing.assert_close(augment(IMAGES, {}), IMAGES.float(), rtol=0, atol=0.01)
 
@@ -45,11 +52,6 @@ def test_a_shift_is_in_pixels_and_a_rotation_in_degrees() -> None:
     dot = torch.zeros(500, 28, 28, dtype=torch.uint8)
     dot[:, 14, 24] = 255
 
-    def centers(images: torch.Tensor) -> torch.Tensor:
-        places = torch.arange(28.0)
-        ink = images.sum(dim=(1, 2))
-        return torch.stack([images.sum(dim=1) @ places / ink - 13.5, images.sum(dim=2) @ places / ink - 13.5], dim=1)
-
     moved = centers(augment(dot, {"shift": 3.0})) - centers(dot.float())
     assert moved.abs().max().item() == pytest.approx(3, abs=0.1)
     turned = centers(augment(dot, {"degrees": 20.0}))
@@ -58,6 +60,18 @@ def test_a_shift_is_in_pixels_and_a_rotation_in_degrees() -> None:
     )
     assert angles.abs().max().item() == pytest.approx(20, abs=0.7)
     assert turned.norm(dim=1).mean().item() == pytest.approx(10.5, abs=0.1)
+
+
+def test_a_scale_is_a_share_and_a_shear_in_pixels_per_pixel() -> None:
+    dot = torch.zeros(500, 28, 28, dtype=torch.uint8)
+    dot[:, 23, 23] = 255
+    before = centers(dot.float())
+    resized = centers(augment(dot, {"scale": 0.2})) / before
+    assert resized.min().item() == pytest.approx(0.8, abs=0.02)
+    assert resized.max().item() == pytest.approx(1.2, abs=0.02)
+    sheared = centers(augment(dot, {"shear": 0.2})) - before
+    assert sheared[:, 0].abs().max().item() == pytest.approx(0.2 * 9.5, abs=0.1)
+    assert sheared[:, 1].abs().max().item() == pytest.approx(0, abs=0.1)
 
 
 def test_displacements_are_those_of_a_gaussian_filter() -> None:

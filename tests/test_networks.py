@@ -1,13 +1,14 @@
 """Every network with everything that it can be trained with."""
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 from conftest import some_digits
 from digits.augmentation import Augmentation
 from digits.backpropagation import Backpropagation
 from digits.dataset import to_pixels
-from digits.model import Classifier
+from digits.model import Classifier, ModelInfo, load_model, save_model
 from digits.networks import build_layers
 from digits.optimizer import Lbfgs, Optimizer
 from digits.schedule import Schedule
@@ -43,6 +44,15 @@ def backpropagate(model: Classifier, precision: str = "float32", channels_last: 
     return Backpropagation(model, 0.0, precision, channels_last).gradient(BATCH.images, BATCH.labels)
 
 
+def logits_and_gradient(
+    network: str, precision: str = "float32", channels_last: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    model = build(network)
+    logits = backpropagate(model, precision, channels_last)
+    return logits, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+
 def train_epoch(
     network: str, optimizer: str, schedule: str, augmentation: str, precision: str = "float32"
 ) -> Classifier:
@@ -65,7 +75,6 @@ def train_epoch(
         val,
         augmentation=AUGMENTATIONS[augmentation],
         batch_size=600 if optimizer == "lbfgs" else 50,
-        epochs=1,
         seed=0,
     )
     (row,) = rows
@@ -113,14 +122,8 @@ def test_a_batch_is_learned_by_heart(network: str) -> None:
 
 @pytest.mark.parametrize("network", DEEP)
 def test_bfloat16_agrees_with_float32(network: str) -> None:
-    results = []
-    for precision in ("float32", "bfloat16"):
-        torch.manual_seed(0)
-        model = build(network)
-        logits = backpropagate(model, precision)
-        results.append((logits, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])))
-    (logits, gradient), (logits_16, gradient_16) = results
-    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+    (logits, gradient), (logits_16, gradient_16) = (logits_and_gradient(network, x) for x in ("float32", "bfloat16"))
+    assert gradient_16.dtype == torch.float32
     assert not torch.equal(logits, logits_16)
     torch.testing.assert_close(logits_16, logits, rtol=0.02, atol=0.05)
     assert torch.cosine_similarity(gradient, gradient_16, dim=0) > 0.98
@@ -128,10 +131,20 @@ def test_bfloat16_agrees_with_float32(network: str) -> None:
 
 @pytest.mark.parametrize("network", ["lenet5", "cnn"])
 def test_channels_last_agrees_with_channels_first(network: str) -> None:
-    torch.manual_seed(0)
-    first = backpropagate(build(network))
-    torch.manual_seed(0)
-    torch.testing.assert_close(backpropagate(build(network), channels_last=True), first, rtol=1e-4, atol=1e-4)
+    (logits, gradient), (logits_last, gradient_last) = (
+        logits_and_gradient(network, channels_last=x) for x in (False, True)
+    )
+    torch.testing.assert_close(logits_last, logits, rtol=1e-4, atol=1e-4)
+    assert torch.cosine_similarity(gradient_last, gradient, dim=0) > 0.9999
+
+
+def test_a_batch_of_floats_is_left_as_it_was() -> None:
+    model = build("lenet5")
+    backpropagation = Backpropagation(model, 0.0, "float32", False)
+    images = BATCH.images.float()
+    logits = backpropagation.gradient(images, BATCH.labels)
+    torch.testing.assert_close(backpropagation.gradient(images, BATCH.labels), logits)
+    assert torch.equal(images, BATCH.images.float())
 
 
 @pytest.mark.parametrize(
@@ -146,9 +159,22 @@ def test_everything_goes_with_everything(network: str, optimizer: str, schedule:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_the_same_seed_gives_the_same_weights(network: str) -> None:
-    one, two = (train_epoch(network, "sgd", "linear", "elastic", "bfloat16").state_dict() for _ in range(2))
-    assert all(torch.equal(one[name], two[name]) for name in one)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_seed_gives_the_same_bytes_and_the_file_the_same_model(
+    tmp_path: Path, network: str, threads: int
+) -> None:
+    torch.set_num_threads(threads)
+    try:
+        models = [train_epoch(network, "sgd", "linear", "elastic", "bfloat16") for _ in range(2)]
+    finally:
+        torch.set_num_threads(1)
+    info = ModelInfo(network, NETWORKS[network], "optdigits")
+    for name, model in zip("ab", models, strict=True):
+        save_model(tmp_path / name, model, info)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    loaded, loaded_info = load_model(tmp_path / "a")
+    assert loaded_info == info
+    torch.testing.assert_close(predict(loaded, BATCH.images, 50), predict(models[0], BATCH.images, 50))
 
 
 @pytest.mark.parametrize("network", NETWORKS)

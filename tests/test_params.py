@@ -9,7 +9,7 @@ from digits.stage import UserError
 from download import DownloadParams
 from evaluate import EvaluateParams
 from preprocess import PreprocessParams
-from train import TrainParams
+from train import TrainParams, refuse_conflicts
 
 import pytest
 import yaml
@@ -57,7 +57,10 @@ WRONG_NUMBERS = ["abc", "true", "null", "~", ".nan", "nan", ".inf", "-1", "1e400
     ]
     + [("train", "threads", text) for text in [*WRONG_NUMBERS, "257"]]
     + [("evaluate", "batch_size", text) for text in [*WRONG_NUMBERS, "0"]]
-    + [("train", "schedule", "x"), ("train", "warmup", "1")]
+    + [("train", "schedule", "x"), ("train", "warmup", "1"), ("train", "lr", "1e39"), ("train", "weight_decay", "1e39")]
+    + [("train", group, text) for group in ("mlp", "cnn") for text in ("{width: 0, depth: 1, dropout: 0}", "{}", "3")]
+    + [("train", "elastic", "{alpha: 1, sigma: 0}"), ("train", "step", "{size: 1, gamma: 2}")]
+    + [("train", "affine", "{degrees: 0, shift: 0, scale: 1, shear: 0}")]
     + [("download", "dataset", text) for text in ["MNIST", "3", "null", "[mnist]"]]
     + [("download", "mirrors", text) for text in ["a", "null", "[1]", "{a: b}"]]
     + [("download", "optdigits", text) for text in ["1", "{test_size: 9, seed: 0}", "{test_size: 360}"]],
@@ -69,11 +72,43 @@ def test_a_wrong_value_is_named(
         read_with(tmp_path, monkeypatch, section, **{key: text})
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"optimizer": "lbfgs", "model": "cnn", "lr": "1"}, ["optimizer: lbfgs is for the model logistic, got cnn"]),
+        ({"optimizer": "lbfgs", "augment": "affine"}, ["augment: lbfgs takes"]),
+        ({"optimizer": "lbfgs", "schedule": "step", "warmup": "0.1"}, ["schedule: lbfgs", "warmup: lbfgs"]),
+        ({"optimizer": "lbfgs", "lr": "1e7"}, ["lr: lbfgs"]),
+        ({"precision": "bfloat16", "channels_last": "true"}, ["precision: ", "channels_last: "]),
+        ({"model": "mlp", "channels_last": "true"}, ["channels_last: the model mlp"]),
+        ({"sgd": "{momentum: 0.0, nesterov: true}"}, ["sgd.nesterov: "]),
+        ({"optimizer": "lbfgs", "lr": "1", "weight_decay": "0.1", "label_smoothing": "0.1"}, []),
+        ({"model": "cnn", "precision": "bfloat16", "channels_last": "true", "augment": "elastic"}, []),
+        ({"optimizer": "adam", "sgd": "{momentum: 0.0, nesterov: true}"}, []),
+    ],
+)
+def test_what_a_choice_cannot_honour_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], expected: list[str]
+) -> None:
+    params = read_with(tmp_path, monkeypatch, "train", **changes)
+    problems: list[str] = []
+    try:
+        refuse_conflicts(params)
+    except UserError as error:
+        problems = [line.strip() for line in str(error).splitlines()[1:-1]]
+        assert all("got" in problem and ";" in problem for problem in problems)
+    assert len(problems) == len(expected)
+    for problem, start in zip(problems, expected, strict=True):
+        assert problem.startswith(f"train.{start}")
+
+
 def test_all_problems_come_in_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError) as caught:
-        read_with(tmp_path, monkeypatch, "train", lr="-1", epoch="3", epochs="", zzz="1", seed="two")
+        cnn = "{widht: 3, width: 3, depth: 1, dropout: 0}"
+        read_with(tmp_path, monkeypatch, "train", lr="-1", epoch="3", epochs="", zzz="1", seed="two", cnn=cnn)
     assert str(caught.value).splitlines() == [
         "params.yaml: ",
+        "  train.cnn.widht: is not a parameter; did you mean `width`?",
         "  train.lr: should be greater than 0, got -1",
         "  train.epochs: is missing; add it",
         "  train.seed: should be a valid integer, got 'two'",

@@ -106,6 +106,21 @@ def test_experiments_and_comparisons(project: Path, run: Run) -> None:
         assert "Confusion matrix" in (project / "dvc_plots" / "index.html").read_text()
 
 
+def test_optimizers_and_schedules_get_their_options(project: Path, run: Run) -> None:
+    steps = ("train.schedule=step", "train.step.size=2", "train.step.gamma=0.5")
+    for changes, lrs in (
+        (("train.optimizer=adamw", "train.lr=0.01", *steps), [0.01, 0.01, 0.005]),
+        (("train.optimizer=lbfgs", "train.lr=1", "train.schedule=constant"), [1, 1, 1]),
+    ):
+        run(project, "dvc", "exp", "run", *(part for change in changes for part in ("-S", change)))
+        curves = pd.read_csv(project / "metrics/train.csv")
+        assert list(curves.lr) == lrs
+        assert curves.val_loss.is_monotonic_decreasing
+    output = run(project, "dvc", "exp", "run", "-S", "train.model=cnn", status=255)
+    assert "error: params.yaml: \n  train.optimizer: lbfgs is for the model logistic, got cnn" in output
+    assert "Traceback" not in output
+
+
 def test_a_queue_of_experiments(project: Path, run: Run) -> None:
     run(project, "dvc", "exp", "run", "--queue", "-S", "train.lr=0.05,0.2")
     run(project, "dvc", "queue", "start", "-j", "2")

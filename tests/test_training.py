@@ -1,5 +1,6 @@
 """The training loop against the plain one that everybody writes."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,6 @@ def train(
             val,
             augmentation=None,
             batch_size=batch_size,
-            epochs=epochs,
             seed=seed,
         )
     )
@@ -119,6 +119,11 @@ def test_initial_weights_leave_the_global_generator_alone() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_weights_that_the_last_update_breaks_are_an_error() -> None:
+    with pytest.raises(UserError, match=r"no longer finite in epoch 1"):
+        train(Classifier(build_layers("logistic", {}, seed=0)), val=EMPTY, epochs=1, batch_size=730, lr=math.inf)
+
+
 def test_a_loss_without_end_is_an_error() -> None:
     with pytest.raises(UserError, match=r"train\.lr: the loss is no longer finite in epoch 1, got lr 1e\+38"):
         train(Classifier(build_layers("logistic", {}, seed=0)), lr=1e38)
@@ -173,8 +178,10 @@ def test_a_damaged_model_is_named(tmp_path: Path) -> None:
     for tensors, metadata in (
         ({"a": torch.zeros(1)}, None),
         ({"a": torch.zeros(1)}, {"model": "1"}),
-        ({"a": torch.zeros(1)}, {"model": '{"architecture": "logistic", "dataset": "mnist"}'}),
-        ({"a": torch.zeros(1)}, {"model": '{"architecture": "other", "dataset": "mnist"}'}),
+        ({"a": torch.zeros(1)}, {"model": '{"architecture": "logistic", "options": {}, "dataset": "mnist"}'}),
+        ({"a": torch.zeros(1)}, {"model": '{"architecture": "logistic", "options": {"a": 1}, "dataset": "mnist"}'}),
+        ({"a": torch.zeros(1)}, {"model": '{"architecture": "logistic", "options": 3, "dataset": "mnist"}'}),
+        ({"a": torch.zeros(1)}, {"model": '{"architecture": "other", "options": {}, "dataset": "mnist"}'}),
     ):
         save_file(tensors, path, metadata=metadata)
         with pytest.raises(UserError, match="damaged or no model"):

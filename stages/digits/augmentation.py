@@ -23,7 +23,9 @@ class Augmentation:
     networks applied to visual document analysis, ICDAR (2003).
     """
 
-    def __init__(self, *, degrees: float, shift: float, scale: float, shear: float, alpha: float, sigma: float) -> None:
+    def __init__(
+        self, *, degrees: float, shift: float, scale: float, shear: float, alpha: float = 0.0, sigma: float = 1.0
+    ) -> None:
         self.degrees, self.shift, self.scale, self.shear = degrees, shift, scale, shear
         self.alpha = alpha
         distance = torch.arange(SIZE)[:, None] - torch.arange(SIZE)

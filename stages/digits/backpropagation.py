@@ -19,7 +19,6 @@ class Backpropagation:
 
     def __init__(self, model: Classifier, label_smoothing: float, precision: str, channels_last: bool) -> None:
         self.model = model.to(memory_format=torch.channels_last) if channels_last else model
-        self.parameters = list(model.parameters())
         self.label_smoothing = label_smoothing
         self.bfloat16 = precision == "bfloat16"
 
@@ -33,8 +32,7 @@ class Backpropagation:
         Returns:
             The logits, float32 (10, N).
         """
-        for parameter in self.parameters:
-            parameter.grad = None
+        self.model.zero_grad()
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits: torch.Tensor = self.model(to_pixels(images)).float()
         functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing).backward()

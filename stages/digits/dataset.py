@@ -39,8 +39,8 @@ class Dataset:
 
 
 def to_pixels(images: torch.Tensor) -> torch.Tensor:
-    """Images, uint8 (N, 28, 28), as pixels, float32 (N, 1, 28, 28) in [0, 1], as `ToTensor` of torchvision."""
-    return images.unsqueeze(1).to(torch.float32).div_(255)
+    """Images, uint8 or float32 (N, 28, 28), as pixels, float32 (N, 1, 28, 28) in [0, 1], as torchvision does it."""
+    return images.unsqueeze(1).to(torch.float32, copy=True).div_(255)
 
 
 def save_dataset(path: Path, dataset: Dataset) -> None:

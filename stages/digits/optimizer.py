@@ -52,7 +52,7 @@ class Optimizer:
     def step(self, gradient: Gradient, images: torch.Tensor, labels: torch.Tensor, lr: float) -> torch.Tensor:
         """Update the parameters with the learning rate `lr`; return the logits before."""
         logits = gradient(images, labels)
-        self._update([parameter.grad for parameter in self.parameters if parameter.grad is not None], lr)
+        self._update([cast(torch.Tensor, parameter.grad) for parameter in self.parameters], lr)
         return logits
 
     @torch.no_grad()
@@ -89,10 +89,11 @@ class Lbfgs:
     def step(self, gradient: Gradient, images: torch.Tensor, labels: torch.Tensor, lr: float) -> torch.Tensor:
         """Update the parameters, trying a step of length `lr` first; return the logits before."""
         seen = []
+        values = images.float()  # once for all the gradients of the search
 
         @torch.no_grad()
         def objective() -> float:
-            logits = gradient(images, labels)
+            logits = gradient(values, labels)
             seen.append(logits)
             loss = functional.cross_entropy(logits.T, labels, label_smoothing=self.label_smoothing).item()
             for parameter in self.parameters:

@@ -3,7 +3,7 @@
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from digits.stage import UserError
 
@@ -65,7 +65,10 @@ def _problem(section: str, details: dict[str, Any], model: type[Section]) -> str
     if details["type"] == "missing":
         return f"{where}: is missing; add it"
     if details["type"] == "extra_forbidden":
-        similar = get_close_matches(str(details["loc"][-1]), model.model_fields, n=1)
+        *groups, name = details["loc"]
+        for group in groups:
+            model = cast(type[Section], model.model_fields[str(group)].annotation)
+        similar = get_close_matches(str(name), model.model_fields, n=1)
         advice = f"did you mean `{similar[0]}`?" if similar else "remove it"
         return f"{where}: is not a parameter; {advice}"
     return f"{where}: {details['msg'].removeprefix('Input ')}, got {details['input']!r:.60}"

@@ -45,7 +45,6 @@ def fit(
     *,
     augmentation: Augmentation | None,
     batch_size: int,
-    epochs: int,
     seed: int,
 ) -> Iterator[dict[str, Any]]:
     """Train `model` in place, and yield the metrics of each epoch as it ends.
@@ -54,7 +53,12 @@ def fit(
     model on its way through the epoch, on augmented images; the validation metrics describe it at the end.
 
     Args:
-        model: what the other arguments work on; dropout draws from PyTorch's global generator.
+        model: its dropout draws from PyTorch's global generator.
+        gradient: of the loss of `model`.
+        optimizer: of the parameters of `model`.
+        schedule: the learning rate, and for how many epochs.
+        augmentation: of the images of every batch, None for none.
+        batch_size: images per update; the last batch of an epoch may have fewer.
         seed: of the order of the images and of their augmentation.
 
     Yields:
@@ -62,8 +66,9 @@ def fit(
         of the epoch's last update).
 
     Raises:
-        UserError: the loss is no longer finite.
+        UserError: the loss or a parameter is no longer finite.
     """
+    epochs = schedule.epochs
     generator = torch.Generator().manual_seed(seed)
     updates = math.ceil(len(train) / batch_size)
     for epoch in range(epochs):
@@ -73,7 +78,8 @@ def fit(
         val_loss, val_accuracy = None, None
         if len(val) > 0:
             val_loss, val_accuracy = loss_and_accuracy(predict(model, val.images, VAL_BATCH_SIZE), val.labels)
-        if not math.isfinite(train_loss + (val_loss or 0.0)):
+        finite = [parameter.isfinite().all() for parameter in model.parameters()]
+        if not (math.isfinite(train_loss + (val_loss or 0.0)) and all(finite)):
             raise params_error(
                 f"train.lr: the loss is no longer finite in epoch {epoch + 1}, got lr {schedule.lr:g}; lower it"
             )

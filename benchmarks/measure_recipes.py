@@ -1,11 +1,12 @@
 """Measure the recipes of the last commit: the whole pipeline in a clone, once for each seed.
 
 Writes recipes/results.csv (a row for each recipe and seed), recipes/curves.csv (a row for each of their epochs),
-recipes/curves.png and the table in README.md; all three are made from the tables, so that rows come in at any time.
-Command: python benchmarks/recipes.py [--seeds 5] [RECIPE ...]
+and, from these two, recipes/curves.png and the table in README.md.
+Command: python benchmarks/measure_recipes.py [--seeds N] [RECIPE ...]
 """
 
 import argparse
+import hashlib
 import json
 import re
 import statistics
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,69 +31,85 @@ from digits.scoring import loss_and_accuracy, predict, wilson_interval
 import pandas as pd
 import torch
 import yaml
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
-RECIPES = {path.stem: path for path in sorted((ROOT / "recipes").glob("*.yaml"))}
 RESULTS = ROOT / "recipes/results.csv"
 CURVES = ROOT / "recipes/curves.csv"
 FIGURE = ROOT / "recipes/curves.png"
 README = ROOT / "README.md"
 TUTORIAL = "tutorial"
-TUTORIAL_EPOCHS = 5
+TUTORIAL_EPOCHS = 4
 TEST_IMAGES = 10_000
-# As train prints an epoch: its number, the validation accuracy, the seconds since the start.
-EPOCH = re.compile(r"^epoch +(\d+)/.* val loss \S+ acc (\S+)  (\S+) s$", re.MULTILINE)
+# As train prints an epoch; of interest are the seconds since the start, which no file has.
+EPOCH = re.compile(r"^epoch .*  (\S+) s$", re.MULTILINE)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5, help="how many, from 0")
-    parser.add_argument("names", nargs="*", metavar="RECIPE", help=f"{', '.join([*RECIPES, TUTORIAL])}; all if none")
+    parser.add_argument("--seeds", type=int, default=5, choices=range(2, 101), metavar="N", help="from 0; default 5")
+    parser.add_argument("names", nargs="*", metavar="RECIPE", help="all of them, and the tutorial's CNN, if none")
     arguments = parser.parse_args()
-    names = arguments.names or [*RECIPES, TUTORIAL]
-    if unknown := set(names) - {*RECIPES, TUTORIAL}:
-        parser.error(f"no recipe {', '.join(unknown)}")
+    if unknown := set(arguments.names) - {*read_recipes(ROOT), TUTORIAL}:
+        parser.error(f"no recipe {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
         subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
         subprocess.run(["dvc", "repro", "preprocess"], cwd=clone, check=True)
-        for name in names:
-            for seed in range(1 if name == TUTORIAL else arguments.seeds):
+        recipes = read_recipes(clone)
+        for name in arguments.names or [*recipes, TUTORIAL]:
+            if name == TUTORIAL:
+                update(CURVES, name, measure_tutorial(clone))
+                continue
+            results: list[dict[str, Any]] = []
+            curves: list[dict[Hashable, Any]] = []
+            for seed in range(arguments.seeds):
                 print(f"... {name}, seed {seed}", flush=True)
-                curve = measure_tutorial(clone) if name == TUTORIAL else measure(clone, name, seed)
-                update(CURVES, [{"recipe": name, "seed": seed} | row for row in curve])
-    draw_curves(pd.read_csv(CURVES))
-    results = pd.read_csv(RESULTS)
-    README.write_text(with_table(README.read_text(encoding="utf-8"), results), encoding="utf-8")
+                result, curve = measure(clone, recipes[name], seed)
+                key: dict[Any, Any] = {"recipe": name, "seed": seed}
+                results.append(key | {"recipe_hash": recipe_hash(recipes[name])} | result)
+                curves += [{**key, **row} for row in curve]
+                update(RESULTS, name, results)
+                update(CURVES, name, curves)
+    save_figure(FIGURE, draw_curves(pd.read_csv(CURVES)))
+    README.write_text(with_table(README.read_text(encoding="utf-8"), pd.read_csv(RESULTS)), encoding="utf-8")
 
 
-def measure(clone: Path, name: str, seed: int) -> list[dict[str, Any]]:
-    """Run the pipeline with a recipe, put its results into RESULTS, and return the epochs."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    recipe = yaml.safe_load(RECIPES[name].read_text(encoding="utf-8"))
-    params = merge(params, merge(recipe, {"train": {"seed": seed}}))
+def read_recipes(folder: Path) -> dict[str, dict[str, Any]]:
+    """The recipes of the repository in `folder`, by name."""
+    paths = sorted((folder / "recipes").glob("*.yaml"))
+    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def recipe_hash(recipe: dict[str, Any]) -> str:
+    """What tells the results of a recipe from those of its former self."""
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def measure(clone: Path, recipe: dict[str, Any], seed: int) -> tuple[dict[str, Any], list[dict[Hashable, Any]]]:
+    """Run the pipeline with a recipe; return its results and its epochs."""
+    committed = subprocess.run(
+        ["git", "show", "HEAD:params.yaml"], cwd=clone, check=True, stdout=subprocess.PIPE
+    ).stdout
+    params = merge(yaml.safe_load(committed), merge(recipe, {"train": {"seed": seed}}))
     (clone / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     output = subprocess.run(["dvc", "repro"], cwd=clone, check=True, stdout=subprocess.PIPE, text=True).stdout
-    curve = [
-        {"epoch": int(epoch), "seconds": float(seconds), "val_accuracy": float(accuracy)}
-        for epoch, accuracy, seconds in EPOCH.findall(output)
-    ]
+    curve = pd.read_csv(clone / "metrics/train.csv")[["epoch", "val_accuracy"]]
+    curve["seconds"] = [float(seconds) for seconds in EPOCH.findall(output)]
     train, test = (json.loads((clone / f"metrics/{stage}.json").read_text()) for stage in ("train", "test"))
     model = clone / "models/model.safetensors"
     result = {
-        "recipe": name,
-        "seed": seed,
         "test_accuracy": test["accuracy"],
         "test_errors": test["errors"],
         "test_loss": test["loss"],
         "ece": test["ece"],
         "val_accuracy": train["val_accuracy"],
-        "train_seconds": curve[-1]["seconds"],
+        "train_seconds": curve["seconds"].iloc[-1].item(),
         "predict_ms": round(1000 * time_prediction(model), 3),
         "parameters": train["parameters"],
         "model_bytes": model.stat().st_size,
     }
-    update(RESULTS, [result])
-    return curve
+    return result, curve.to_dict("records")
 
 
 def merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -109,13 +126,12 @@ def time_prediction(path: Path) -> float:
     model, _ = load_model(path)
     image = torch.zeros(1, 28, 28, dtype=torch.uint8)
     predict(model, image, 1)
-    return statistics.median(seconds(lambda: predict(model, image, 1)) for _ in range(300))
-
-
-def seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+    times = []
+    for _ in range(300):
+        start = time.perf_counter()
+        predict(model, image, 1)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
 
 
 def measure_tutorial(clone: Path) -> list[dict[str, Any]]:
@@ -126,17 +142,20 @@ def measure_tutorial(clone: Path) -> list[dict[str, Any]]:
     model, epoch = loops.tutorial_cnn(train)
     curve, spent = [], 0.0
     for number in range(1, TUTORIAL_EPOCHS + 1):
-        spent += seconds(epoch)
+        start = time.perf_counter()
+        epoch()
         _, accuracy = loss_and_accuracy(predict(model, val.images, 1000), val.labels)
-        curve.append({"epoch": number, "seconds": round(spent, 1), "val_accuracy": accuracy})
+        spent += time.perf_counter() - start
+        curve.append(
+            {"recipe": TUTORIAL, "seed": 0, "epoch": number, "val_accuracy": accuracy, "seconds": round(spent, 1)}
+        )
     return curve
 
 
-def update(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Put `rows` into a table in place of the earlier ones of the same recipe and seed."""
-    new = {(row["recipe"], str(row["seed"])) for row in rows}
-    kept: Iterable[dict[str, Any]] = read_csv(path) if path.exists() else []
-    write_csv(path, [row for row in kept if (row["recipe"], row["seed"]) not in new] + rows)
+def update(path: Path, name: str, rows: Sequence[Mapping[Any, Any]]) -> None:
+    """Put `rows` into a table in place of the earlier ones of the recipe `name`."""
+    kept = [row for row in read_csv(path) if row["recipe"] != name] if path.exists() else []
+    write_csv(path, [*kept, *rows])
 
 
 def with_table(text: str, results: pd.DataFrame) -> str:
@@ -158,7 +177,7 @@ def recipes_table(results: pd.DataFrame) -> str:
         low, high = wilson_interval(round(accuracy.mean() * TEST_IMAGES), TEST_IMAGES)
         cells = [
             f"`make {name}`",
-            RECIPES[str(name)].read_text(encoding="utf-8").splitlines()[0].removeprefix("# "),
+            (ROOT / f"recipes/{name}.yaml").read_text(encoding="utf-8").splitlines()[0].removeprefix("# "),
             f"**{100 * accuracy.mean():.2f}** ± {100 * accuracy.std():.2f}",
             f"{100 * low:.2f} to {100 * high:.2f}",
             f"{rows['train_seconds'].median():.1f} s",
@@ -171,28 +190,28 @@ def recipes_table(results: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw_curves(curves: pd.DataFrame) -> None:
-    """Validation errors by seconds of training, the mean over the seeds."""
-    figure = new_figure(9, 5, "Validation errors by time of training, mean over the seeds")
+def draw_curves(curves: pd.DataFrame) -> Figure:
+    """Validation errors, the mean over the seeds, by seconds of training, their median."""
+    figure = new_figure(9, 5, "Validation errors by time of training")
     axes = figure.subplots()
-    means = curves.groupby(["recipe", "epoch"])[["seconds", "val_accuracy"]].mean()
+    epochs = curves.groupby(["recipe", "epoch"]).agg({"seconds": "median", "val_accuracy": "mean"})
     for name in curves["recipe"].unique():
-        rows = means.loc[name]
+        rows = epochs.loc[name]
         errors = 100 * (1 - rows["val_accuracy"])
         color, style = (COLORS[1], "o--") if name == TUTORIAL else (COLORS[0], "o-")
         axes.plot(rows["seconds"], errors, style, color=color, markersize=3, linewidth=1.2)
-        label = "the tutorial's CNN" if name == TUTORIAL else str(name)
-        axes.annotate(
-            label, (rows["seconds"].iloc[-1], errors.iloc[-1]), (6, 0), textcoords="offset points", va="center"
-        )
+        # The tutorial's curve ends among those of a recipe: its name stands where it begins.
+        label, end, offset = ("the tutorial's CNN", 0, (-2, 10)) if name == TUTORIAL else (str(name), -1, (6, -3))
+        axes.annotate(label, (rows["seconds"].iloc[end], errors.iloc[end]), offset, textcoords="offset points")
     axes.set(xscale="log", yscale="log", xlabel="seconds of training (logarithmic)", ylabel="errors, % (logarithmic)")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.grid(color="#eeeeee", which="both")
     axes.set_axisbelow(True)
     axes.margins(x=0.12)
     axes.spines[["top", "right"]].set_visible(False)
-    save_figure(FIGURE, figure)
+    return figure
 
 
 if __name__ == "__main__":
