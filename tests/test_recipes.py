@@ -58,7 +58,11 @@ def test_a_recipe_runs_as_an_experiment(make_project: Callable[[], Path], run: R
     assert {key: params["train"][key] for key in ("model", "optimizer", "sgd", "lr") if key in expected} == {
         key: expected[key] for key in ("model", "optimizer", "sgd", "lr") if key in expected
     }
-    assert name in run(project, "dvc", "exp", "list", "--name-only")
+    assert run(project, "dvc", "exp", "list", "--name-only").split() == [name]
+    output = run(project, "python", "tools/recipe.py", name, status=1)
+    assert output.startswith(f"error: experiment: there is one already, got {name}; `dvc exp apply {name}`")
+    run(project, "python", "tools/recipe.py", name, "-n", "other", *SMALL, "-S", "train.seed=1")
+    assert run(project, "dvc", "exp", "list", "--name-only").split() == [name, "other"]
     _, info = load_model(project / "models/model.safetensors")
     assert (info.architecture, info.dataset) == (expected["model"], "optdigits")
 

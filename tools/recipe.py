@@ -23,15 +23,23 @@ RECIPES = {path.stem: path for path in sorted((ROOT / "recipes").glob("*.yaml"))
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=RECIPES, metavar="NAME", help=", ".join(RECIPES))
+    parser.add_argument("recipe", choices=RECIPES, metavar="NAME", help=", ".join(RECIPES))
+    parser.add_argument("-n", "--name", help="of the experiment, if not the recipe's")
     arguments, more = parser.parse_known_args()
-    recipe = yaml.safe_load(RECIPES[arguments.name].read_text(encoding="utf-8"))
-    changes = [part for change in settings(recipe) for part in ("-S", change)]
-    command = ["dvc", "exp", "run", "--name", arguments.name, *changes, *more]
-    print(shlex.join(command), flush=True)
+    name = arguments.name or arguments.recipe
     # DVC runs the stages with the Python that it finds first: this one.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    sys.exit(subprocess.run(command, cwd=ROOT, env=os.environ | {"PATH": path}).returncode)
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    listed = subprocess.run(["dvc", "exp", "list", "--name-only"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
+    if name in listed.split():
+        sys.exit(
+            f"error: experiment: there is one already, got {name}; `dvc exp apply {name}` brings its results back, "
+            f"`dvc exp remove {name}` makes room, `-n` gives another name"
+        )
+    recipe = yaml.safe_load(RECIPES[arguments.recipe].read_text(encoding="utf-8"))
+    changes = [part for change in settings(recipe) for part in ("-S", change)]
+    command = ["dvc", "exp", "run", "--name", name, *changes, *more]
+    print(shlex.join(command), flush=True)
+    sys.exit(subprocess.run(command, cwd=ROOT).returncode)
 
 
 def settings(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
