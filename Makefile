@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 RECIPES := $(notdir $(basename $(wildcard recipes/*.yaml)))
 
-.PHONY: run test bench bench-recipes lint format constraints $(RECIPES)
+.PHONY: run test verify reproduce bench bench-recipes lint format constraints $(RECIPES)
 
 run: .venv/run.done .git
 	@python stages/download.py --check; status=$$?; \
@@ -21,6 +21,14 @@ run: .venv/run.done .git
 
 test: .venv/dev.done .git
 	.venv/bin/pytest
+
+# Reads DVC's cache and the outputs again, and names what is damaged.
+verify: .venv/run.done .git
+	@.venv/bin/python tools/verify.py
+
+# Runs the last commit twice from scratch and compares. ARGS="-S train.model=cnn" goes to `dvc exp run`.
+reproduce: .venv/run.done .git
+	@.venv/bin/python tools/reproduce.py $(ARGS)
 
 # QUICK=1 ends within two minutes and leaves the committed results alone.
 bench: .venv/run.done

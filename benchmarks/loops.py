@@ -9,7 +9,7 @@ from digits.networks import build_layers
 from digits.optimizer import Optimizer
 from digits.schedule import Schedule
 from digits.softmax_regression import SoftmaxRegression
-from digits.training import fit
+from digits.training import Training, fit
 from seed_script import train as train_with_dataloader
 
 import torch
@@ -70,16 +70,15 @@ def fit_logistic(
     epochs: int,
 ) -> Iterator[object]:
     """The pipeline's loop for softmax regression, an epoch for each item."""
+    chosen = Optimizer(optimizer, model.parameters(), weight_decay=0.0)
     return fit(
-        model,
+        Training(model, chosen, torch.Generator().manual_seed(0)),
         SoftmaxRegression(model, label_smoothing=0.0).gradient,
-        Optimizer(optimizer, model.parameters(), weight_decay=0.0),
         Schedule(schedule, lr, warmup=0.0, epochs=epochs, size=1, gamma=1.0),
         train,
         val,
         augmentation=None,
         batch_size=batch_size,
-        seed=0,
     )
 
 

@@ -6,14 +6,16 @@ and the figures most_wrong.png, confused.png, saliency.png and curves.png.
 Command: python stages/evaluate.py
 """
 
+import csv
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from digits.files import read_csv, write_csv, write_json
-from digits.params import Section, read_params
-from digits.stage import run
+from digits.params import Section, first_problem, read_params, shown
+from digits.stage import UserError, run
 
-from pydantic import Field
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +41,20 @@ class EvaluateParams(Section):
     bins: Annotated[int, Field(ge=2, le=100)]
 
 
+Metric = Annotated[float, Field(ge=0, le=1e39, allow_inf_nan=False)]
+
+
+class Epoch(BaseModel):
+    """What the curves need of a row of metrics/train.csv, which is text, and empty where there were no images."""
+
+    epoch: int
+    train_loss: Metric
+    train_accuracy: Metric
+    val_loss: Metric | Literal[""]
+    val_accuracy: Metric | Literal[""]
+    lr: Metric  # the last cell of a row: it lacks where a row is cut off
+
+
 def main() -> None:
     params = read_params("evaluate", EvaluateParams)
     from digits.calibration import expected_calibration_error, reliability
@@ -55,13 +71,21 @@ def main() -> None:
     torch.set_num_threads(1)
     model, info = load_model(MODEL)
     test = load_dataset(TEST)
+    curves = read_curves(CURVES)
     logits = predict(model, test.images, params.batch_size)
+    scores = summarize(logits, test.labels)
+    saliency = mean_saliency(model, test.images, test.labels)
+    if not (logits.isfinite().all() and saliency.isfinite().all() and math.isfinite(scores["loss"])):
+        raise UserError(
+            f"{MODEL}: its weights are too large, got logits, a loss or derivatives that are not finite; lower "
+            "train.lr and run `dvc repro`"
+        )
     choice = logits.argmax(dim=1)
     probability = logits.double().softmax(dim=1).gather(1, choice[:, None])[:, 0]
     images, actual, predicted, confidence = (t.numpy() for t in (test.images, test.labels, choice, probability))
 
     bins = reliability(confidence, actual == predicted, params.bins)
-    metrics = summarize(logits, test.labels) | {"ece": expected_calibration_error(bins)}
+    metrics = scores | {"ece": expected_calibration_error(bins)}
     write_json(METRICS, metrics)
     columns = enumerate(zip(actual.tolist(), predicted.tolist(), confidence.tolist(), strict=True))
     write_csv(PREDICTIONS, [{"index": i, "actual": a, "predicted": p, "confidence": c} for i, (a, p, c) in columns])
@@ -71,12 +95,32 @@ def main() -> None:
     write_csv(RELIABILITY, bins)
     save_figure(MOST_WRONG, draw_most_wrong(images, actual, predicted, confidence))
     save_figure(CONFUSED, draw_confused(images, actual, predicted, confidence))
-    save_figure(SALIENCY, draw_saliency(mean_saliency(model, test.images, test.labels).numpy()))
-    save_figure(CURVES_FIGURE, draw_curves(read_csv(CURVES)))
+    save_figure(SALIENCY, draw_saliency(saliency.numpy()))
+    save_figure(CURVES_FIGURE, draw_curves(curves))
     print(
         f"{info.dataset}: {metrics['accuracy']:.2%} of {metrics['images']:,} test images right "
         f"(95 % interval {metrics['accuracy_low']:.2%} to {metrics['accuracy_high']:.2%})"
     )
+
+
+def read_curves(path: Path) -> list[dict[str, str]]:
+    """The rows of metrics/train.csv, as text that can be drawn.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds something else.
+    """
+    from digits.tensors import damaged
+
+    try:
+        rows = read_csv(path)
+        epochs = [row.epoch for row in TypeAdapter(list[Epoch]).validate_python(rows)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise damaged(path, str(error))
+    except ValidationError as error:
+        raise damaged(path, first_problem(error))
+    if not rows or epochs != list(range(1, len(rows) + 1)):
+        raise damaged(path, f"a row for every epoch, from 1 on, is needed, got the epochs {shown(epochs)}")
+    return rows
 
 
 def summarize(logits: "torch.Tensor", labels: "torch.Tensor") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from digits.files import write_json
 from digits.params import Section, Seed, params_error, read_params
-from digits.stage import run
+from digits.stage import UserError, run
 
 from pydantic import Field
 
@@ -25,14 +25,14 @@ PICTURE = Path("plots/data.png")
 class PreprocessParams(Section):
     """Section `preprocess` of params.yaml."""
 
-    val_size: Annotated[int, Field(ge=0)]
+    val_size: Annotated[int, Field(ge=0, le=10**9)]
     seed: Seed
 
 
 def main() -> None:
     params = read_params("preprocess", PreprocessParams)
     from digits.data_figure import draw_data
-    from digits.dataset import pixel_statistics, save_dataset
+    from digits.dataset import Summary, pixel_statistics, save_dataset
     from digits.figure import save_figure
     from digits.raw import read_name, read_raw
     from digits.splitting import stratified_split
@@ -47,12 +47,16 @@ def main() -> None:
         )
     rest, drawn = stratified_split(all_train.labels.numpy(), params.val_size, params.seed)
     train, val = all_train.take(rest), all_train.take(drawn)
+    mean, std = pixel_statistics(train.images)
+    if std < 1e-6:
+        raise UserError(
+            f"{RAW}: training images need paper and ink, got a deviation of {std:g}; delete it and run `dvc repro`"
+        )
 
     for path, dataset in ((TRAIN, train), (VAL, val), (TEST, test)):
         save_dataset(path, dataset)
-    mean, std = pixel_statistics(train.images)
     sizes = {"train": len(train), "val": len(val), "test": len(test)}
-    write_json(SUMMARY, {"name": name, **sizes, "pixel_mean": mean, "pixel_std": std})
+    write_json(SUMMARY, Summary(name=name, **sizes, pixel_mean=mean, pixel_std=std).model_dump())
     labels = {"train": train.labels.numpy(), "val": val.labels.numpy(), "test": test.labels.numpy()}
     save_figure(PICTURE, draw_data(name, train.images.numpy(), labels))
     print(f"{name}:", ", ".join(f"{size:,} {split}" for split, size in sizes.items()), "images")

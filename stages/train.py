@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from digits.allocator import keep_freed_memory
-from digits.files import read_json, write_csv, write_json
-from digits.params import Number, Section, Seed, params_error, read_params
+from digits.files import write_csv, write_json
+from digits.params import Depth, Number, Section, Seed, Share, Width, params_error, read_params
 from digits.stage import run
 
 from pydantic import Field
@@ -29,12 +29,10 @@ MODEL = Path("models/model.safetensors")
 CURVES = Path("metrics/train.csv")
 METRICS = Path("metrics/train.json")
 
-Share = Annotated[Number, Field(ge=0, lt=1)]
-
 
 class NetworkParams(Section):
-    width: Annotated[int, Field(ge=1, le=4096)]
-    depth: Annotated[int, Field(ge=1, le=32)]
+    width: Width
+    depth: Depth
     dropout: Share
 
 
@@ -91,45 +89,54 @@ def main() -> None:
     params = read_params("train", TrainParams)
     refuse_conflicts(params)
     keep_freed_memory()
-    from digits.dataset import load_dataset
+    from digits.checkpoint import Checkpoint, is_recorded, training_key
+    from digits.dataset import load_dataset, load_summary
     from digits.model import Classifier, ModelInfo, save_model
     from digits.networks import build_layers
     from digits.schedule import Schedule
-    from digits.training import fit, resolve_device
+    from digits.training import Training, fit, resolve_device
 
     import torch
 
     torch.set_num_threads(params.threads or os.cpu_count() or 1)
     torch.manual_seed(params.seed)  # dropout
     device = resolve_device(params.device)
-    train, val = load_dataset(TRAIN), load_dataset(VAL)
-    summary = read_json(SUMMARY)
-    mean, std = (summary["pixel_mean"], summary["pixel_std"]) if params.normalize else (0.0, 1.0)
+    train, val = load_dataset(TRAIN), load_dataset(VAL, may_be_empty=True)
+    summary = load_summary(SUMMARY)
+    mean, std = (summary.pixel_mean, summary.pixel_std) if params.normalize else (0.0, 1.0)
     options = {"mlp": params.mlp.model_dump(), "cnn": params.cnn.model_dump()}.get(params.model, {})
     model = Classifier(build_layers(params.model, options, params.seed), mean, std).to(device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    print(f"{summary['name']}: {len(train):,} training and {len(val):,} validation images, on {device}")
+    print(f"{summary.name}: {len(train):,} training and {len(val):,} validation images, on {device}")
     print(f"{params.model}: {parameters:,} parameters")
+    gradient = choose_gradient(params, model)
+    training = Training(model, choose_optimizer(params, model), torch.Generator().manual_seed(params.seed))
 
-    rows = []
+    checkpoint = Checkpoint(training_key(params.model_dump_json(), [TRAIN, VAL, SUMMARY], device))
+    if saved := checkpoint.load():
+        write_csv(CURVES, saved["rows"])
+        if len(saved["rows"]) < params.epochs or not is_recorded("train", CURVES):
+            training.load_state_dict(saved)
+            print(f"going on after epoch {len(saved['rows'])}, where an earlier run was interrupted")
+
     start = time.perf_counter()
     for row in fit(
-        model,
-        choose_gradient(params, model),
-        choose_optimizer(params, model),
+        training,
+        gradient,
         Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump()),
         train.to(device),
         val.to(device),
         augmentation=choose_augmentation(params),
         batch_size=len(train) if params.optimizer == "lbfgs" else params.batch_size,
-        seed=params.seed,
     ):
-        rows.append(row)
-        write_csv(CURVES, rows)
+        if checkpoint.is_due() or row["epoch"] == params.epochs:
+            checkpoint.save(training.state_dict())
+            write_csv(CURVES, training.rows)
         print(progress(row, params.epochs, time.perf_counter() - start), flush=True)
-    save_model(MODEL, model, ModelInfo(params.model, options, summary["name"]))
-    last = {name: value for name, value in rows[-1].items() if value is not None and name not in ("epoch", "lr")}
-    write_json(METRICS, last | {"parameters": parameters})
+    save_model(MODEL, model, ModelInfo(params.model, options, summary.name))
+    last = {name: value for name, value in training.rows[-1].items() if name not in ("epoch", "lr")}
+    known = {name: value for name, value in last.items() if value is not None}  # without validation images, not theirs
+    write_json(METRICS, known | {"parameters": parameters})
 
 
 def refuse_conflicts(params: TrainParams) -> None:

@@ -41,10 +41,10 @@ PARAMS = {
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run a command in a folder, with nothing of the user's own settings; check its status; return all it printed."""
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables for a command, with nothing of the user's own settings."""
     home = tmp_path_factory.mktemp("home")
-    environment = {
+    return {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(home),
         "XDG_CACHE_HOME": str(home / "cache"),
@@ -52,6 +52,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "PYTHONDONTWRITEBYTECODE": "1",
         **{f"GIT_{role}_{key}": "digits@localhost" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")},
     }
+
+
+@pytest.fixture(scope="session")
+def run(environment: dict[str, str]) -> Run:
+    """Run a command in a folder; check its status; return all it printed."""
 
     def run_command(folder: Path, *command: str, status: int = 0, **variables: str) -> str:
         # A file, not a pipe: a worker of DVC's queue, which lives on, would keep a pipe open.
@@ -88,6 +93,20 @@ def make_project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Callable
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def finished(make_project: Callable[[], Path], run: Run) -> Path:
+    """A project whose pipeline has run and whose results are committed; tests work in copies of it."""
+    folder = make_project()
+    run(folder, "dvc", "repro")
+    commit(folder, run)
+    return folder
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "project"))
 
 
 def edit(path: Path, old: str, new: str) -> None:

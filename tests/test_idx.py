@@ -47,8 +47,8 @@ WHOLE = header(5, 28, 28) + IMAGES.tobytes()
         (pack(WHOLE[:10]), "ends inside its header"),
         (pack(header(5, 28, 27) + IMAGES[:, :, :27].tobytes()), "shape .28, 28., got .28, 27."),
         (pack(header(6, 28, 28) + IMAGES.tobytes()), "promises 4704 bytes, got 3920"),
-        (pack(header(2**32 - 1, 28, 28)), "got 0"),
-        (pack(WHOLE + b"\x00"), "promises 3920 bytes, got 3921"),
+        (pack(header(2**32 - 1, 28, 28)), "1 to 1,000,000 items, got 4,294,967,295"),
+        (pack(WHOLE + b"\x00"), "promises 3920 bytes, got more"),
     ],
 )
 def test_a_damaged_archive_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
@@ -83,7 +83,7 @@ def test_images_and_labels_together(tmp_path: Path) -> None:
     ("images", "labels", "problem"),
     [
         (IMAGES, LABELS[:4], "got 5 for 4"),
-        (IMAGES[:0], LABELS[:0], "it holds no items"),
+        (IMAGES[:0], LABELS[:0], "1 to 1,000,000 items, got 0"),
         (IMAGES, LABELS + 5, "labels have to be 0 to 9, got 10"),
         (LABELS, IMAGES, "magic number"),
     ],

@@ -1,12 +1,15 @@
 """Every network with everything that it can be trained with."""
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from conftest import some_digits
+from digits import checkpoint
 from digits.augmentation import Augmentation
 from digits.backpropagation import Backpropagation
+from digits.checkpoint import Checkpoint
 from digits.dataset import to_pixels
 from digits.model import Classifier, ModelInfo, load_model, save_model
 from digits.networks import build_layers
@@ -14,12 +17,12 @@ from digits.optimizer import Lbfgs, Optimizer
 from digits.schedule import Schedule
 from digits.scoring import loss_and_accuracy, predict
 from digits.softmax_regression import SoftmaxRegression
-from digits.training import fit
+from digits.training import Training, fit
 
 import pytest
 import torch
 
-BATCH = some_digits(0, 50)
+BATCH, VAL = some_digits(0, 50), some_digits(600, 700)
 NETWORKS: dict[str, dict[str, Any]] = {
     "logistic": {},
     "mlp": {"width": 64, "depth": 2, "dropout": 0.2},
@@ -53,10 +56,10 @@ def logits_and_gradient(
     return logits, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
-def train_epoch(
-    network: str, optimizer: str, schedule: str, augmentation: str, precision: str = "float32"
-) -> Classifier:
-    """An epoch on the bundled digits."""
+def start(
+    network: str, optimizer: str, schedule: str, augmentation: str, precision: str = "float32", epochs: int = 1
+) -> tuple[Training, Iterator[dict[str, Any]]]:
+    """A training on the bundled digits, and its epochs."""
     torch.manual_seed(3)
     model = build(network)
     logistic = network == "logistic"
@@ -65,21 +68,25 @@ def train_epoch(
     chosen: Optimizer | Lbfgs = Lbfgs(parameters, 1e-4, 0.1)
     if optimizer != "lbfgs":
         chosen = Optimizer(optimizer, parameters, 1e-4, momentum=0.9, nesterov=True)
-    train, val = some_digits(0, 600), some_digits(600, 700)
-    rows = fit(
-        model,
+    training = Training(model, chosen, torch.Generator().manual_seed(0))
+    return training, fit(
+        training,
         gradient.gradient,
-        chosen,
-        Schedule(schedule, LRS[optimizer], warmup=0.2, epochs=1, size=1, gamma=0.5),
-        train,
-        val,
+        Schedule(schedule, LRS[optimizer], warmup=0.2, epochs=epochs, size=1, gamma=0.5),
+        some_digits(0, 600),
+        VAL,
         augmentation=AUGMENTATIONS[augmentation],
         batch_size=600 if optimizer == "lbfgs" else 50,
-        seed=0,
     )
-    (row,) = rows
-    assert row["val_loss"] < loss_and_accuracy(predict(build(network), val.images, 100), val.labels)[0]
-    return model
+
+
+def train_epoch(
+    network: str, optimizer: str, schedule: str, augmentation: str, precision: str = "float32"
+) -> Classifier:
+    training, epochs = start(network, optimizer, schedule, augmentation, precision)
+    (row,) = epochs
+    assert row["val_loss"] < loss_and_accuracy(predict(build(network), VAL.images, 100), VAL.labels)[0]
+    return training.model
 
 
 @pytest.mark.parametrize(
@@ -156,6 +163,30 @@ def test_a_batch_of_floats_is_left_as_it_was() -> None:
 )
 def test_everything_goes_with_everything(network: str, optimizer: str, schedule: str, augmentation: str) -> None:
     train_epoch(network, optimizer, schedule, augmentation)
+
+
+@pytest.mark.parametrize(
+    ("network", "optimizer", "augmentation"),
+    [*itertools.product(NETWORKS, ["sgd", "adam", "adamw"], AUGMENTATIONS), ("logistic", "lbfgs", "none")],
+)
+def test_a_training_goes_on_in_another_process_as_if_it_had_not_been_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, optimizer: str, augmentation: str
+) -> None:
+    monkeypatch.setattr(checkpoint, "ROOT", tmp_path)
+    arguments = network, optimizer, "step", augmentation, "bfloat16", 4
+    whole, epochs = start(*arguments)
+    rows = list(epochs)
+
+    part, epochs = start(*arguments)
+    assert [next(epochs), next(epochs)] == rows[:2]
+    Checkpoint("a").save(part.state_dict())
+    rest, epochs = start(*arguments)
+    torch.manual_seed(99)
+    rest.load_state_dict(Checkpoint("a").load() or {})
+    assert list(epochs) == rows[2:]
+    assert rest.rows == rows
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(rest.model.state_dict()[name], tensor), name
 
 
 @pytest.mark.parametrize("network", NETWORKS)

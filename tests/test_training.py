@@ -13,11 +13,11 @@ from digits.schedule import Schedule
 from digits.scoring import loss_and_accuracy, predict, wilson_interval
 from digits.softmax_regression import SoftmaxRegression
 from digits.stage import UserError
-from digits.training import fit, resolve_device
+from digits.tensors import write_tensors
+from digits.training import Training, fit, resolve_device
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from scipy.stats import binomtest
 from torch import nn
 
@@ -36,17 +36,16 @@ def train(
     batch_size: int = 100,
     seed: int = 7,
 ) -> list[dict[str, Any]]:
+    optimizer = optimizer or Optimizer("sgd", model.parameters(), weight_decay=0.0)
     return list(
         fit(
-            model,
+            Training(model, optimizer, torch.Generator().manual_seed(seed)),
             SoftmaxRegression(model, label_smoothing).gradient,
-            optimizer or Optimizer("sgd", model.parameters(), weight_decay=0.0),
             Schedule(schedule, lr, warmup, epochs, size=2, gamma=0.5),
             TRAIN,
             val,
             augmentation=None,
             batch_size=batch_size,
-            seed=seed,
         )
     )
 
@@ -173,7 +172,7 @@ def test_a_damaged_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is missing"):
         load_model(path)
     path.write_bytes(b"\x80\x04N.")
-    with pytest.raises(UserError, match="damaged or no model"):
+    with pytest.raises(UserError, match="is damaged: "):
         load_model(path)
     for tensors, metadata in (
         ({"a": torch.zeros(1)}, None),
@@ -183,8 +182,8 @@ def test_a_damaged_model_is_named(tmp_path: Path) -> None:
         ({"a": torch.zeros(1)}, {"model": '{"architecture": "logistic", "options": 3, "dataset": "mnist"}'}),
         ({"a": torch.zeros(1)}, {"model": '{"architecture": "other", "options": {}, "dataset": "mnist"}'}),
     ):
-        save_file(tensors, path, metadata=metadata)
-        with pytest.raises(UserError, match="damaged or no model"):
+        write_tensors(path, tensors, metadata)
+        with pytest.raises(UserError, match="is damaged: "):
             load_model(path)
 
 

@@ -1,16 +1,19 @@
-"""Labelled digit images and the safetensors file that holds them."""
+"""Labelled digit images, and the files that hold them and what is known of them."""
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
-from digits.files import replacing
+from digits.params import Section, first_problem
 from digits.stage import UserError
+from digits.tensors import damaged, described, read_tensors, write_tensors
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from pydantic import Field, ValidationError
+
+Name = Literal["mnist", "optdigits"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,17 @@ class Dataset:
         return Dataset(self.images.to(device), self.labels.to(device))
 
 
+class Summary(Section):
+    """What dataset.json says: the name, how many images each split has, and the training pixels, in [0, 1]."""
+
+    name: Name
+    train: Annotated[int, Field(ge=1)]
+    val: Annotated[int, Field(ge=0)]
+    test: Annotated[int, Field(ge=1)]
+    pixel_mean: Annotated[float, Field(ge=0, le=1)]
+    pixel_std: Annotated[float, Field(gt=0, le=0.5)]
+
+
 def to_pixels(images: torch.Tensor) -> torch.Tensor:
     """Images, uint8 or float32 (N, 28, 28), as pixels, float32 (N, 1, 28, 28) in [0, 1], as torchvision does it."""
     return images.unsqueeze(1).to(torch.float32, copy=True).div_(255)
@@ -45,30 +59,41 @@ def to_pixels(images: torch.Tensor) -> torch.Tensor:
 
 def save_dataset(path: Path, dataset: Dataset) -> None:
     """Write `dataset` to a safetensors file."""
-    with replacing(path) as temporary:
-        save_file({"images": dataset.images, "labels": dataset.labels}, temporary)
+    write_tensors(path, {"images": dataset.images, "labels": dataset.labels})
 
 
-def load_dataset(path: Path) -> Dataset:
+def load_dataset(path: Path, *, may_be_empty: bool = False) -> Dataset:
     """Read a file that `save_dataset` wrote.
+
+    Raises:
+        UserError: it is missing, damaged, or holds something else, or no images although it may not be empty.
+    """
+    tensors, _ = read_tensors(path)
+    if sorted(tensors) != ["images", "labels"]:
+        raise damaged(path, f"images and labels are needed, got {described(tensors)}")
+    images, labels = tensors["images"], tensors["labels"]
+    typed = images.dtype == torch.uint8 and labels.dtype == torch.int64
+    if not typed or labels.ndim != 1 or images.shape != (len(labels), 28, 28):
+        raise damaged(path, f"images, uint8 (N, 28, 28), and labels, int64 (N,), are needed, got {described(tensors)}")
+    if ((labels < 0) | (labels > 9)).any():
+        raise damaged(path, f"labels have to be 0 to 9, got {labels.min()} to {labels.max()}")
+    if len(labels) == 0 and not may_be_empty:
+        raise damaged(path, "images are needed, got none")
+    return Dataset(images, labels)
+
+
+def load_summary(path: Path) -> Summary:
+    """Read a file that holds a `Summary` as JSON.
 
     Raises:
         UserError: it is missing, damaged, or holds something else.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            dataset = Dataset(file.get_tensor("images"), file.get_tensor("labels"))
+        return Summary.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path}: is missing; `dvc repro` makes it")
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: is damaged or no data set: {error}; delete it and run `dvc repro`")
-    images, labels = dataset.images, dataset.labels
-    if images.dtype != torch.uint8 or labels.dtype != torch.int64 or images.shape != (*labels.shape, 28, 28):
-        raise UserError(
-            f"{path}: has to hold images, uint8 (N, 28, 28), and labels, int64 (N,), got {images.dtype} "
-            f"{tuple(images.shape)} and {labels.dtype} {tuple(labels.shape)}; delete it and run `dvc repro`"
-        )
-    return dataset
+    except ValidationError as error:
+        raise damaged(path, first_problem(error))
 
 
 def pixel_statistics(images: torch.Tensor) -> tuple[float, float]:

@@ -2,9 +2,8 @@
 
 import csv
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,23 @@ from digits.stage import UserError
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which takes the name `path` when the block ends without an error.
 
-    The old file is unlinked rather than written to, so one that is hard-linked into DVC's cache keeps its content.
+    The old file is unlinked rather than written to, so one that is hard-linked into DVC's cache keeps its content. The
+    temporary name is always the same: what a killed process left is overwritten by the next one.
+
+    Raises:
+        OSError: the file cannot be written; its `filename` is `path`, also where the system does not say which.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it has the other name already, or the system lets nobody write here
+            temporary.unlink()
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 UNSIGNED_BYTE = 8  # the format's code for the type of the values
-MAX_BYTES = 2**31  # 2.7 million images; stops an archive that unpacks without end
+MAX_ITEMS = 10**6  # MNIST has 60,000, the largest set of its family 814,255; bounds what a header can claim
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -47,40 +47,39 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> "torch.Tensor":
     """
     from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
-    data = _unpack(path)
-    ndim = 1 + len(item_shape)
-    header_size = 4 + 4 * ndim
-    magic = struct.pack(">HBB", 0, UNSIGNED_BYTE, ndim)
-    if data[:4] != magic:
-        raise _damaged(path, f"its magic number has to be {magic.hex()}, got {data[:4].hex() or 'nothing'}")
-    if len(data) < header_size:
-        raise _damaged(path, "it ends inside its header")
-    shape = struct.unpack(f">{ndim}I", data[4:header_size])
-    if shape[1:] != item_shape:
-        raise _damaged(path, f"its items have to be of shape {item_shape}, got {shape[1:]}")
-    if shape[0] == 0:
-        raise _damaged(path, "it holds no items")
-    if len(data) - header_size != math.prod(shape):
-        raise _damaged(path, f"its header promises {math.prod(shape)} bytes, got {len(data) - header_size}")
-    with tempfile.TemporaryDirectory() as folder:
-        # The reader takes a path to an unpacked file.
-        unpacked = Path(folder, "idx")
-        unpacked.write_bytes(data)
-        array: torch.Tensor = read_sn3_pascalvincent_tensor(str(unpacked))
-    return array
-
-
-def _unpack(path: Path) -> bytes:
     try:
         with gzip.open(path) as file:
-            data = file.read(MAX_BYTES + 1)
+            header = file.read(8 + 4 * len(item_shape))
+            size = _count_items(path, header, item_shape) * math.prod(item_shape)
+            values = file.read(size + 1)  # to its end: the checksum stands there
     except FileNotFoundError:
         raise UserError(f"{path}: is missing; `dvc repro` fetches it")
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, f"it cannot be unpacked: {error}")
-    if len(data) > MAX_BYTES:
-        raise _damaged(path, f"it unpacks to more than {MAX_BYTES} bytes")
-    return data
+    if len(values) != size:
+        raise _damaged(path, f"its header promises {size} bytes, got {'more' if len(values) > size else len(values)}")
+    with tempfile.TemporaryDirectory() as folder:
+        # The reader takes a path to an unpacked file.
+        unpacked = Path(folder, "idx")
+        unpacked.write_bytes(header + values)
+        array: torch.Tensor = read_sn3_pascalvincent_tensor(str(unpacked))
+    return array
+
+
+def _count_items(path: Path, header: bytes, item_shape: tuple[int, ...]) -> int:
+    """How many items of `item_shape` the header promises."""
+    ndim = 1 + len(item_shape)
+    magic = struct.pack(">HBB", 0, UNSIGNED_BYTE, ndim)
+    if header[:4] != magic:
+        raise _damaged(path, f"its magic number has to be {magic.hex()}, got {header[:4].hex() or 'nothing'}")
+    if len(header) < 4 + 4 * ndim:
+        raise _damaged(path, "it ends inside its header")
+    count, *shape = struct.unpack(f">{ndim}I", header[4:])
+    if tuple(shape) != item_shape:
+        raise _damaged(path, f"its items have to be of shape {item_shape}, got {tuple(shape)}")
+    if not 1 <= count <= MAX_ITEMS:
+        raise _damaged(path, f"it has to hold 1 to {MAX_ITEMS:,} items, got {count:,}")
+    return int(count)
 
 
 def _damaged(path: Path, problem: str) -> UserError:

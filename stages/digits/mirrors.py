@@ -2,16 +2,15 @@
 
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from digits.request import Request
 from digits.stage import UserError
 
 import pooch
 import requests
-import urllib3
 from tqdm import tqdm
 
 # SHA-256 of the archives that LeCun, Cortes and Burges published, the smallest first: it tells most quickly whether
@@ -24,9 +23,9 @@ ARCHIVES = {
 }
 CACHE = Path(pooch.os_cache("mnist"))  # the user's cache folder
 ANSWER_SECONDS = 10  # all mirrors together: where packets vanish, even the look-up of a name can take minutes
-TIMEOUT_SECONDS = (5, 10)  # to connect; between two pieces of an answer
-SLOWEST_BYTES_PER_SECOND = 5_000  # below it, a download is given up as stalled
-CHUNK_BYTES = 2**16
+STALL_SECONDS = 10  # without data, or below the slowest rate
+SLOWEST_BYTES_PER_SECOND = 5_000
+LARGEST_BYTES = 2**24  # where reading ends, whatever comes; the largest archive has 9.9 MB
 
 
 def missing_archives(folder: Path) -> list[str]:
@@ -40,6 +39,8 @@ def missing_archives(folder: Path) -> list[str]:
 
 def fetch(names: Iterable[str], mirrors: Sequence[str], cache: Path) -> None:
     """Fetch archives into `cache`, where they appear under their names only once their SHA-256 is right.
+
+    It ends whatever a mirror does: one that stalls is given up, one that sends on and on is read to `LARGEST_BYTES`.
 
     Args:
         names: of the archives, from `ARCHIVES`.
@@ -70,23 +71,16 @@ def fetch(names: Iterable[str], mirrors: Sequence[str], cache: Path) -> None:
 
 def _silent_ones(urls: Sequence[str]) -> dict[str, str]:
     """Those of `urls` that give no answer of any kind, each with the reason."""
-    reasons = dict.fromkeys(urls, f"no answer within {ANSWER_SECONDS} s")
-
-    def ask(url: str) -> None:
-        try:
-            requests.get(_address(url, next(iter(ARCHIVES))), stream=True, timeout=TIMEOUT_SECONDS).close()
-            reasons.pop(url, None)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            reasons[url] = _reason(error)
-
-    # Daemons: a look-up of a name cannot be cancelled, and must not keep the program from ending.
-    threads = [threading.Thread(target=ask, args=[url], daemon=True) for url in urls]
-    for thread in threads:
-        thread.start()
+    asked = {url: Request(_address(url, next(iter(ARCHIVES))), wanted_bytes=0) for url in urls}
     deadline = time.monotonic() + ANSWER_SECONDS
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return dict(reasons)
+    silent = {}
+    for url, request in asked.items():
+        request.join(max(0.0, deadline - time.monotonic()))
+        if request.is_alive():
+            silent[url] = f"no answer within {ANSWER_SECONDS} s"
+        elif request.error and not isinstance(request.error, requests.HTTPError):
+            silent[url] = _reason(request.error)
+    return silent
 
 
 def _take(name: str, mirror: str, cache: Path, reasons: dict[str, str]) -> bool:
@@ -107,28 +101,30 @@ def _take(name: str, mirror: str, cache: Path, reasons: dict[str, str]) -> bool:
 
 
 def _download(url: str, output_file: str, _: pooch.Pooch) -> None:
-    """Stream `url` to `output_file`, as a downloader of pooch."""
-    # Without `identity` a server may unpack the archive on the way.
-    with requests.get(url, headers={"Accept-Encoding": "identity"}, stream=True, timeout=TIMEOUT_SECONDS) as response:
-        response.raise_for_status()
-        size = int(response.headers.get("Content-Length", 0)) or None
-        name = url.rpartition("/")[2]
-        start = time.monotonic()
-        received = 0
-        with (
-            Path(output_file).open("wb") as file,
-            tqdm(desc=name, total=size, unit="B", unit_scale=True, disable=None) as progress,
-        ):
-            try:
-                while chunk := response.raw.read1(CHUNK_BYTES):
-                    file.write(chunk)
-                    received += len(chunk)
-                    progress.update(len(chunk))
-                    allowed = TIMEOUT_SECONDS[1] + received / SLOWEST_BYTES_PER_SECOND
-                    if time.monotonic() - start > allowed:
-                        raise requests.Timeout(f"slower than {SLOWEST_BYTES_PER_SECOND} bytes per second")
-            except urllib3.exceptions.HTTPError as error:
-                raise requests.ConnectionError(error) from error
+    """Fetch `url` to `output_file`, as a downloader of pooch.
+
+    Raises:
+        requests.RequestException: the server failed.
+        TimeoutError: it stalled; unlike the others no reason for pooch to try again, and to wait again.
+    """
+    request = Request(url, LARGEST_BYTES)
+    received = 0
+    deadline = time.monotonic() + STALL_SECONDS
+    with tqdm(desc=url.rpartition("/")[2], unit="B", unit_scale=True, disable=None) as progress:
+        while request.is_alive():
+            request.join(0.1)
+            new = len(request.body) - received
+            received += new
+            progress.total = request.size
+            progress.update(new)
+            # What arrives earns time, but never more than at the start: after a fast beginning, too, a stall is one.
+            deadline = min(deadline + new / SLOWEST_BYTES_PER_SECOND, time.monotonic() + STALL_SECONDS)
+            if time.monotonic() > deadline and request.is_alive():
+                request.wanted_bytes = 0
+                raise TimeoutError(f"slower than {SLOWEST_BYTES_PER_SECOND} bytes per second")
+    if request.error:
+        raise request.error
+    Path(output_file).write_bytes(request.body)
 
 
 def _copy(path: str, output_file: str, _: pooch.Pooch) -> None:
@@ -151,11 +147,13 @@ def _reason(error: Exception) -> str:
             return f"HTTP status {status}"
         case requests.TooManyRedirects():
             return "redirects without end"
-        case requests.exceptions.SSLError():
+        case requests.exceptions.InvalidSchema():
+            return "redirects to what is not http"
+        case requests.exceptions.SSLError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
             return "its certificate is not trusted"
-        case requests.Timeout():
+        case TimeoutError():
             return "stalled"
-        case requests.ConnectionError() | urllib3.exceptions.HTTPError():
+        case requests.ConnectionError():
             return "no connection, or one that broke off"
         case FileNotFoundError():
             return "no such file"

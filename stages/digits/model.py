@@ -1,17 +1,17 @@
 """The classifier and the file that holds it."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from digits.files import replacing
-from digits.networks import build_layers
-from digits.stage import UserError
+from digits.dataset import Name
+from digits.networks import NETWORKS, build_layers
+from digits.params import first_problem
+from digits.tensors import damaged, described, read_tensors, write_tensors
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 from torch import nn
 
 
@@ -40,7 +40,7 @@ class Classifier(nn.Module):
         return logits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 class ModelInfo:
     """What a model file says of itself.
 
@@ -49,33 +49,44 @@ class ModelInfo:
         dataset: name of the data set whose training images it has seen.
     """
 
-    architecture: str
+    architecture: Annotated[str, Field(pattern=f"^({'|'.join(NETWORKS)})$")]
     options: dict[str, Any]
-    dataset: str
+    dataset: Name
 
 
 def save_model(path: Path, model: Classifier, info: ModelInfo) -> None:
     """Write the weights and the normalisation of `model`, with `info`, to a safetensors file."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with replacing(path) as temporary:
-        # A single metadata key: safetensors writes several in an order that changes from run to run.
-        save_file(tensors, temporary, metadata={"model": json.dumps(vars(info))})
+    write_tensors(path, tensors, metadata={"model": json.dumps(vars(info))})
 
 
 def load_model(path: Path) -> tuple[Classifier, ModelInfo]:
     """Read a file that `save_model` wrote, onto the CPU.
 
     Raises:
-        UserError: it is missing, damaged, or holds something else.
+        UserError: it is missing, damaged, or holds something else, or its numbers are not finite.
     """
+    tensors, metadata = read_tensors(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            info = ModelInfo(**json.loads(file.metadata()["model"]))
-            state = file.get_tensors()
-        model = Classifier(build_layers(info.architecture, info.options, seed=0))
-        model.load_state_dict(state)
-    except FileNotFoundError:
-        raise UserError(f"{path}: is missing; `dvc repro` trains it")
-    except (OSError, SafetensorError, TypeError, KeyError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path}: is damaged or no model: {error}; delete it and run `dvc repro`")
+        info = TypeAdapter(ModelInfo).validate_json(metadata.get("model", ""))
+        with torch.device("meta"):  # takes no memory, whatever the options
+            model = Classifier(build_layers(info.architecture, info.options, seed=0))
+    except ValidationError as error:
+        raise damaged(path, f"it is no model: {first_problem(error)}")
+    _check(path, tensors, model.state_dict())
+    # Copies, because PyTorch aligns them, and the last bits of sums may depend on that.
+    model.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
     return model, info
+
+
+def _check(path: Path, tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    """Refuse tensors of other names, types or shapes than `expected`, and numbers that no training leaves behind."""
+    for name in sorted({*tensors, *expected}):
+        got, needed = (described({name: both[name]} if name in both else {}) for both in (tensors, expected))
+        if got != needed:
+            raise damaged(path, f"{needed} is needed, got {got}")
+        odd = tensors[name][~tensors[name].isfinite()]
+        if len(odd) > 0:
+            raise damaged(path, f"{name} has to be finite, got {odd[0]}")
+    if tensors["std"] <= 0:
+        raise damaged(path, f"std has to be positive, got {tensors['std']}")

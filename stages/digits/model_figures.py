@@ -1,5 +1,6 @@
 """A look at how a classifier was trained, at what it gets wrong, and at what it looks at."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from digits.figure import COLORS, new_figure, tile
@@ -90,8 +91,8 @@ def draw_curves(rows: Sequence[Mapping[str, str]]) -> Figure:
     epochs = [int(row["epoch"]) for row in rows]
     for axes, metric in zip(figure.subplots(2, 1, sharex=True), ("loss", "accuracy"), strict=True):
         for split, style in (("train", "-"), ("val", "--")):
-            if rows[0][f"{split}_{metric}"]:
-                values = [float(row[f"{split}_{metric}"]) for row in rows]
+            values = [float(row[f"{split}_{metric}"] or math.nan) for row in rows]
+            if not all(map(math.isnan, values)):
                 axes.plot(epochs, values, style, color=COLORS[0], label=split)
         axes.set_ylabel(metric)
         axes.grid(color="#eeeeee")

@@ -4,12 +4,18 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
+from digits.params import Depth, Section, Share, Width
+
 import torch
+from pydantic import validate_call
 from torch import nn
 
 CLASSES = 10
+# Options may come from the file of a model: those that params.yaml could not have are refused with a ValidationError.
+checked = validate_call(config=Section.model_config)
 
 
+@checked
 def logistic() -> nn.Sequential:
     """Softmax regression, that is logistic regression of several classes: 7,850 parameters."""
     return nn.Sequential(
@@ -18,7 +24,8 @@ def logistic() -> nn.Sequential:
     )
 
 
-def mlp(width: int, depth: int, dropout: float) -> nn.Sequential:
+@checked
+def mlp(width: Width, depth: Depth, dropout: Share) -> nn.Sequential:
     """A multilayer perceptron of `depth` hidden layers with `width` units each, dropout after every one of them."""
     sizes = [28 * 28] + [width] * depth
     return nn.Sequential(
@@ -28,6 +35,7 @@ def mlp(width: int, depth: int, dropout: float) -> nn.Sequential:
     )
 
 
+@checked
 def lenet5() -> nn.Sequential:
     """LeNet-5 with rectifiers, maxima in place of averages, all maps connected, a linear output: 61,706 parameters.
 
@@ -44,7 +52,8 @@ def lenet5() -> nn.Sequential:
     )  # fmt: skip
 
 
-def cnn(width: int, depth: int, dropout: float) -> nn.Sequential:
+@checked
+def cnn(width: Width, depth: Depth, dropout: Share) -> nn.Sequential:
     """A compact convolutional network of 1 + 2 `depth` convolutions, `width` channels after the first.
 
     The maxima are taken before the normalisation, which spares it three quarters of its work.
@@ -91,6 +100,9 @@ def build_layers(architecture: str, options: Mapping[str, Any], seed: int) -> nn
         architecture: logistic, mlp, lenet5 or cnn.
         options: the arguments of the function of that name.
         seed: of PyTorch's own initialisation.
+
+    Raises:
+        ValidationError: the options are missing, unknown, of the wrong type or out of range.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

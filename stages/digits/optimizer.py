@@ -5,7 +5,7 @@ first of them is built, which takes a second, and their steps take two to four t
 """
 
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch.nn import functional
@@ -55,6 +55,14 @@ class Optimizer:
         self._update([cast(torch.Tensor, parameter.grad) for parameter in self.parameters], lr)
         return logits
 
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` takes, in another process too."""
+        return {name: getattr(self, name) for name in ("momenta", "means", "squares", "steps")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        vars(self).update(state)
+
     @torch.no_grad()
     def _update(self, gradients: list[torch.Tensor], lr: float) -> None:
         if self.name == "sgd":
@@ -85,6 +93,7 @@ class Lbfgs:
         self.optimizer = torch.optim.LBFGS(
             self.parameters, max_iter=1, max_eval=MAX_EVALUATIONS, history_size=HISTORY, line_search_fn="strong_wolfe"
         )
+        self.state_dict, self.load_state_dict = self.optimizer.state_dict, self.optimizer.load_state_dict
 
     def step(self, gradient: Gradient, images: torch.Tensor, labels: torch.Tensor, lr: float) -> torch.Tensor:
         """Update the parameters, trying a step of length `lr` first; return the logits before."""

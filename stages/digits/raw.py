@@ -2,21 +2,31 @@
 
 from pathlib import Path
 
-from digits.dataset import Dataset
+from digits.dataset import Dataset, Name
 from digits.idx import read_idx
+from digits.params import first_problem
 from digits.stage import UserError
 
+from pydantic import TypeAdapter, ValidationError
 
-def read_name(folder: Path) -> str:
-    """Which data set `folder` holds, "mnist" or "optdigits".
+
+def read_name(folder: Path) -> Name:
+    """Which data set `folder` holds.
 
     Raises:
         UserError: the folder does not say.
     """
+    path = folder / "dataset.txt"
     try:
-        return (folder / "dataset.txt").read_text(encoding="utf-8").strip()
+        with path.open("rb") as file:
+            content = file.read(100)
     except FileNotFoundError:
-        raise UserError(f"{folder / 'dataset.txt'}: is missing; `dvc repro` makes it")
+        raise UserError(f"{path}: is missing; `dvc repro` makes it")
+    try:
+        name: Name = TypeAdapter(Name).validate_python(content.decode("utf-8", errors="replace").strip())
+    except ValidationError as error:
+        raise UserError(f"{path}: {first_problem(error)}; delete {folder} and run `dvc repro`")
+    return name
 
 
 def read_raw(folder: Path, prefix: str) -> Dataset:

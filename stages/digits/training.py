@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from digits.augmentation import Augmentation
@@ -35,55 +36,88 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+@dataclass
+class Training:
+    """All that changes while a model is trained.
+
+    Attributes:
+        model: its dropout draws from PyTorch's global generator.
+        optimizer: of the parameters of `model`.
+        generator: of the order of the images and of their augmentation.
+        rows: the metrics of the epochs so far.
+    """
+
+    model: Classifier
+    optimizer: Optimizer | Lbfgs
+    generator: torch.Generator
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` takes, in another process too."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "dropout": self._global_generator().get_rng_state(),
+            "rows": self.rows,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave, as if nothing had happened in between."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self._global_generator().set_rng_state(state["dropout"])
+        self.rows = state["rows"]
+
+    def _global_generator(self) -> Any:
+        device = self.model.mean.device
+        return torch if device.type == "cpu" else torch.get_device_module(device)
+
+
 def fit(
-    model: Classifier,
+    training: Training,
     gradient: Gradient,
-    optimizer: Optimizer | Lbfgs,
     schedule: Schedule,
     train: Dataset,
     val: Dataset,
     *,
     augmentation: Augmentation | None,
     batch_size: int,
-    seed: int,
 ) -> Iterator[dict[str, Any]]:
-    """Train `model` in place, and yield the metrics of each epoch as it ends.
+    """Train the model in place from where `training` stands, adding a row of metrics for each epoch as it ends.
 
     The training metrics come from the batches themselves, each scored just before its update, so they describe the
     model on its way through the epoch, on augmented images; the validation metrics describe it at the end.
 
     Args:
-        model: its dropout draws from PyTorch's global generator.
-        gradient: of the loss of `model`.
-        optimizer: of the parameters of `model`.
+        gradient: of the loss of the model.
         schedule: the learning rate, and for how many epochs.
         augmentation: of the images of every batch, None for none.
         batch_size: images per update; the last batch of an epoch may have fewer.
-        seed: of the order of the images and of their augmentation.
 
     Yields:
-        epoch (from 1), train_loss, train_accuracy, val_loss and val_accuracy (None without validation images), lr (that
-        of the epoch's last update).
+        The row: epoch (from 1), train_loss, train_accuracy, val_loss and val_accuracy (None without validation images),
+        lr (that of the epoch's last update).
 
     Raises:
         UserError: the loss or a parameter is no longer finite.
     """
     epochs = schedule.epochs
-    generator = torch.Generator().manual_seed(seed)
     updates = math.ceil(len(train) / batch_size)
-    for epoch in range(epochs):
+    for epoch in range(len(training.rows), epochs):
         # Half an update on, so that neither a rise nor a fall begins or ends with an update of no effect.
         lrs = [schedule.lr_at((epoch + (update + 0.5) / updates) / epochs) for update in range(updates)]
-        train_loss, train_accuracy = train_epoch(gradient, optimizer, train, augmentation, batch_size, lrs, generator)
+        train_loss, train_accuracy = train_epoch(training, gradient, train, augmentation, batch_size, lrs)
         val_loss, val_accuracy = None, None
         if len(val) > 0:
-            val_loss, val_accuracy = loss_and_accuracy(predict(model, val.images, VAL_BATCH_SIZE), val.labels)
-        finite = [parameter.isfinite().all() for parameter in model.parameters()]
+            val_loss, val_accuracy = loss_and_accuracy(predict(training.model, val.images, VAL_BATCH_SIZE), val.labels)
+        finite = [parameter.isfinite().all() for parameter in training.model.parameters()]
         if not (math.isfinite(train_loss + (val_loss or 0.0)) and all(finite)):
             raise params_error(
                 f"train.lr: the loss is no longer finite in epoch {epoch + 1}, got lr {schedule.lr:g}; lower it"
             )
-        yield {
+        row = {
             "epoch": epoch + 1,
             "train_loss": train_loss,
             "train_accuracy": train_accuracy,
@@ -91,20 +125,21 @@ def fit(
             "val_accuracy": val_accuracy,
             "lr": lrs[-1],
         }
+        training.rows.append(row)
+        yield row
 
 
 def train_epoch(
+    training: Training,
     gradient: Gradient,
-    optimizer: Optimizer | Lbfgs,
     train: Dataset,
     augmentation: Augmentation | None,
     batch_size: int,
     lrs: list[float],
-    generator: torch.Generator,
 ) -> tuple[float, float]:
     """Train for an epoch with the learning rates `lrs`, one for each update; return its mean loss and its accuracy."""
     loss_sum, correct = 0.0, 0
-    order = torch.randperm(len(train), generator=generator).to(train.labels.device)
+    order = torch.randperm(len(train), generator=training.generator).to(train.labels.device)
     lr = iter(lrs)
     for batches in order.split(BATCHES_PER_SCORE * batch_size):
         labels = train.labels.index_select(0, batches)
@@ -113,8 +148,8 @@ def train_epoch(
         for batch, batch_labels, batch_logits in zip(*parts, strict=True):
             images = train.images.index_select(0, batch)
             if augmentation:
-                images = augmentation(images, generator)
-            batch_logits.copy_(optimizer.step(gradient, images, batch_labels, next(lr)))
+                images = augmentation(images, training.generator)
+            batch_logits.copy_(training.optimizer.step(gradient, images, batch_labels, next(lr)))
         loss, accuracy = loss_and_accuracy(logits.T, labels)
         loss_sum += loss * len(batches)
         correct += round(accuracy * len(batches))

@@ -1,0 +1,62 @@
+"""What the tests of bad input share: how much of it is made up, and what every refusal has to look like."""
+
+import re
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from digits.stage import UserError
+
+from hypothesis import HealthCheck, settings
+from hypothesis.configuration import set_hypothesis_home_dir
+
+LONGEST_MESSAGE = 10_000  # characters, besides paths
+HOME = TemporaryDirectory(prefix="hypothesis-")
+set_hypothesis_home_dir(HOME.name)
+
+
+def many(count: int) -> settings:
+    """`count` made-up cases, the same every time; nothing of them is kept."""
+    return settings(
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+def refusal(action: Callable[[], Any], where: Path | str) -> str:
+    """The message of the UserError in which `action` ends, once its form is checked; empty where it ends well."""
+    try:
+        action()
+    except UserError as error:
+        message = str(error)
+    else:
+        return ""
+    assert message.startswith(f"{where}: "), message
+    assert all(character.isprintable() or character == "\n" for character in message), ascii(message)
+    assert len(message.replace(str(where), "")) < LONGEST_MESSAGE
+    assert re.search("got |is missing|is not a parameter|cannot be |ends inside|is damaged", message), message
+    assert re.search("`dvc repro`|`git restore |; add it", message), message
+    return message
+
+
+@contextmanager
+def little(seconds: float, megabytes: float) -> Iterator[None]:
+    """Fail when the block takes longer, or lets the process grow by more memory."""
+    start, grown = time.perf_counter(), -peak()
+    yield
+    used, grown = time.perf_counter() - start, grown + peak()
+    assert used < seconds, f"{used:.1f} s"
+    assert grown < megabytes, f"{grown:.0f} MB"
+
+
+def peak() -> float:
+    """The most memory that this process has had so far, in megabytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)

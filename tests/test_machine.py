@@ -1,0 +1,133 @@
+"""A machine without space, without permission, or without memory: an error in words, and nothing lost."""
+
+import gzip
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+from conftest import Run, edit
+
+import pytest
+
+# Mounts that only the command sees which follows them, as far as the system grants them to everybody.
+NAMESPACE = "unshare", "--map-root-user", "--mount"
+FULL = 'mount -t tmpfs -o size=$1 tmpfs "$2" && shift 2 && exec "$@"'
+READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$@"'
+GOES_BACK = "git restore metrics plots && dvc checkout"
+
+mounting = pytest.mark.skipif(
+    shutil.which("unshare") is None or subprocess.run([*NAMESPACE, "true"], capture_output=True).returncode != 0,
+    reason="this system grants no mounts",
+)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All that the pipeline wrote and that the cache holds."""
+    names = ("data", "models", "metrics", "plots", ".dvc/cache/files")
+    return {str(path): path.read_bytes() for name in names for path in (folder / name).rglob("*") if path.is_file()}
+
+
+@mounting
+@pytest.mark.parametrize(
+    ("stage", "folder", "size", "named"),
+    [
+        ("download", "data/raw", "40k", "data/raw/train-images-idx3-ubyte.gz"),
+        ("preprocess", "data/tensors", "40k", "data/tensors/train.safetensors"),
+        ("preprocess", "plots", "40k", "plots/data.png"),
+        ("train", "models", "8k", "models/model.safetensors"),
+        ("train", ".checkpoints", "40k", ".pt"),
+        ("evaluate", "plots", "12k", "plots/most_wrong.png"),
+    ],
+)
+def test_a_full_disk(project: Path, run: Run, stage: str, folder: str, size: str, named: str) -> None:
+    before = files(project)
+    command = "python", f"stages/{stage}.py"
+    output = run(project, *NAMESPACE, "sh", "-c", FULL, "sh", size, folder, *command, status=1)
+    assert f"{named}: No space left on device; put that right and run `dvc repro`" in output
+    assert GOES_BACK in output
+    assert "Traceback" not in output
+    assert files(project) == before
+    assert not list(project.rglob("*.tmp"))
+
+
+@mounting
+@pytest.mark.parametrize(
+    ("stage", "folder", "named"),
+    [
+        ("download", "data/raw", "data/raw/train-images-idx3-ubyte.gz"),
+        ("preprocess", "data/tensors", "data/tensors/train.safetensors"),
+        ("train", "metrics", "metrics/train.csv"),
+        ("train", "models", "models/model.safetensors"),
+        ("train", ".checkpoints", ".lock"),
+        ("evaluate", "metrics", "metrics/test.json"),
+        ("evaluate", ".dvc/tmp", ".dvc/tmp/stage.lock"),
+    ],
+)
+def test_a_folder_that_nobody_may_write_to(project: Path, run: Run, stage: str, folder: str, named: str) -> None:
+    before = files(project)
+    command = "python", f"stages/{stage}.py"
+    output = run(project, *NAMESPACE, "sh", "-c", READ_ONLY, "sh", folder, *command, status=1)
+    assert f"{named}: Read-only file system; put that right" in output
+    assert "Traceback" not in output
+    assert files(project) == before
+
+
+SMALL_DISK = """
+set -e
+mount -t tmpfs -o size=64m tmpfs disk
+cp -r project/. disk
+cd disk
+free=$(df --output=avail . | tail -1)
+head -c "$((free - 60))k" /dev/zero > filler
+dvc repro && exit 99
+rm filler
+{goes_back}
+cp -r metrics plots models ../after
+"""
+
+
+@mounting
+def test_the_command_that_the_message_names_brings_the_results_back(project: Path, tmp_path: Path, run: Run) -> None:
+    before = {name: (project / name).read_bytes() for name in ("models/model.safetensors", "metrics/train.csv")}
+    edit(project / "params.yaml", "lr: 0.1", "lr: 0.2")
+    for name in ("disk", "after"):
+        (tmp_path / name).mkdir()
+    output = run(tmp_path, *NAMESPACE, "sh", "-c", SMALL_DISK.format(goes_back=GOES_BACK))
+    assert "No space left on device; put that right and run `dvc repro`" in output
+    assert f"`{GOES_BACK}` brings the committed results back" in output
+    assert {name: (tmp_path / "after" / name).read_bytes() for name in before} == before
+
+
+def with_memory(megabytes: int, stage: str) -> tuple[str, ...]:
+    """Run a stage that may take so much memory, PyTorch itself included."""
+    return "sh", "-c", f"ulimit -d {megabytes * 1024} && exec python stages/{stage}.py"
+
+
+def test_too_little_memory_for_the_data(project: Path, run: Run) -> None:
+    count = 1_000_000
+    for prefix in ("train", "t10k"):
+        with gzip.open(project / f"data/raw/{prefix}-images-idx3-ubyte.gz", "wb", compresslevel=1) as file:
+            file.write(struct.pack(">HBB3I", 0, 8, 3, count, 28, 28))
+            for _ in range(10):
+                file.write(bytes(count // 10 * 28 * 28))
+    output = run(project, *with_memory(1000, "preprocess"), status=1, OPENBLAS_NUM_THREADS="1")
+    assert output.startswith("error: memory: there is too little for this stage; ")
+    assert output.count("\n") == 1
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_too_little_memory_for_a_batch(project: Path, run: Run, stage: str) -> None:
+    edit(project / "params.yaml", "model: logistic", "model: cnn")
+    edit(project / "params.yaml", "    width: 16", "    width: 128")
+    if stage == "evaluate":
+        edit(project / "params.yaml", "  epochs: 3", "  epochs: 1")
+        run(project, "python", "stages/train.py")
+    else:
+        edit(project / "params.yaml", "  batch_size: 100\n", "  batch_size: 1300\n")
+    before = files(project)
+    output = run(project, *with_memory(900, stage), status=1, OPENBLAS_NUM_THREADS="1")
+    assert "error: memory: there is too little for this stage; " in output
+    assert "lower batch_size" in output
+    assert "Traceback" not in output
+    assert files(project) == before

@@ -1,0 +1,77 @@
+"""tools/reproduce.py: every model gives the same bytes twice, and a pipeline that does not is found out."""
+
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from conftest import Run, commit, edit
+
+import pytest
+
+REPRODUCE = ("python", "tools/reproduce.py")
+ELASTIC = ("-S", "train.augment=elastic", "-S", "train.epochs=2")
+
+
+@pytest.fixture(scope="module")
+def project(make_project: Callable[[], Path]) -> Path:
+    return make_project()
+
+
+def test_the_pipeline_as_committed(project: Path, tmp_path: Path, run: Run) -> None:
+    (project / "note.txt").write_text("not for Git")
+    output = run(project, *REPRODUCE, TMPDIR=str(tmp_path))
+    (project / "note.txt").unlink()
+    assert "twice from scratch: dvc repro\n" in output
+    assert "what is not committed is no part of it" in output
+    assert re.search(r"the same bytes in \d+ outputs of 4 stages\n", output)
+    # The lock file is MNIST's, the parameters are those of the tests.
+    assert (
+        "the committed dvc.lock, perhaps from another processor, has other bytes in\n  download: data/raw\n" in output
+    )
+    assert max(map(len, output.splitlines())) <= 80
+    assert list(tmp_path.iterdir()) == []
+    assert not (project / "data").exists()
+
+
+@pytest.mark.parametrize("model", ["mlp", "lenet5", "cnn"])
+def test_every_network(project: Path, run: Run, model: str) -> None:
+    small = ("-S", f"train.model={model}", "-S", "train.mlp.width=32", "-S", "train.cnn.width=4", *ELASTIC)
+    output = run(project, *REPRODUCE, "train", *small)
+    assert f"dvc exp run train -S train.model={model}" in output
+    assert re.search(r"the same bytes in \d+ outputs of 3 stages\n$", output)
+
+
+def test_what_depends_on_time_is_named(make_project: Callable[[], Path], tmp_path: Path, run: Run) -> None:
+    project = make_project()
+    edit(project / "stages/download.py", 'write_text(f"{name}\\n"', 'write_text(f"{name} {os.times()}\\n"')
+    (project / "dvc.lock").unlink()
+    commit(project, run)
+    output = run(project, *REPRODUCE, "download", "--name", "now", status=1, TMPDIR=str(tmp_path))
+    assert "error: reproduce: the two runs differ, got other bytes in\n  download: data/raw\n" in output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_fails_is_shown(project: Path, tmp_path: Path, run: Run) -> None:
+    command = (*REPRODUCE, "download", "-S", "download.dataset=mnist", "-S", "download.mirrors=[]")
+    output = run(project, *command, status=1, MNIST_MIRROR="no/mirror", TMPDIR=str(tmp_path))
+    assert f"{project}/no/mirror/t10k-labels-idx1-ubyte.gz: no such file" in output
+    assert "error: reproduce: `dvc exp run download" in output
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(
+    project: Path, tmp_path: Path, environment: dict[str, str], by: signal.Signals
+) -> None:
+    with subprocess.Popen(
+        REPRODUCE, cwd=project, env=environment | {"TMPDIR": str(tmp_path)}, stdout=-1, stderr=-1, text=True
+    ) as process:
+        assert process.stdout and process.stderr
+        while not list(tmp_path.glob("reproduce-*/run-1/data/raw/dataset.txt")):
+            assert process.poll() is None
+        process.send_signal(by)
+        assert process.wait(timeout=8) == 1  # rather than at the end of the run
+        assert "error: reproduce: interrupted" in process.stderr.read()
+    assert list(tmp_path.iterdir()) == []

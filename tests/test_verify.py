@@ -1,0 +1,185 @@
+"""tools/verify.py names all damage, whether DVC notices it or not, and what it advises repairs it."""
+
+import hashlib
+import os
+import re
+import sys
+from pathlib import Path
+
+from conftest import Run, commit
+
+import pytest
+
+RAW = "data/raw/t10k-images-idx3-ubyte.gz"
+MODEL = "models/model.safetensors"
+VERIFY = ("python", "tools/verify.py")
+
+
+@pytest.fixture
+def project(project: Path, run: Run) -> Path:
+    """The project, after DVC has seen all its files."""
+    run(project, "dvc", "status")
+    return project
+
+
+def damage(path: Path) -> None:
+    """Change a byte, but nothing that DVC looks at: not the time, the size, the mode or the inode."""
+    before = path.stat()
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.seek(before.st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+    path.chmod(before.st_mode)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def object_of(path: Path, cache: Path) -> Path:
+    md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    return cache / "files/md5" / md5[:2] / md5[2:]
+
+
+def named(output: str) -> list[str]:
+    """The files that the output says are not as they were."""
+    return sorted(re.findall(r"(?m)^error: (.*): (?:damaged|differs|cannot)", output))
+
+
+def repair(project: Path, run: Run, output: str, repro: str = "dvc repro") -> list[str]:
+    """Do what the output advises, and check that all is right then; return the stages that had to run."""
+    delete, advised = re.findall(r"(?m)^  (.*)$", output)
+    assert advised == "dvc repro"
+    run(project, "sh", "-c", delete)
+    printed = run(project, "sh", "-c", repro)
+    assert run(project, *VERIFY).startswith("all right")
+    assert run(project, "git", "status", "--porcelain") == ""
+    assert "up to date" in run(project, "dvc", "status")
+    return re.findall(r"Running stage '(\w+)'", printed)
+
+
+def test_all_is_right_and_all_is_read(project: Path, tmp_path: Path, run: Run) -> None:
+    output = run(tmp_path, sys.executable, str(project / "tools/verify.py"), PATH=os.defpath)
+    folders = (".dvc/cache", "data", "models", "metrics", "plots")
+    files = [path for name in folders for path in (project / name).rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files) / 1e6
+    assert output == f"all right: {len(files)} files in DVC's cache and among the outputs, {size:.1f} MB\n"
+
+
+def test_objects_of_the_cache(project: Path, run: Run) -> None:
+    objects = [object_of(project / path, project / ".dvc/cache") for path in (RAW, MODEL)]
+    for path in objects:
+        damage(path)
+    assert "up to date" in run(project, "dvc", "status")
+    output = run(project, *VERIFY, status=1)
+    assert named(output) == sorted(str(path.relative_to(project)) for path in objects)
+    assert f"damaged, an object of {RAW}, got " in output
+    assert repair(project, run, output) == ["download", "train"]
+
+
+def test_a_list_of_files_and_the_run_cache(project: Path, run: Run) -> None:
+    listing = next((project / ".dvc/cache/files").rglob("*.dir"))
+    entry = next(path for path in (project / ".dvc/cache/runs").rglob("*") if path.is_file())
+    damage(listing)
+    entry.chmod(0o644)
+    entry.write_bytes(entry.read_bytes().replace(b"stages/digits/", b"stages/didgits/"))
+    output = run(project, *VERIFY, status=1)
+    assert named(output) == sorted(["data/raw", *(str(path.relative_to(project)) for path in (listing, entry))])
+    assert "an object of data/raw, got " in output
+    assert "an entry of the run cache, got " in output
+    assert repair(project, run, output) == ["download"]
+
+
+def test_outputs(project: Path, run: Run) -> None:
+    paths = [RAW, MODEL, "metrics/train.csv", "plots/confusion.csv"]
+    for path in paths:
+        damage(project / path)
+    assert "up to date" in run(project, "dvc", "status")
+    output = run(project, *VERIFY, status=1)
+    assert named(output) == sorted(paths)
+    assert repair(project, run, output) == ["evaluate"]
+
+
+def test_an_output_that_git_has(project: Path, run: Run) -> None:
+    damage(project / "metrics/test.json")
+    assert named(run(project, *VERIFY, status=1)) == ["metrics/test.json"]
+    run(project, "sh", "-c", "rm metrics/test.json && git restore metrics/test.json")
+    assert run(project, *VERIFY).startswith("all right")
+
+
+@pytest.mark.parametrize("link", ["hardlink", "symlink"])
+def test_an_output_that_is_a_link_into_the_cache(project: Path, run: Run, link: str) -> None:
+    run(project, "dvc", "config", "cache.type", link)
+    run(project, "dvc", "checkout", "--relink")
+    commit(project, run)
+    cached = object_of(project / MODEL, project / ".dvc/cache")
+    assert cached.samefile(project / MODEL)
+    damage(project / MODEL)
+    output = run(project, *VERIFY, status=1)
+    assert named(output) == [str(cached.relative_to(project)), MODEL]
+    assert repair(project, run, output) == ["train"]
+    assert cached.samefile(project / MODEL)
+
+
+def test_what_a_remote_has_is_not_computed_again(project: Path, tmp_path: Path, run: Run) -> None:
+    run(project, "dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
+    run(project, "dvc", "push")
+    commit(project, run)
+    for path in (object_of(project / MODEL, project / ".dvc/cache"), project / MODEL, project / RAW):
+        damage(path)
+    output = run(project, *VERIFY, status=1)
+    assert "`dvc repro --pull`" in output
+    assert repair(project, run, output, "dvc repro --pull") == []
+
+
+def test_an_object_of_an_earlier_run(project: Path, run: Run) -> None:
+    # A number that DVC and PyYAML read differently, in the run cache.
+    run(project, "dvc", "exp", "run", "train", "--name", "slow", "-S", "train.lr=0.00001")
+    assert run(project, *VERIFY).startswith("all right")
+    cached = object_of(project / MODEL, project / ".dvc/cache")
+    content = cached.read_bytes()
+    run(project, "sh", "-c", "git checkout --quiet HEAD . && dvc checkout")
+    damage(cached)
+    output = run(project, *VERIFY, status=1)
+    assert named(output) == [str(cached.relative_to(project))]
+    assert "an object of an earlier run" in output
+    assert repair(project, run, output) == []
+    run(project, "dvc", "exp", "apply", "slow", status=255)  # for want of the object; the parameters are applied
+    run(project, "dvc", "repro", "train")
+    assert cached.read_bytes() == content
+
+
+def test_a_cache_elsewhere(project: Path, tmp_path: Path, run: Run) -> None:
+    cache = tmp_path / "a cache"
+    (project / ".dvc/cache").rename(cache)
+    run(project, "dvc", "cache", "dir", str(cache))
+    commit(project, run)
+    assert run(project, *VERIFY).startswith("all right")
+    damage(object_of(project / MODEL, cache))
+    output = run(project, *VERIFY, status=1)
+    assert named(output) == [str(object_of(project / MODEL, cache))]
+    run(project, "sh", "-c", re.findall(r"(?m)^  (rm .*)$", output)[0])
+    assert not object_of(project / MODEL, cache).exists()
+    assert run(project, *VERIFY).startswith("all right")
+
+
+def test_what_cannot_be_read(project: Path, run: Run) -> None:
+    (project / MODEL).unlink()
+    (project / MODEL).symlink_to("nowhere")
+    (project / "metrics/train.json").unlink()
+    (project / "metrics/train.json").mkdir()
+    output = run(project, *VERIFY, status=1)
+    assert named(output) == ["metrics/train.json", MODEL]
+    assert "got Is a directory" in output
+    assert repair(project, run, output) == []
+
+
+def test_what_is_missing_is_no_damage(finished: Path, tmp_path: Path, run: Run) -> None:
+    run(tmp_path, "git", "clone", "--quiet", str(finished), "clone")
+    clone = tmp_path / "clone"
+    output = run(clone, *VERIFY)
+    message = r"missing, not damaged: \d outputs of dvc.lock; `dvc repro` brings them back\nall right: \d+ files"
+    assert re.match(message, output)
+    (clone / "dvc.lock").write_text("<<<<<<< HEAD\n=======\n>>>>>>> other\n")
+    assert run(clone, *VERIFY, status=1).startswith("error: dvc.lock: is damaged")
+    (clone / "dvc.lock").unlink()
+    assert run(clone, *VERIFY) == "all right: 0 files in DVC's cache and among the outputs, 0.0 MB\n"

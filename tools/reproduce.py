@@ -1,0 +1,141 @@
+"""Run the pipeline of the last commit twice from scratch, in two fresh clones, and compare what the two wrote.
+
+The clones share nothing but the user's downloads; the exit status is 1 if a single byte of an output differs.
+Command: python tools/reproduce.py [arguments for `dvc exp run`, such as -S train.model=cnn]
+"""
+
+import argparse
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+try:
+    import yaml
+except ImportError:
+    sys.exit("error: python: PyYAML is not installed; `source .venv/bin/activate` first, or `make reproduce`")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+Outputs = dict[tuple[str, str], str]  # MD5 by stage and path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    _, arguments = parser.parse_known_args()
+    command = ["dvc", "exp", "run", *arguments] if arguments else ["dvc", "repro"]
+    commit = git("rev-parse", "--short", "HEAD").strip()
+    print(f"commit {commit}, twice from scratch: {shlex.join(command)}", flush=True)
+    if git("status", "--porcelain"):
+        print("what is not committed is no part of it: see `git status --short`", flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        first, second = two_runs(command)
+    except KeyboardInterrupt:
+        sys.exit("\nerror: reproduce: interrupted, got no two runs to compare; nothing is left of them")
+    if differing := differences(first, second):
+        sys.exit(f"error: reproduce: the two runs differ, got other bytes in{differing}\nThe first is where to look.")
+    print(f"the same bytes in {len(first)} outputs of {len({stage for stage, _ in first})} stages")
+    if not arguments:
+        print(compared_with(commit, first))
+
+
+def git(*arguments: str) -> str:
+    """What a command of Git's prints about this repository."""
+    done = subprocess.run(["git", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"error: git: `git {arguments[0]}` failed, got status {done.returncode}; see what it says above")
+    return done.stdout
+
+
+def two_runs(command: list[str]) -> tuple[Outputs, Outputs]:
+    """Run the command in two clones, of which nothing is left afterwards."""
+    # DVC is found beside the Python that runs this, and the user's mirror from where the user is.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    mirror = os.environ.get("MNIST_MIRROR")
+    if mirror and "://" not in mirror:
+        os.environ["MNIST_MIRROR"] = str(Path(mirror).absolute())
+    with tempfile.TemporaryDirectory(prefix="reproduce-") as folder:
+        os.environ |= {"DVC_SITE_CACHE_DIR": f"{folder}/dvc", "TMPDIR": folder}
+        clones = [Path(folder) / name for name in ("run-1", "run-2")]
+        for clone in clones:
+            prepare(clone)
+        first, second = (outputs_of(clone, command) for clone in clones)
+    return first, second
+
+
+def prepare(clone: Path) -> None:
+    """Clone the last commit, but not its results."""
+    # An experiment is a commit, and somebody's.
+    identity = ["--config", "user.name=reproduce", "--config", "user.email=reproduce@localhost"]
+    git("clone", "--quiet", *identity, str(ROOT), str(clone))
+    (clone / "dvc.lock").unlink(missing_ok=True)
+    # Even where all of a user's projects share a cache.
+    (clone / ".dvc" / "config.local").write_text("[cache]\n    dir = cache\n", encoding="utf-8")
+
+
+def outputs_of(clone: Path, command: list[str]) -> Outputs:
+    """Run the command in a clone; what it prints is shown if it fails."""
+    print(f"{clone.name} ...", end="", flush=True)
+    start = time.perf_counter()
+    status, printed = run(command, clone)
+    print(f" {time.perf_counter() - start:.0f} s", flush=True)
+    lock = clone / "dvc.lock"
+    if status != 0 or not lock.exists():
+        print(printed, file=sys.stderr)
+        sys.exit(f"error: reproduce: `{shlex.join(command)}` left no results, got status {status}; see above")
+    return read_outputs(lock.read_text(encoding="utf-8"))
+
+
+def run(command: list[str], folder: Path) -> tuple[int, str]:
+    """Run a command to its end, or to ours: then everything that it started ends, too."""
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        printed = ""
+        try:
+            # Line by line: a signal that comes while something is being read waits for the end of the call.
+            for line in process.stdout or ():
+                printed += line
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()  # until the last of them has closed the pipe
+            raise
+    return process.returncode, printed
+
+
+def read_outputs(lock: str) -> Outputs:
+    """The outputs that a dvc.lock names, in running order."""
+    stages = yaml.safe_load(lock)["stages"]
+    return {(name, out["path"]): out["md5"] for name, stage in stages.items() for out in stage["outs"]}
+
+
+def differences(first: Outputs, second: Outputs) -> str:
+    """A line for every output that is not the same in both."""
+    return "".join(
+        f"\n  {stage}: {path}"
+        for stage, path in first | second
+        if first.get((stage, path)) != second.get((stage, path))
+    )
+
+
+def compared_with(commit: str, outputs: Outputs) -> str:
+    if not git("ls-tree", commit, "dvc.lock"):
+        return "no dvc.lock is committed to compare with"
+    if differing := differences(outputs, read_outputs(git("show", f"{commit}:dvc.lock"))):
+        return f"the committed dvc.lock, perhaps from another processor, has other bytes in{differing}"
+    return "the same as in the committed dvc.lock"
+
+
+if __name__ == "__main__":
+    main()
