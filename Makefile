@@ -12,7 +12,7 @@ run: .venv/run.done .git
 		dvc repro && dvc metrics show metrics/test.json; \
 	elif [ $$status -eq 3 ] && git diff --quiet HEAD -- params.yaml; then \
 		printf '\nRunning on the digits that scikit-learn carries instead. For MNIST later:\n'; \
-		printf '  git restore params.yaml && make run\n\n'; \
+		printf '  git checkout HEAD params.yaml && make run\n\n'; \
 		dvc exp run -S download.dataset=optdigits -S preprocess.val_size=137 -S train.lr=0.1 -S train.batch_size=100 \
 			&& dvc metrics show metrics/test.json; \
 	else \

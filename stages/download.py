@@ -6,7 +6,6 @@ Command: python stages/download.py, or, to ask whether the data can be had, pyth
 
 import argparse
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -67,8 +66,9 @@ def fetch_mnist(mirrors: list[str]) -> None:
     except UserError as error:
         raise UserError(f"{error}{WAYS_ON}")
     for name in ARCHIVES:
+        content = (CACHE / name).read_bytes()
         with replacing(RAW / name) as temporary:
-            shutil.copyfile(CACHE / name, temporary)
+            temporary.write_bytes(content)
     write_name("mnist")
     print(f"mnist: four archives in {RAW}")
 

@@ -117,7 +117,7 @@ def main() -> None:
         write_csv(CURVES, saved["rows"])
         if len(saved["rows"]) < params.epochs or not is_recorded("train", CURVES):
             training.load_state_dict(saved)
-            print(f"going on after epoch {len(saved['rows'])}, where an earlier run was interrupted")
+            print(f"going on after epoch {len(training.rows)} of {params.epochs}, as far as an earlier run came")
 
     start = time.perf_counter()
     for row in fit(

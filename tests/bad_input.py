@@ -1,7 +1,6 @@
 """What the tests of bad input share: how much of it is made up, and what every refusal has to look like."""
 
 import re
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -43,13 +42,14 @@ def refusal(action: Callable[[], Any], where: Path | str) -> str:
     assert all(character.isprintable() or character == "\n" for character in message), ascii(message)
     assert len(message.replace(str(where), "")) < LONGEST_MESSAGE
     assert re.search("got |is missing|is not a parameter|cannot be |ends inside|is damaged", message), message
-    assert re.search("`dvc repro`|`git restore |; add it", message), message
+    assert re.search("`dvc repro`|`git checkout HEAD |; add it", message), message
     return message
 
 
 @contextmanager
 def little(seconds: float, megabytes: float) -> Iterator[None]:
-    """Fail when the block takes longer, or lets the process grow by more memory."""
+    """Fail when the block takes longer, or, on Linux, lets the process grow by more memory."""
+    forget_peak()
     start, grown = time.perf_counter(), -peak()
     yield
     used, grown = time.perf_counter() - start, grown + peak()
@@ -57,6 +57,16 @@ def little(seconds: float, megabytes: float) -> Iterator[None]:
     assert grown < megabytes, f"{grown:.0f} MB"
 
 
+def forget_peak() -> None:
+    """Let `peak` begin with the memory that this process has now."""
+    if sys.platform == "linux":
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak() -> float:
-    """The most memory that this process has had so far, in megabytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    """The most memory that this process has had, in megabytes."""
+    if sys.platform != "linux":
+        return 0.0
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) / 1e3

@@ -55,9 +55,10 @@ class Running:
             assert time.monotonic() < deadline, self.output()
             time.sleep(0.0005)
 
-    def wait_for_epochs(self, seconds: float) -> None:
-        """Return when the first epoch of this run has been over for some seconds."""
-        self.wait_for(lambda: "\nepoch " in self.output())
+    def wait_for_checkpoint(self, folder: Path, seconds: float = 0.0) -> None:
+        """Return some seconds after this run has written its first checkpoint."""
+        before = checkpoints(folder)
+        self.wait_for(lambda: checkpoints(folder) != before)
         end = time.monotonic() + seconds
         self.wait_for(lambda: time.monotonic() > end)
 
@@ -134,9 +135,15 @@ def epochs_trained(output: str) -> list[int]:
     return [int(number) for number in re.findall(r"epoch +(\d+)/", output)]
 
 
+def checkpoints(folder: Path) -> dict[Path, int]:
+    """When each checkpoint was written."""
+    return {path: path.stat().st_mtime_ns for path in (folder / ".checkpoints").glob("*.pt")}
+
+
 def trainer(folder: Path) -> int:
     """The process that trains, or trained last."""
-    return int(max((folder / ".checkpoints").glob("*.lock"), key=lambda path: path.stat().st_mtime).read_text())
+    lock = max((folder / ".checkpoints").glob("*.lock"), key=lambda path: path.stat().st_mtime)
+    return int(lock.read_text() or -1)
 
 
 def is_alive(process: int) -> bool:
@@ -153,11 +160,11 @@ def test_killed_at_any_moment(project: Path, run: Run, start: Start, training: s
     expected = results(project)
     shutil.rmtree(project / ".checkpoints")
 
-    moments = iter(np.random.default_rng(len(training)).uniform(0.4, 0.7, size=4))
+    moments = iter(np.random.default_rng(len(training)).uniform(0, 0.3, size=4))
     resumed = []
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
         running = start(project, *STAGE)
-        running.wait_for_epochs(next(moments))
+        running.wait_for_checkpoint(project, next(moments))
         if running.process.poll() is not None:
             break
         output = running.kill_all(number)
@@ -165,7 +172,7 @@ def test_killed_at_any_moment(project: Path, run: Run, start: Start, training: s
         resumed.append(resumed_after(output))
     else:
         run(project, *STAGE)
-    assert len(resumed) >= 3
+    assert len(resumed) >= 2
     assert resumed[0] is None
     epochs = [epoch for epoch in resumed[1:] if epoch]
     assert len(epochs) == len(resumed) - 1
@@ -174,24 +181,28 @@ def test_killed_at_any_moment(project: Path, run: Run, start: Start, training: s
     assert not list(project.rglob("*.tmp"))
 
 
-def test_killed_while_the_checkpoint_is_being_written(
-    project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]
-) -> None:
-    halves = 0
-    for _ in range(6):
-        running = start(project, *STAGE)
-        running.wait_for(lambda: list((project / ".checkpoints").glob(".*.tmp")))
-        running.kill_all(signal.SIGKILL)
-        halves += len(list((project / ".checkpoints").glob(".*.tmp")))
-    assert halves > 0, "not once was a half-written file left"
-    assert "damaged" not in run(project, *STAGE)
+def test_killed_while_the_checkpoint_is_being_written(project: Path, run: Run, undisturbed: dict[str, bytes]) -> None:
+    # The second checkpoint is written in full, but has not taken the place of the first.
+    script = f"""
+import os, runpy, signal, sys
+sys.path.insert(0, "stages")
+calls = iter(range(2))
+os.fsync = lambda _: next(calls) and os.kill(os.getpid(), {signal.SIGKILL:d})
+runpy.run_path("stages/train.py", run_name="__main__")
+"""
+    run(project, "python", "-c", script, status=-signal.SIGKILL)
+    (left,) = (project / ".checkpoints").glob(".*.tmp")
+    assert left.stat().st_size > 0
+    output = run(project, *STAGE)
+    assert resumed_after(output)
+    assert "damaged" not in output
     assert results(project).items() <= undisturbed.items()
     assert not list(project.rglob("*.tmp"))
 
 
 def test_the_stage_is_killed(project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]) -> None:
     running = start(project, *REPRO)
-    running.wait_for_epochs(0.5)
+    running.wait_for_checkpoint(project)
     os.kill(trainer(project), signal.SIGKILL)
     running.process.wait(60)
     assert running.process.returncode == 255
@@ -204,11 +215,11 @@ def test_dvc_and_the_stage_are_killed(
     project: Path, run: Run, start: Start, undisturbed: dict[str, bytes], number: int
 ) -> None:
     running = start(project, *REPRO)
-    running.wait_for_epochs(0.5)
+    running.wait_for_checkpoint(project)
     output = running.kill_all(number)
     assert running.process.returncode != 0
     if number == signal.SIGINT:
-        assert output.count("error: interrupted; `dvc repro` goes on\n") == 1
+        assert output.count("error: train: interrupted; run the same command again\n") == 1
         assert "Traceback" not in output
     assert resumed_after(run(project, *REPRO))
     assert results(project, "dvc.lock") == undisturbed
@@ -217,13 +228,14 @@ def test_dvc_and_the_stage_are_killed(
 
 def test_dvc_alone_is_killed(project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]) -> None:
     running = start(project, *REPRO)
-    running.wait_for_epochs(0.5)
+    running.wait_for_checkpoint(project)
     orphan = trainer(project)
     running.process.kill()
     running.process.wait(60)
+    os.kill(orphan, signal.SIGSTOP)  # for the test not to depend on how fast it is
     output = run(project, *REPRO, status=255)
-    assert is_alive(orphan)
-    assert f"error: {project}: process {orphan} is running a stage here" in output
+    os.kill(orphan, signal.SIGCONT)
+    assert f"error: {project}: process {orphan} is at a stage here" in output
     assert f"`kill {orphan}`" in output
     assert epochs_trained(output) == []
 
@@ -260,7 +272,7 @@ def test_an_experiment_in_a_copy_is_killed(
 ) -> None:
     command = "dvc", "exp", "run", "--temp", "-S", "train.epochs=61", "train"
     running = start(project, *command)
-    running.wait_for_epochs(0.5)
+    running.wait_for_checkpoint(project)
     running.kill_all(signal.SIGKILL)
     assert resumed_after(run(project, *command))
     # Another experiment does not go on from there.
@@ -271,10 +283,10 @@ def test_an_experiment_in_a_copy_is_killed(
 def test_a_queued_experiment_is_killed(project: Path, run: Run) -> None:
     def attempt(name: str, interrupt: bool) -> str:
         run(project, "dvc", "exp", "run", "--queue", "--name", name, "-S", "train.epochs=61", "train")
-        run(project, "dvc", "queue", "start")
         deadline = time.monotonic() + 120
         while not re.search(rf"{name} .*(Failed|Success)", run(project, "dvc", "queue", "status")):
             assert time.monotonic() < deadline
+            run(project, "dvc", "queue", "start")  # the worker of the first attempt may just have been about to end
             if interrupt and list((project / ".checkpoints").glob("*.pt")) and is_alive(trainer(project)):
                 os.kill(trainer(project), signal.SIGKILL)
         return run(project, "dvc", "queue", "logs", name)
@@ -306,7 +318,7 @@ def test_a_damaged_checkpoint_is_named_and_ignored(
     project: Path, run: Run, start: Start, undisturbed: dict[str, bytes], damage: str
 ) -> None:
     running = start(project, *STAGE)
-    running.wait_for_epochs(0.5)
+    running.wait_for_checkpoint(project)
     running.kill_all(signal.SIGKILL)
     (path,) = (project / ".checkpoints").glob("*.pt")
     data = path.read_bytes()
@@ -337,10 +349,16 @@ def test_checkpoints_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(checkpoint, "ROOT", tmp_path)
     held = Checkpoint("oldest")
     for number in range(KEPT + 5):
-        Checkpoint(f"{number:02}").save({"rows": []})
+        saved = Checkpoint(f"{number:02}")
+        saved.save({"rows": []})
+        os.utime(saved.path, (number, number))
+    del saved
+    Checkpoint("newest").save({"rows": []})
     left = {path.name for path in (tmp_path / ".checkpoints").iterdir()}
     numbers = [f"{number:02}" for number in range(5, KEPT + 5)]
-    assert left == {"oldest.lock", *(f"{n}.pt" for n in numbers), *(f"{n}.lock" for n in numbers)}
+    assert left == {"oldest.lock", "newest.pt", "newest.lock"} | {
+        f"{n}.{end}" for n in numbers for end in ("pt", "lock")
+    }
     assert held.load() is None
 
 

@@ -72,7 +72,7 @@ def locked_outputs() -> list[File]:
         stages = YAML(typ="safe").load(lock)["stages"].values() if lock.exists() else []
         outputs = [(Path(output["path"]), str(output["md5"])) for stage in stages for output in stage.get("outs", [])]
     except (YAMLError, AttributeError, KeyError, TypeError, ValueError):
-        sys.exit("error: dvc.lock: is damaged, got text that DVC did not write; `git restore dvc.lock`")
+        sys.exit("error: dvc.lock: is damaged, got text that DVC did not write; `git checkout HEAD dvc.lock`")
     return [File(path, md5, "differs from dvc.lock", md5_of_file) for path, md5 in outputs]
 
 
@@ -129,6 +129,8 @@ def is_right(file: File) -> bool:
     """Whether the content of a file is what it should be; says so if not."""
     try:
         digest = file.digest(file.path)
+    except PermissionError as error:
+        sys.exit(f"error: {file.path}: cannot be read, got {error.strerror}; see to that and verify again")
     except OSError as error:
         digest = error.strerror or str(error)
     if digest != file.expected:
@@ -138,11 +140,12 @@ def is_right(file: File) -> bool:
 
 def advice(damaged: list[Path]) -> str:
     return f"""
-To get them back, delete them and let DVC make them again, in {ROOT}:
+To get them back, delete them and let DVC make them again, but keep a copy of
+what you have changed on purpose, or an interrupted run; in {ROOT}:
   rm -rf {shlex.join(map(str, damaged))}
   dvc repro
 With a remote, `dvc repro --pull` takes from there what it has. An object of an
-earlier run comes back when that run is repeated. Then verify again."""
+earlier run, or of another project, comes back when that runs again."""
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import sys
 from importlib.util import find_spec
 
-NEEDED = ["filelock", "matplotlib", "numpy", "PIL", "pooch", "pydantic", "requests"]
+NEEDED = ["filelock", "matplotlib", "numpy", "PIL", "platformdirs", "pydantic", "requests"]
 NEEDED += ["safetensors", "sklearn", "torch", "torchvision", "tqdm", "yaml"]
 missing = [name for name in NEEDED if find_spec(name) is None]
 if missing:

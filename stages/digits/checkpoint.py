@@ -22,7 +22,7 @@ from digits.stage import ROOT
 import torch
 import yaml
 
-KEPT = 10  # trainings, the latest
+KEPT = 10  # those that were written last
 SHARE_OF_TIME = 0.01  # that saving may take
 SECONDS = 0.002  # that saving is taken to need before it has been measured
 DIGEST_BYTES = 32  # of SHA-256, before the state
@@ -69,9 +69,10 @@ class Checkpoint:
         start = time.monotonic()
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
-        content = buffer.getvalue()
+        content = buffer.getbuffer()
         with replacing(self.path) as temporary, temporary.open("wb") as file:
-            file.write(hashlib.sha256(content).digest() + content)
+            file.write(hashlib.sha256(content).digest())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         self.last = time.monotonic()
@@ -87,7 +88,7 @@ def training_key(params: str, inputs: Iterable[Path], device: torch.device) -> s
     """A hash of all that the bytes of the result depend on: parameters, inputs, code, PyTorch, processor, threads."""
     modules = [module for name, module in sys.modules.items() if name.split(".")[0] in ("__main__", "digits")]
     code = sorted(Path(str(module.__file__)) for module in modules)
-    machine = torch.__version__, torch.backends.cpu.get_cpu_capability(), device, torch.get_num_threads()
+    machine = torch.__version__, torch.cpu.get_capabilities(), device, torch.get_num_threads()
     parts = [params, *map(str, machine)]
     for path in [*inputs, *code]:
         with path.open("rb") as file:
@@ -108,10 +109,15 @@ def is_recorded(stage: str, output: Path) -> bool:
 
 
 def remove_old_checkpoints(folder: Path) -> None:
-    """Keep those of the trainings that began last, and of those that are going on."""
+    """Keep those that were written last, and those of the trainings that are going on."""
+
+    def last_written(lock: Path) -> float:
+        path = lock.with_suffix(".pt")
+        return path.stat().st_mtime if path.exists() else 0.0
+
     with suppress(FileNotFoundError):  # another training does the same at the same time
-        locks = sorted(folder.glob("*.lock"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in locks[KEPT:]:
+        for path in sorted(folder.glob("*.lock"), key=last_written, reverse=True)[KEPT:]:
             lock = acquire(path)
-            for file in folder.glob(f"*{path.stem}*") if lock else []:
+            # The lock goes last: whoever may take it finds nothing else.
+            for file in [*folder.glob(f"*{path.stem}.pt*"), path] if lock else []:
                 file.unlink()

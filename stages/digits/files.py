@@ -33,21 +33,6 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a file that `write_json` wrote.
-
-    Raises:
-        UserError: it is missing or damaged.
-    """
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: is missing; `dvc repro` makes it")
-    except ValueError as error:
-        raise UserError(f"{path}: is damaged: {error}; delete it and run `dvc repro`")
-    return values
-
-
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write `values` as indented JSON, floats rounded to 6 digits."""
     rounded = {key: round(value, 6) if isinstance(value, float) else value for key, value in values.items()}

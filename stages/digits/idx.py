@@ -54,7 +54,7 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> "torch.Tensor":
             values = file.read(size + 1)  # to its end: the checksum stands there
     except FileNotFoundError:
         raise UserError(f"{path}: is missing; `dvc repro` fetches it")
-    except (OSError, EOFError, zlib.error) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise _damaged(path, f"it cannot be unpacked: {error}")
     if len(values) != size:
         raise _damaged(path, f"its header promises {size} bytes, got {'more' if len(values) > size else len(values)}")

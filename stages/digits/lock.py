@@ -22,10 +22,14 @@ def acquire(path: Path, *, wait: bool = False) -> FileLock | None:
         lock.acquire(timeout=-1 if wait else 0, poll_interval=0.5)
     except Timeout:
         return None
-    path.write_text(f"{os.getpid()}\n", encoding="utf-8")
+    try:
+        path.write_text(f"{os.getpid()}\n", encoding="utf-8")
+    except OSError as error:
+        error.filename = str(path)  # which the system does not say where the disk is full
+        raise
     return lock
 
 
 def holder(path: Path) -> str:
-    """Number of the process that holds the lock `path`."""
-    return path.read_text(encoding="utf-8").strip()
+    """Number of the process that holds the lock `path`, if it is to be known."""
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else "unknown"

@@ -1,16 +1,18 @@
 """Fetching the MNIST archives, each from the first mirror that gives it unharmed."""
 
-import shutil
+import hashlib
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from digits.files import replacing
 from digits.request import Request
 from digits.stage import UserError
 
-import pooch
+import platformdirs
 import requests
+from filelock import FileLock
 from tqdm import tqdm
 
 # SHA-256 of the archives that LeCun, Cortes and Burges published, the smallest first: it tells most quickly whether
@@ -21,7 +23,7 @@ ARCHIVES = {
     "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
 }
-CACHE = Path(pooch.os_cache("mnist"))  # the user's cache folder
+CACHE = platformdirs.user_cache_path("mnist")
 ANSWER_SECONDS = 10  # all mirrors together: where packets vanish, even the look-up of a name can take minutes
 STALL_SECONDS = 10  # without data, or below the slowest rate
 SLOWEST_BYTES_PER_SECOND = 5_000
@@ -31,9 +33,7 @@ LARGEST_BYTES = 2**24  # where reading ends, whatever comes; the largest archive
 def missing_archives(folder: Path) -> list[str]:
     """Names of the archives that `folder` does not hold unharmed, the smallest first."""
     return [
-        name
-        for name, sha256 in ARCHIVES.items()
-        if not (folder / name).is_file() or pooch.file_hash(folder / name) != sha256
+        name for name in ARCHIVES if not ((folder / name).is_file() and _is_right(name, (folder / name).read_bytes()))
     ]
 
 
@@ -49,28 +49,28 @@ def fetch(names: Iterable[str], mirrors: Sequence[str], cache: Path) -> None:
 
     Raises:
         UserError: no mirror gave an archive; the message has each mirror's reason.
+        OSError: the cache cannot be written.
     """
-    pooch.get_logger().setLevel("WARNING")
     mirrors = list(dict.fromkeys(mirrors))
-    reasons: dict[str, str] = {}
-    silent: dict[str, str] | None = None
-    for name in names:
-        for mirror in mirrors:
-            if _is_url(mirror) and silent is None:
-                silent = _silent_ones([mirror for mirror in mirrors if _is_url(mirror)])
-                for url, reason in silent.items():
-                    print(f"{url}: {reason}; trying the next mirror", file=sys.stderr)
-            if silent and mirror in silent:
-                reasons[mirror] = silent[mirror]
-            elif _take(name, mirror, cache, reasons):
-                break
-        else:
-            listed = "".join(f"\n  {mirror}: {reasons[mirror]}" for mirror in mirrors) or " none is named"
-            raise UserError(f"download: no mirror gives {name}:{listed}")
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / ".lock"):  # all of a user's clones share the cache
+        silent: dict[str, str] | None = None
+        for name in names:
+            reasons: dict[str, str] = {}
+            for mirror in mirrors:
+                if _is_url(mirror) and silent is None:
+                    silent = _silent_ones([mirror for mirror in mirrors if _is_url(mirror)])
+                if silent and mirror in silent:
+                    reasons[mirror] = silent[mirror]
+                elif _take(name, mirror, cache, reasons):
+                    break
+            else:
+                listed = "".join(f"\n  {mirror}: {reasons[mirror]}" for mirror in mirrors) or " none is named"
+                raise UserError(f"download: no mirror gives {name}:{listed}")
 
 
 def _silent_ones(urls: Sequence[str]) -> dict[str, str]:
-    """Those of `urls` that give no answer of any kind, each with the reason."""
+    """Those of `urls` that give no answer of any kind, each with the reason, which is said."""
     asked = {url: Request(_address(url, next(iter(ARCHIVES))), wanted_bytes=0) for url in urls}
     deadline = time.monotonic() + ANSWER_SECONDS
     silent = {}
@@ -80,32 +80,37 @@ def _silent_ones(urls: Sequence[str]) -> dict[str, str]:
             silent[url] = f"no answer within {ANSWER_SECONDS} s"
         elif request.error and not isinstance(request.error, requests.HTTPError):
             silent[url] = _reason(request.error)
+        if url in silent:
+            print(f"{url}: {silent[url]}; trying the next mirror", file=sys.stderr)
     return silent
 
 
 def _take(name: str, mirror: str, cache: Path, reasons: dict[str, str]) -> bool:
     """Fetch one archive from one mirror; where that fails, say so and keep the reason."""
     address = _address(mirror, name)
-    base = address.removesuffix(name)
-    # A transient failure of a server deserves a second try, a missing file does not.
-    store = pooch.create(
-        cache, base_url=base, registry={name: ARCHIVES[name]}, retry_if_failed=1 if _is_url(mirror) else 0
-    )
     try:
-        store.fetch(name, downloader=_download if _is_url(mirror) else _copy)
+        content = _download(address) if _is_url(mirror) else _read(Path(address))
+        if not _is_right(name, content):
+            raise ValueError("not the published archive, its SHA-256 differs")
     except (OSError, ValueError) as error:
         reasons[mirror] = _reason(error)
         print(f"{address}: {reasons[mirror]}; trying the next mirror", file=sys.stderr)
         return False
+    with replacing(cache / name) as temporary:
+        temporary.write_bytes(content)
     return True
 
 
-def _download(url: str, output_file: str, _: pooch.Pooch) -> None:
-    """Fetch `url` to `output_file`, as a downloader of pooch.
+def _is_right(name: str, content: bytes) -> bool:
+    return hashlib.sha256(content).hexdigest() == ARCHIVES[name]
+
+
+def _download(url: str) -> bytes:
+    """Fetch `url`, as far as `LARGEST_BYTES`.
 
     Raises:
         requests.RequestException: the server failed.
-        TimeoutError: it stalled; unlike the others no reason for pooch to try again, and to wait again.
+        TimeoutError: it stalled.
     """
     request = Request(url, LARGEST_BYTES)
     received = 0
@@ -124,12 +129,15 @@ def _download(url: str, output_file: str, _: pooch.Pooch) -> None:
                 raise TimeoutError(f"slower than {SLOWEST_BYTES_PER_SECOND} bytes per second")
     if request.error:
         raise request.error
-    Path(output_file).write_bytes(request.body)
+    return bytes(request.body)
 
 
-def _copy(path: str, output_file: str, _: pooch.Pooch) -> None:
-    """Copy a file of a folder that serves as a mirror, as a downloader of pooch."""
-    shutil.copyfile(path, output_file)
+def _read(path: Path) -> bytes:
+    """Read an archive of a folder that serves as a mirror."""
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    with path.open("rb") as file:
+        return file.read(LARGEST_BYTES)
 
 
 def _is_url(mirror: str) -> bool:
@@ -157,7 +165,5 @@ def _reason(error: Exception) -> str:
             return "no connection, or one that broke off"
         case FileNotFoundError():
             return "no such file"
-        case ValueError() if not isinstance(error, requests.RequestException):
-            return "not the published archive, its SHA-256 differs"
         case _:
             return str(error)

@@ -14,6 +14,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import nn
 
+LONGEST = 10_000  # characters that a model says of itself; cut off there, what says more is no JSON
+
 
 class Classifier(nn.Module):
     """Layers behind their own normalisation, so that no caller can forget it or do it twice.
@@ -68,7 +70,7 @@ def load_model(path: Path) -> tuple[Classifier, ModelInfo]:
     """
     tensors, metadata = read_tensors(path)
     try:
-        info = TypeAdapter(ModelInfo).validate_json(metadata.get("model", ""))
+        info = TypeAdapter(ModelInfo).validate_json(metadata.get("model", "")[:LONGEST])
         with torch.device("meta"):  # takes no memory, whatever the options
             model = Classifier(build_layers(info.architecture, info.options, seed=0))
     except ValidationError as error:

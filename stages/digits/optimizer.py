@@ -45,9 +45,10 @@ class Optimizer:
         self.parameters = list(parameters)
         self.weight_decay, self.momentum, self.nesterov = weight_decay, momentum, nesterov
         self.momenta: list[torch.Tensor | None] = [None for _ in self.parameters]
-        self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self.steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
+        adaptive = [] if name == "sgd" else self.parameters
+        self.means = [torch.zeros_like(parameter) for parameter in adaptive]
+        self.squares = [torch.zeros_like(parameter) for parameter in adaptive]
+        self.steps = [torch.zeros((), device=parameter.device) for parameter in adaptive]
 
     def step(self, gradient: Gradient, images: torch.Tensor, labels: torch.Tensor, lr: float) -> torch.Tensor:
         """Update the parameters with the learning rate `lr`; return the logits before."""

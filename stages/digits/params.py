@@ -117,7 +117,9 @@ def _read_yaml() -> Any:
     # PyYAML lets errors of Python through where text is no value of its type, such as the date 2026-13-01.
     except (OSError, yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         problem = printable(str(error))
-        raise UserError(f"{PARAMS}: cannot be read: {problem}; `git restore {PARAMS}` brings the committed one back")
+        raise UserError(
+            f"{PARAMS}: cannot be read: {problem}; `git checkout HEAD {PARAMS}` brings the committed one back"
+        )
 
 
 def _problem(section: str, details: Mapping[str, Any], model: type[Section]) -> str:

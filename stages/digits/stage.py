@@ -1,5 +1,6 @@
 """How a stage script starts and how it fails."""
 
+import errno
 import signal
 import sys
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from digits.lock import acquire, holder
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / ".dvc/tmp/stage.lock"
-ADVICE = "run `dvc repro`; until then, `git restore metrics plots && dvc checkout` brings the committed results back"
+ADVICE = "run the same command again; `git checkout HEAD . && dvc checkout --force` goes back to the last commit"
+# What the machine is to blame for, rather than a bug.
+MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EPIPE}
 OUT_OF_MEMORY = "allocate memory", "out of memory", "bad_alloc"  # as PyTorch and C++ have it in a RuntimeError
 
 
@@ -30,21 +33,31 @@ def run(main: Callable[[], None]) -> None:
         lock = acquire(LOCK)
         if not lock:
             raise UserError(
-                f"{ROOT}: process {holder(LOCK)} is running a stage here, perhaps since its DVC was killed; let it end "
-                "and run `dvc repro`, which takes over a training that it has finished, or end it with "
-                f"`kill {holder(LOCK)}`, and `dvc repro` goes on from its last epoch"
+                f"{ROOT}: process {holder(LOCK)} is at a stage here, and may have outlived its DVC; wait for it, "
+                f"or end it with `kill {holder(LOCK)}`, and run the same command again, which takes up its work"
             )
         main()
+        # Nothing is left to interrupt, and PyTorch's own ending would print a traceback.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("error: interrupted; `dvc repro` goes on")
+        sys.exit(f"error: {Path(sys.argv[0]).stem}: interrupted; run the same command again")
     except OSError as error:
-        sys.exit(f"error: {error.filename}: {error.strerror}; put that right and {ADVICE}")
+        if error.errno not in MACHINE:
+            raise
+        where = error.filename or "standard output or a temporary file"
+        sys.exit(f"error: {where}: {error.strerror}; put that right and {ADVICE}")
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not any(words in str(error) for words in OUT_OF_MEMORY):
+        if not is_out_of_memory(error):
             raise
         sys.exit(
             "error: memory: there is too little for this stage; end other programs, or lower batch_size or the "
             f"network's width in params.yaml, and {ADVICE}"
         )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, PyTorch or C++ says with `error` that memory is short."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)

@@ -31,6 +31,8 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     Raises:
         UserError: it is missing or damaged.
     """
+    if not path.is_file():
+        raise UserError(f"{path}: is missing; `dvc repro` makes it")
     try:
         with safe_open(path, framework="pt") as file:
             return file.get_tensors(), file.metadata() or {}

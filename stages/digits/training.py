@@ -101,7 +101,7 @@ def fit(
         lr (that of the epoch's last update).
 
     Raises:
-        UserError: the loss or a parameter is no longer finite.
+        UserError: the loss, a parameter or a running statistic is no longer finite.
     """
     epochs = schedule.epochs
     updates = math.ceil(len(train) / batch_size)
@@ -112,7 +112,7 @@ def fit(
         val_loss, val_accuracy = None, None
         if len(val) > 0:
             val_loss, val_accuracy = loss_and_accuracy(predict(training.model, val.images, VAL_BATCH_SIZE), val.labels)
-        finite = [parameter.isfinite().all() for parameter in training.model.parameters()]
+        finite = [tensor.isfinite().all() for tensor in training.model.state_dict().values()]
         if not (math.isfinite(train_loss + (val_loss or 0.0)) and all(finite)):
             raise params_error(
                 f"train.lr: the loss is no longer finite in epoch {epoch + 1}, got lr {schedule.lr:g}; lower it"
