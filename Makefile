@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 RECIPES := $(notdir $(basename $(wildcard recipes/*.yaml)))
 
-.PHONY: run test verify reproduce bench bench-recipes lint format constraints $(RECIPES)
+.PHONY: run test verify reproduce experiments bench bench-recipes lint format constraints $(RECIPES)
 
 run: .venv/run.done .git
 	@python stages/download.py --check; status=$$?; \
@@ -29,6 +29,11 @@ verify: .venv/run.done .git
 # Runs the last commit twice from scratch and compares. ARGS="-S train.model=cnn" goes to `dvc exp run`.
 reproduce: .venv/run.done .git
 	@.venv/bin/python tools/reproduce.py $(ARGS)
+
+# The experiments, the best on the validation images first, with the parameters in which they differ.
+experiments: .venv/run.done .git
+	@dvc exp show --no-pager --only-changed --hide-workspace --sort-by metrics/train.json:val_accuracy --sort-order desc \
+		--drop 'Created|State|Executor|(stages|data|models|metrics|plots)/.*|.*(loss|ece|low|high|images|errors|parameters|train_accuracy)'
 
 # QUICK=1 ends within two minutes and leaves the committed results alone.
 bench: .venv/run.done

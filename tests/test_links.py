@@ -27,6 +27,12 @@ def linked(project: Path) -> dict[str, bool]:
     return {str(path.relative_to(project)): path.stat().st_ino in inodes for path in outputs}
 
 
+def test_data_and_models_take_their_space_once(finished: Path) -> None:
+    # In the copies that DVC makes for experiments, too: they have the same configuration.
+    assert len(linked(finished)) >= 10
+    assert all(linked(finished).values())
+
+
 @pytest.mark.parametrize("link", ["hardlink", "symlink"])
 def test_nothing_writes_through_a_link(project: Path, run: Run, link: str) -> None:
     run(project, "dvc", "config", "cache.type", link)

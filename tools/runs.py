@@ -1,0 +1,87 @@
+"""The runs of the pipeline that Git knows: what they were given and what they gave."""
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from revisions import read_file
+
+import pandas as pd
+import yaml
+
+SEED = "train.seed"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the pipeline.
+
+    Attributes:
+        name: of the experiment or the revision.
+        params: all parameters that its stages had, by dotted name.
+        inputs: MD5 of what training read besides, data and code, by path.
+        metrics: those of metrics/train.json and metrics/test.json.
+        curves: metrics/train.csv, a row per epoch.
+    """
+
+    name: str
+    params: dict[str, Any]
+    inputs: dict[str, str]
+    metrics: dict[str, float]
+    curves: pd.DataFrame
+
+    @property
+    def val_size(self) -> int:
+        """How many validation images it had."""
+        return int(self.params["preprocess.val_size"])
+
+    def all_but(self, *free: str) -> str:
+        """All that its result depends on but some parameters: runs for which it is the same are alike in the rest."""
+        fixed = {name: value for name, value in self.params.items() if name not in free}
+        return json.dumps([fixed, self.inputs], sort_keys=True, default=str)
+
+    def differences(self, other: "Run") -> str:
+        """Its parameters that `other` does not have, but the seed of training."""
+        different = [name for name, value in self.params.items() if other.params.get(name) != value and name != SEED]
+        return " ".join(f"{name}={self.params[name]}" for name in different)
+
+
+def read_run(revision: str) -> Run:
+    """The run whose results a revision holds, named as `read_file` takes it.
+
+    Exits with an error where it holds none.
+    """
+    stages = yaml.safe_load(read_file(revision, "dvc.lock"))["stages"]
+    if not {"train", "evaluate"} <= set(stages):
+        sys.exit(f"error: dvc.lock: has to have the stages train and evaluate in {revision}, got {', '.join(stages)}")
+    params = {
+        name: value
+        for stage in stages.values()
+        for section in stage.get("params", {}).values()
+        for name, value in flattened(section)
+    }
+    metrics: dict[str, float] = {}
+    for path in ("metrics/train.json", "metrics/test.json"):
+        metrics |= json.loads(read_file(revision, path))
+    inputs = {dep["path"]: dep["md5"] for dep in stages["train"]["deps"]}
+    return Run(revision, params, inputs, metrics, pd.read_csv(io.StringIO(read_file(revision, "metrics/train.csv"))))
+
+
+def flattened(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested mappings by dotted name."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def interval_by_images(accuracy: float, images: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of an accuracy in [0, 1] that comes from so many images."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(round(accuracy * images), images).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)

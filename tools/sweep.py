@@ -1,0 +1,78 @@
+"""Draw the validation errors of experiments against a parameter, a curve for each value of another.
+
+Takes the last commit and all experiments, or those that are named, as far as nothing else differs but train.seed. The
+test images play no part.
+Command: python tools/sweep.py [--x train.lr] [--by train.optimizer] [--picture sweep.png] [REVISION ...]
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from figures import COLORS, new_figure, save_figure
+from revisions import experiments
+from runs import SEED, Run, interval_by_images, read_run
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("revisions", nargs="*", metavar="REVISION", help="commits or experiments; default: HEAD, all")
+    parser.add_argument("--x", default="train.lr", help="the parameter along the axis, a number (%(default)s)")
+    parser.add_argument("--by", default="train.optimizer", help="a curve for each of its values (%(default)s)")
+    parser.add_argument("--picture", type=Path, default=Path("sweep.png"), help="where to draw (%(default)s)")
+    arguments = parser.parse_args()
+    runs = [read_run(revision) for revision in arguments.revisions or ["HEAD", *experiments()]]
+    for name in (arguments.x, arguments.by):
+        if name not in runs[0].params:
+            sys.exit(
+                f"error: {name}: has to be a parameter, got one that {runs[0].name} does not have; see params.yaml"
+            )
+    table = comparable(runs, arguments.x, arguments.by)
+    if table[arguments.x].nunique() < 2:
+        sys.exit(f"error: {arguments.x}: has to have two values or more, got one; `dvc exp run --queue -S` makes some")
+    save_figure(arguments.picture, draw_sweep(table, arguments.x, arguments.by))
+    print(f"{arguments.picture}: {len(table)} runs; left out, for other differences: {len(runs) - len(table)}")
+
+
+def comparable(runs: Sequence[Run], x: str, by: str) -> pd.DataFrame:
+    """A row for each run that is like the first one but for two parameters and the seed, with its accuracy."""
+    fixed = runs[0].all_but(x, by, SEED)
+    alike = [run for run in runs if run.all_but(x, by, SEED) == fixed and "val_accuracy" in run.metrics]
+    rows: list[dict[str, Any]] = [
+        {
+            x: float(run.params[x]),
+            by: str(run.params[by]),
+            "accuracy": run.metrics["val_accuracy"],
+            "images": run.val_size,
+        }
+        for run in alike
+    ]
+    return pd.DataFrame(rows, columns=[x, by, "accuracy", "images"])
+
+
+def draw_sweep(table: pd.DataFrame, x: str, by: str) -> Figure:
+    """A dot per run, lines through the means over the seeds, and the 95 % interval of each mean by its images."""
+    figure = new_figure(8, 4.5, f"Validation errors by {x}: single seeds, their mean, 95 % interval by the images")
+    axes = figure.subplots()
+    for color, (value, rows) in zip(COLORS, table.groupby(by), strict=False):
+        mean = rows.groupby(x)["accuracy"].mean()
+        axes.plot(rows[x], 100 * (1 - rows["accuracy"]), ".", color=color, alpha=0.5)
+        axes.plot(mean.index, 100 * (1 - mean), color=color, label=f"{by} {value}")
+        low, high = zip(*[interval_by_images(accuracy, int(rows["images"].iloc[0])) for accuracy in mean], strict=True)
+        axes.fill_between(mean.index, 100 - 100 * np.array(high), 100 - 100 * np.array(low), color=color, alpha=0.15)
+    axes.set(xlabel=x, ylabel="validation errors, %", xscale="log", yscale="log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.grid(which="both", color="#eeeeee")
+    axes.legend(frameon=False)
+    return figure
+
+
+if __name__ == "__main__":
+    main()
