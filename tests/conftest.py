@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,8 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 torch.set_num_threads(1)
+# Ctrl-C must reach the commands that tests start, also where the tests run in the background, which ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 IMAGES, LABELS = map(torch.from_numpy, load_optdigits())
 
 

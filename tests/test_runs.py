@@ -25,6 +25,8 @@ def swept(finished: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) ->
     commit(project, run)
     for name, lr, seed in (("a", 0.1, 1), ("b", 0.1, 2), ("c", 0.03, 0), ("d", 0.03, 1), ("repeated", 0.1, 1)):
         run(project, "dvc", "exp", "run", "--temp", "--name", name, "-S", f"train.lr={lr}", "-S", f"train.seed={seed}")
+    # One whose model has not seen a test image.
+    run(project, "dvc", "exp", "run", "--temp", "--name", "unscored", "-S", "train.lr=0.3", "train")
     return project
 
 
@@ -60,14 +62,17 @@ def test_seeds_of_the_same_parameters_are_taken_together(swept: Path, run: Run) 
 
 def test_a_sweep_is_drawn(swept: Path, run: Run) -> None:
     output = run(swept, "python", "tools/sweep.py", "--picture", "lr.png")
-    assert output == "lr.png: 6 runs; left out, for other differences: 0\n"
+    assert output == "lr.png: 7 runs; left out, for other differences: 0\n"
     assert picture_size(swept / "lr.png") == (800, 450)
 
 
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        (("seeds.py", "a", "c"), "no two of these runs differ in train.seed alone"),
+        (("seeds.py", "a", "c"), "error: train.seed: has to differ between runs alike in all else"),
+        (("sweep.py", "--x", "train.model"), "error: train.model: has to be a number"),
+        (("sweep.py", "--x", "train.lr", "--by", "train.lr"), "error: train.lr: has to be a number, and not what"),
+        (("compare.py", "HEAD", "unscored"), "error: metrics/predictions.csv: has to come from the model of unscored"),
         (
             ("sweep.py", "--x", "train.rate"),
             "error: train.rate: has to be a parameter, got one that HEAD does not have",
@@ -77,7 +82,7 @@ def test_a_sweep_is_drawn(swept: Path, run: Run) -> None:
     ],
 )
 def test_what_cannot_be_judged_is_said(swept: Path, run: Run, command: tuple[str, ...], expected: str) -> None:
-    output = run(swept, "python", f"tools/{command[0]}", *command[1:], status=2 if "no two" in expected else 1)
+    output = run(swept, "python", f"tools/{command[0]}", *command[1:], status=1)
     assert expected in output
     assert "Traceback" not in output
 
@@ -117,7 +122,7 @@ def test_the_table_of_experiments_fits(swept: Path, run: Run, make_experiments: 
     assert "train.lr" in lines[1]
     assert max(map(len, lines)) <= 100
     accuracies = [float(match[1]) for line in lines if (match := re.search(r"\] +([01][.]\d+)", line))]
-    assert len(accuracies) == 5
+    assert len(accuracies) == 6
     assert accuracies == sorted(accuracies, reverse=True)
 
 

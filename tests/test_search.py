@@ -61,7 +61,7 @@ def test_the_best_trial_is_that_of_the_highest_validation_accuracy(prepared: Pat
     assert names == ["search-0", "search-1", "search-2"]
     values = {name: json.loads(committed(prepared, name, "metrics/train.json", run))["val_accuracy"] for name in names}
     best = max(values, key=lambda name: values[name])
-    assert f"\nbest of 3: {best}, validation accuracy {values[best]}, with\n" in output
+    assert f"\nbest of 3: {best}, validation accuracy {values[best]:.4f}, with\n" in output
     assert all(f"{name}    val acc {value:.4f}  lr=" in output for name, value in values.items())
     assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
 
@@ -105,7 +105,7 @@ def trainings(folder: Path) -> set[Path]:
 
 
 def wait_for_trainings(folder: Path, before: set[Path], count: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while len(trainings(folder) - before) < count:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -121,7 +121,7 @@ def test_one_of_two_at_the_same_time_is_killed(
     ):
         wait_for_trainings(prepared, before, 2)
         os.killpg(first.pid, signal.SIGKILL)
-        assert second.wait(120) == 0
+        assert second.wait(300) == 0
     output = (tmp_path / "second").read_text()
     assert output.count(" val acc ") == 3
     assert "best of 3" in output
@@ -138,7 +138,7 @@ def test_an_interrupted_trial_is_the_next_one_again(
     with start(prepared, environment, command, tmp_path / "printed") as running:
         wait_for_trainings(prepared, before, 1)
         os.killpg(running.pid, signal.SIGINT)
-        assert running.wait(60) == 1
+        assert running.wait(300) == 1
     assert (tmp_path / "printed").read_text().endswith("error: interrupted; the same command goes on\n")
     assert "stopped-1    val acc" in run(prepared, *command)
     assert len(trainings(prepared) - before) == 1
@@ -160,7 +160,9 @@ def test_a_failure_that_the_next_trial_would_have_too_ends_the_search(prepared: 
     assert output.splitlines()[-1].startswith("error: wrong-0: the experiment failed, got the output above; ")
     assert "Traceback" not in output
     output = run(prepared, *SEARCH, *options(prepared, "wrong", "train.optimizer: [sgd, adam]\n", 3), status=1)
-    assert output.startswith("error: wrong: its trials had another search space or params.yaml, got changed ones; ")
+    assert output.startswith(
+        "error: wrong: its trials had another search space, params.yaml or stages, got changed ones; "
+    )
 
 
 @pytest.mark.parametrize(

@@ -90,10 +90,21 @@ def test_stale_results_are_reproduced_and_called_so(
     assert "![" not in text  # Git has the pictures of other results
 
 
-def test_fresh_results_are_restored_and_shown(
+def test_fresh_results_are_shown_without_a_run(branch: Path, report: Callable[..., tuple[str, str]], run: Run) -> None:
+    run(branch, "dvc", "repro")
+    commit(branch, run)
+    output, text = report(branch, CONFIG_LOCAL="")
+    assert stages_run(output) == []
+    assert text.startswith("### Parameters")
+    assert re.search(r"\| metrics/test\.json +\| accuracy +\|", text)
+    assert re.search(r"against `origin/main`.*gained.*lost.*p \|\n", text)
+    assert f"![plots/saliency.png]({FILES}/plots/saliency.png)" in text
+    assert "plots/data.png" not in text  # the same as before
+
+
+def test_only_stale_stages_run_where_a_remote_has_the_rest(
     branch: Path, report: Callable[..., tuple[str, str]], tmp_path: Path, run: Run
 ) -> None:
-    run(branch, "dvc", "repro")
     run(branch, "dvc", "remote", "add", "--default", "storage", "/nowhere")
     commit(branch, run)
     # Only the secret says where the remote is.
@@ -101,9 +112,7 @@ def test_fresh_results_are_restored_and_shown(
     (branch / ".dvc/config.local").write_text(config)
     run(branch, "dvc", "push")
     output, text = report(branch, CONFIG_LOCAL=config)
-    assert stages_run(output) == []
+    assert stages_run(output) == ["train", "evaluate"]
     assert "::warning::" not in output
-    assert text.startswith("### Parameters")
-    assert re.search(r"\| metrics/test\.json +\| accuracy +\|", text)
-    assert f"![plots/saliency.png]({FILES}/plots/saliency.png)" in text
-    assert "plots/data.png" not in text  # the same as before
+    assert "stale" in text
+    assert not (tmp_path / "clone/.dvc/config.local").exists()

@@ -14,19 +14,17 @@ import textwrap
 from typing import NamedTuple
 
 from paired import LEVEL, Comparison, compare, corrected, difference_interval, verdict, wilson_interval
-from revisions import WORKSPACE, read_file
+from revisions import WORKSPACE, is_scored, read_file
 
-try:
-    import yaml
-except ImportError:
-    sys.exit("error: python: PyYAML is not installed; `source .venv/bin/activate` first")
+import yaml
 
 PREDICTIONS, LOCK = "metrics/predictions.csv", "dvc.lock"
 TEST = "data/tensors/test.safetensors"
 COLUMNS = ["points", "95 % interval", "gained", "lost"]
 NOTES = (
     "gained: images that only this one gets right; lost: that only {first} gets right; p: exact McNemar test (Holm: "
-    "corrected for the number of rows). Another train.seed changes results, too, perhaps by more: see tools/seeds.py."
+    "corrected for the number of rows of its table; the intervals are not). Another train.seed changes results, too, "
+    "perhaps by more: see tools/seeds.py."
 )
 
 Part = str | list[list[str]]  # a paragraph, or a table with its header
@@ -63,14 +61,20 @@ def read_results(revision: str) -> Results:
     try:
         rows = list(csv.DictReader(io.StringIO(read_file(revision, PREDICTIONS))))
         actual, predicted = ([int(row[column]) for row in rows] for column in ("actual", "predicted"))
-        inputs = yaml.safe_load(read_file(revision, LOCK))["stages"]["evaluate"]["deps"]
-        md5 = {item["path"]: item["md5"] for item in inputs}[TEST]
+        stages = yaml.safe_load(read_file(revision, LOCK))["stages"]
+        md5 = {item["path"]: item["md5"] for item in stages["evaluate"]["deps"]}[TEST]
+        scored = is_scored(stages)
         if not rows:
             raise ValueError
     except (ValueError, KeyError, TypeError, csv.Error, yaml.YAMLError):
         sys.exit(
             f"error: {PREDICTIONS}: or {LOCK} is damaged, got no digits or no hash of their images from {revision}; "
             "`dvc repro` writes both anew"
+        )
+    if not scored:
+        sys.exit(
+            f"error: {PREDICTIONS}: has to come from the model of {revision}, got one scored before; score it: "
+            f"`dvc exp apply {revision} && dvc repro`"
         )
     return Results(revision, md5, actual, predicted)
 
@@ -113,7 +117,11 @@ def report_digits(first: Results, other: Results) -> list[Part]:
     better = ", ".join(digit for digit, item in rows if item.p < LEVEL and item.difference > 0) or "none"
     worse = ", ".join(digit for digit, item in rows if item.p < LEVEL and item.difference < 0) or "none"
     title = f"{other.name} against {first.name}, by actual digit:"
-    return [title, table, f"Digits on which {other.name} is better: {better}; worse: {worse}."]
+    return [
+        title,
+        table,
+        f"Evidence that {other.name} is better: on {better}; worse: on {worse}; else none either way.",
+    ]
 
 
 def judged(first: Results, other: Results) -> list[tuple[int, int, int]]:

@@ -1,7 +1,9 @@
 """The look of the tools' figures."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from matplotlib import rcdefaults, rcParams
 from matplotlib.figure import Figure
 
@@ -17,6 +19,11 @@ def new_figure(width: float, height: float, title: str) -> Figure:
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=13)
     return figure
+
+
+def errors(accuracies: Any) -> Any:
+    """Percent wrong of accuracies in [0, 1], an array or the like; never 0, for logarithmic axes."""
+    return np.maximum(100 * (1 - np.asarray(accuracies)), 0.01)
 
 
 def save_figure(path: Path, figure: Figure) -> None:

@@ -142,4 +142,4 @@ def verdict(first: str, second: str, found: Comparison, comparisons: int) -> str
     if found.difference == 0:
         return f"{no_evidence}here, as many were gained as lost."
     needed = float(f"{images_needed(discordant / found.images, found.difference, level):.2g}")
-    return f"{no_evidence}to see this one, of {100 * abs(found.difference):.2f}, takes about {needed:,.0f} images."
+    return f"{no_evidence}if the true one is the {100 * abs(found.difference):.2f} seen, it takes about {needed:,.0f}."

@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 from revisions import ROOT, experiments
-from search_space import Space, read_space
+from runs import interval_by_images
+from search_space import Space, flat_params, read_space
 from search_study import judged, open_study
 from search_trial import TrialError, changes, objective
 
@@ -47,7 +48,12 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=positive, required=True, help="that the search has at the end, in all")
+    parser.add_argument(
+        "--trials",
+        type=positive,
+        required=True,
+        help="that the search has at the end, in all, or a few more where several commands run",
+    )
     parser.add_argument("--name", default="search", help="of the search; its experiments are NAME-0, NAME-1, ...")
     parser.add_argument("--space", type=Path, default=ROOT / "search.yaml", help="what to try, if not search.yaml")
     parser.add_argument("--storage", default=f"sqlite:///{ROOT / 'search.db'}", help="database, if not search.db")
@@ -99,9 +105,11 @@ def report_best(study: optuna.Study, space: Space) -> None:
             "lower train.lr, with another --name"
         )
     best, name = study.best_trial, f"{study.study_name}-{study.best_trial.number}"
-    print(f"\nbest of {len(complete)}: {name}, validation accuracy {best.value}, with")
+    low, high = interval_by_images(study.best_value, int(flat_params()["preprocess.val_size"]))
+    print(f"\nbest of {len(complete)}: {name}, validation accuracy {best.value:.4f}, with")
     for parameter, value in best.params.items():
         print(f"  {parameter}: {value}")
+    print(f"The 95 % interval by images is {low:.4f} to {high:.4f}; the highest of several is likely too high.")
     here = f"dvc exp apply {name} && dvc repro"
     elsewhere = shlex.join(["dvc", "exp", "run", "--name", name, *changes(space | best.params)])
     print(f"To have it in the workspace, scored on the test images:\n  {here if name in experiments() else elsewhere}")

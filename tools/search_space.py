@@ -9,12 +9,9 @@ from typing import Any
 from revisions import ROOT
 from runs import flattened
 
-try:
-    # What DVC itself reads and writes with; to PyYAML, 1e-05 is a text.
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-except ImportError:
-    sys.exit("error: python: DVC is not installed; `source .venv/bin/activate` first")
+# What DVC itself reads and writes with; to PyYAML, 1e-05 is a text.
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 Space = dict[str, Any]  # by the parameter's name: {"low": …, "high": …, "log": …}, a list, or one value
 
@@ -27,6 +24,8 @@ def read_space(path: Path) -> Space:
         problems = [" has to have a range or choices, got none; see the comment in the committed search.yaml"]
     if problems:
         sys.exit(f"error: {path}:{''.join(problems)}")
+    if params["preprocess.val_size"] == 0:
+        sys.exit("error: preprocess.val_size: has to be above 0, since validation images judge, got 0; set it")
     return space
 
 

@@ -5,16 +5,13 @@ import re
 import sys
 import warnings
 
-from revisions import ROOT, experiments
+from revisions import ROOT, experiments, git
 from search_space import Space, flat_params
 
-try:
-    import optuna
-    from filelock import FileLock
-    from optuna.trial import FrozenTrial, TrialState
-    from sqlalchemy.exc import SQLAlchemyError
-except ImportError:
-    sys.exit("error: python: Optuna is not installed; `source .venv/bin/activate` first")
+import optuna
+from filelock import FileLock
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 HEARTBEAT = 5  # seconds; after four without one, a trial's process is taken for dead, and another repeats the trial
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -45,10 +42,11 @@ def open_study(url: str, name: str, space: Space) -> optuna.Study:
 def check_settings(study: optuna.Study, space: Space) -> None:
     """Exit unless trials differ in nothing but what is searched, and the names of their experiments are free."""
     others = {name: value for name, value in flat_params().items() if name not in space}
-    settings, before = json.loads(json.dumps({"space": space, "others": others})), study.user_attrs.get("settings")
+    settings = json.loads(json.dumps({"space": space, "others": others, "code": git("rev-parse", "HEAD:stages")}))
+    before = study.user_attrs.get("settings")
     if before not in (None, settings):
         sys.exit(
-            f"error: {study.study_name}: its trials had another search space or params.yaml, got changed ones; "
+            f"error: {study.study_name}: its trials had another search space, params.yaml or stages, got changed ones; "
             "restore them to go on, or begin a search with another --name"
         )
     pattern = rf"{re.escape(study.study_name)}-\d+"
@@ -62,5 +60,4 @@ def check_settings(study: optuna.Study, space: Space) -> None:
 
 def judged(study: optuna.Study) -> list[FrozenTrial]:
     """The trials that count: with a value, or with none since the loss diverged."""
-    trials = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.FAIL])
-    return [trial for trial in trials if trial.state == TrialState.COMPLETE or "diverged" in trial.user_attrs]
+    return study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED])

@@ -1,7 +1,6 @@
 """A trial of a search: parameters that Optuna proposes, and how well a DVC experiment with them does."""
 
 import json
-import math
 import subprocess
 import sys
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from revisions import ROOT, read_file
 from search_space import Space
 
+from optuna import TrialPruned
 from optuna.samplers import TPESampler
 from optuna.trial import Trial
 
@@ -21,7 +21,12 @@ class TrialError(Exception):
 
 
 def objective(trial: Trial, space: Space) -> float:
-    """Validation accuracy after training; not a number where the loss diverged."""
+    """Validation accuracy after training.
+
+    Raises:
+        TrialPruned: the loss diverged.
+        TrialError: the experiment failed for another reason.
+    """
     # Another seed for every trial: processes at the same time, and the next one after an interruption, must not all
     # propose the same. Not multivariate, which would propose before this function is called.
     trial.study.sampler = TPESampler(seed=SEED + trial.number, multivariate=False)
@@ -40,8 +45,7 @@ def objective(trial: Trial, space: Space) -> float:
             f"{experiment}: the experiment failed, got the output above; put that right and search again, with another "
             "--name if the search space changes"
         )
-    trial.set_user_attr("diverged", True)
-    return math.nan
+    raise TrialPruned  # so that Optuna learns from it, as it does not from a failure
 
 
 def suggest(trial: Trial, name: str, entry: Any) -> Any:
@@ -74,9 +78,4 @@ def changes(values: dict[str, Any]) -> list[str]:
 
 
 def val_accuracy(experiment: str) -> float:
-    metrics = json.loads(read_file(experiment, "metrics/train.json"))
-    if "val_accuracy" not in metrics:
-        raise TrialError(
-            "preprocess.val_size: a search is judged by validation images, got none; set it in params.yaml"
-        )
-    return float(metrics["val_accuracy"])
+    return float(json.loads(read_file(experiment, "metrics/train.json"))["val_accuracy"])

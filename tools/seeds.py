@@ -6,13 +6,14 @@ Command: python tools/seeds.py [--picture FILE] [REVISION ...]
 """
 
 import argparse
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
-from figures import COLORS, new_figure, save_figure
-from revisions import experiments
-from runs import SEED, Run, interval_by_images, read_run
+from figures import COLORS, errors, new_figure, save_figure
+from runs import SEED, Run, gather, interval_by_images
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -24,10 +25,12 @@ def main() -> None:
     parser.add_argument("revisions", nargs="*", metavar="REVISION", help="commits or experiments; default: HEAD, all")
     parser.add_argument("--picture", type=Path, help="draw the validation errors by epoch to this PNG")
     arguments = parser.parse_args()
-    runs = [read_run(revision) for revision in arguments.revisions or ["HEAD", *experiments()]]
+    runs = gather(arguments.revisions)
     groups = by_recipe(runs)
     if not groups:
-        parser.error("no two of these runs differ in train.seed alone; --help says how to have such")
+        sys.exit("error: train.seed: has to differ between runs alike in all else, got no two such; see --help")
+    if arguments.picture and not all("val_accuracy" in run.metrics for group in groups for run in group):
+        sys.exit("error: preprocess.val_size: has to be above 0 for a picture, got runs without validation images")
     for group in groups:
         print(title(group, runs[0]))
         print(table(group))
@@ -57,9 +60,9 @@ def title(group: Sequence[Run], base: Run) -> str:
 def table(group: Sequence[Run]) -> str:
     """Mean, standard deviation and two intervals, in percent, of the accuracy on validation and on test images."""
     lines = [f"  {'accuracy, %':12}{'mean':>8}{'sd':>7}   {'95 % by seeds':18}95 % by images"]
-    images = {"val": group[0].val_size, "test": int(group[0].metrics["images"])}
+    images = {"val": group[0].val_size, "test": int(group[0].metrics.get("images", 0))}
     for split, metric in (("val", "val_accuracy"), ("test", "accuracy")):
-        if metric in group[0].metrics:
+        if all(metric in run.metrics for run in group):
             values = np.array([run.metrics[metric] for run in group])
             both = interval_by_seeds(values), interval_by_images(values.mean(), images[split])
             by_seeds, by_images = (f"{100 * low:.2f} to {100 * high:.2f}" for low, high in both)
@@ -69,22 +72,22 @@ def table(group: Sequence[Run]) -> str:
 
 
 def interval_by_seeds(values: np.ndarray) -> tuple[float, float]:
-    """Student's 95 % t interval of the mean of two values or more: where the mean over all seeds may be."""
+    """Student's 95 % t interval of the mean of two accuracies or more: where the mean over all seeds may be."""
     from scipy.stats import sem, t
 
     margin = t.ppf(0.975, len(values) - 1) * sem(values)
-    return values.mean() - margin, values.mean() + margin
+    return max(0.0, values.mean() - margin), min(1.0, values.mean() + margin)
 
 
 def draw_curves(groups: Sequence[Sequence[Run]], base: Run) -> Figure:
     """Validation errors by epoch: the mean over the seeds, and a band from the lowest to the highest."""
     figure = new_figure(8, 4.5, "Validation errors by epoch: mean over the seeds, lowest and highest")
     axes = figure.subplots()
-    for color, group in zip(COLORS, groups, strict=False):
+    for color, group in zip(cycle(COLORS), groups, strict=False):
         epochs = group[0].curves["epoch"]
-        errors = 100 * (1 - np.array([run.curves["val_accuracy"] for run in group]))
-        axes.plot(epochs, errors.mean(axis=0), color=color, label=title(group, base))
-        axes.fill_between(epochs, errors.min(axis=0), errors.max(axis=0), color=color, alpha=0.2, linewidth=0)
+        wrong = errors([run.curves["val_accuracy"] for run in group])
+        axes.plot(epochs, wrong.mean(axis=0), color=color, label=title(group, base))
+        axes.fill_between(epochs, wrong.min(axis=0), wrong.max(axis=0), color=color, alpha=0.2, linewidth=0)
     axes.set(xlabel="epoch", ylabel="validation errors, %", yscale="log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter("{x:g}")

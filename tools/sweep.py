@@ -8,14 +8,13 @@ Command: python tools/sweep.py [--x train.lr] [--by train.optimizer] [--picture 
 import argparse
 import sys
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from figures import COLORS, new_figure, save_figure
-from revisions import experiments
-from runs import SEED, Run, interval_by_images, read_run
+from figures import COLORS, errors, new_figure, save_figure
+from runs import SEED, Run, gather, interval_by_images
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -27,17 +26,27 @@ def main() -> None:
     parser.add_argument("--by", default="train.optimizer", help="a curve for each of its values (%(default)s)")
     parser.add_argument("--picture", type=Path, default=Path("sweep.png"), help="where to draw (%(default)s)")
     arguments = parser.parse_args()
-    runs = [read_run(revision) for revision in arguments.revisions or ["HEAD", *experiments()]]
+    runs = gather(arguments.revisions)
     for name in (arguments.x, arguments.by):
         if name not in runs[0].params:
             sys.exit(
                 f"error: {name}: has to be a parameter, got one that {runs[0].name} does not have; see params.yaml"
             )
+    if arguments.x == arguments.by or not is_number(runs[0].params[arguments.x]):
+        sys.exit(f"error: {arguments.x}: has to be a number, and not what the curves are for; see --help")
     table = comparable(runs, arguments.x, arguments.by)
     if table[arguments.x].nunique() < 2:
         sys.exit(f"error: {arguments.x}: has to have two values or more, got one; `dvc exp run --queue -S` makes some")
     save_figure(arguments.picture, draw_sweep(table, arguments.x, arguments.by))
     print(f"{arguments.picture}: {len(table)} runs; left out, for other differences: {len(runs) - len(table)}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a parameter is a number; DVC and PyYAML have 1e-05 as text."""
+    try:
+        return not isinstance(value, bool | list) and float(value) is not None
+    except ValueError:
+        return False
 
 
 def comparable(runs: Sequence[Run], x: str, by: str) -> pd.DataFrame:
@@ -60,13 +69,13 @@ def draw_sweep(table: pd.DataFrame, x: str, by: str) -> Figure:
     """A dot per run, lines through the means over the seeds, and the 95 % interval of each mean by its images."""
     figure = new_figure(8, 4.5, f"Validation errors by {x}: single seeds, their mean, 95 % interval by the images")
     axes = figure.subplots()
-    for color, (value, rows) in zip(COLORS, table.groupby(by), strict=False):
+    for color, (value, rows) in zip(cycle(COLORS), table.groupby(by), strict=False):
         mean = rows.groupby(x)["accuracy"].mean()
-        axes.plot(rows[x], 100 * (1 - rows["accuracy"]), ".", color=color, alpha=0.5)
-        axes.plot(mean.index, 100 * (1 - mean), color=color, label=f"{by} {value}")
+        axes.plot(rows[x], errors(rows["accuracy"]), ".", color=color, alpha=0.5)
+        axes.plot(mean.index, errors(mean), color=color, label=f"{by} {value}")
         low, high = zip(*[interval_by_images(accuracy, int(rows["images"].iloc[0])) for accuracy in mean], strict=True)
-        axes.fill_between(mean.index, 100 - 100 * np.array(high), 100 - 100 * np.array(low), color=color, alpha=0.15)
-    axes.set(xlabel=x, ylabel="validation errors, %", xscale="log", yscale="log")
+        axes.fill_between(mean.index, errors(high), errors(low), color=color, alpha=0.15)
+    axes.set(xlabel=x, ylabel="validation errors, %", xscale="log" if table[x].min() > 0 else "linear", yscale="log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:g}")
     axes.grid(which="both", color="#eeeeee")
