@@ -14,7 +14,7 @@ import textwrap
 from typing import NamedTuple
 
 from paired import LEVEL, Comparison, compare, corrected, difference_interval, verdict, wilson_interval
-from revisions import WORKSPACE, is_scored, read_file
+from revisions import WORKSPACE, end_with_the_reader, is_scored, read_file
 
 import yaml
 
@@ -155,4 +155,5 @@ def show(part: Part, markdown: bool) -> str:
 
 
 if __name__ == "__main__":
+    end_with_the_reader()
     main()

@@ -15,8 +15,6 @@ MODEL = "models/model.safetensors"
 missing = [name for name in ("matplotlib", "optuna", "pandas", "scipy", "yaml") if find_spec(name) is None]
 if missing:
     sys.exit(f"error: python: {', '.join(missing)} not installed; `source .venv/bin/activate` first")
-if hasattr(signal, "SIGPIPE"):
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends the tool quietly
 
 
 class NotThereError(SystemExit):
@@ -67,6 +65,12 @@ def is_scored(stages: Mapping[str, Any]) -> bool:
         for stage, kind in (("train", "outs"), ("evaluate", "deps"))
     )
     return trained == scored
+
+
+def end_with_the_reader() -> None:
+    """Let `| head` end this program without a traceback."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def git(*arguments: str) -> str | None:

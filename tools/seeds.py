@@ -13,6 +13,7 @@ from itertools import cycle
 from pathlib import Path
 
 from figures import COLORS, errors, new_figure, save_figure
+from revisions import end_with_the_reader
 from runs import SEED, Run, gather, interval_by_images
 
 import numpy as np
@@ -98,4 +99,5 @@ def draw_curves(groups: Sequence[Sequence[Run]], base: Run) -> Figure:
 
 
 if __name__ == "__main__":
+    end_with_the_reader()
     main()
