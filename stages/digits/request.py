@@ -38,7 +38,8 @@ class Request(threading.Thread):
             self.error = TimeoutError(error)
         except requests.RequestException as error:
             self.error = error
-        except Exception as error:  # of urllib3, or for example a ValueError about an address that a redirect names
+        # A ValueError, for example, about an address that a redirect names.
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             self.error = requests.ConnectionError(error)
 
     def _receive(self) -> None:
