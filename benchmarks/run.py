@@ -35,7 +35,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-STAGES = ["download", "preprocess", "train", "evaluate"]
+STAGES = ["download", "preprocess", "train", "evaluate", "export"]
 BATCH_SIZES = (400, 100)
 
 

@@ -186,7 +186,7 @@ def test_names_of_any_length_fit() -> None:
 def experiments(finished: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
     """A project with the experiment slow, which is in the workspace, too."""
     folder = Path(shutil.copytree(finished, tmp_path_factory.mktemp("compare") / "project"))
-    run(folder, "dvc", "exp", "run", "--name", "slow", "-S", "train.lr=0.001")
+    run(folder, "dvc", "exp", "run", "--name", "slow", "-S", "train.lr=0.001", "evaluate")
     return folder
 
 

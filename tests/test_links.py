@@ -11,7 +11,7 @@ import pytest
 # A line that says how many names the training images have.
 SHOW_LINKS = 'print(TRAIN.stat().st_nlink, "links")'
 # The stages whose outputs are in the cache; those of evaluate are in Git, and DVC never makes links of such.
-STAGES = ["download", "preprocess", "train"]
+STAGES = ["download", "preprocess", "train", "export"]
 
 
 def cached(project: Path) -> dict[str, str]:
@@ -32,13 +32,13 @@ def linked(project: Path) -> dict[str, bool]:
 def test_tensors_and_models_take_their_space_once(project: Path, run: Run) -> None:
     run(project, "dvc", "checkout", "--relink")  # the project is a copy, whose links were lost
     links = linked(project)
-    assert len([path for path in links if path.startswith(("data/tensors/", "models/"))]) == 5
+    assert len([path for path in links if path.startswith(("data/tensors/", "models/"))]) == 6
     assert all(links.values())
 
     # And in the copies that DVC makes for experiments.
     edit(project / "params.yaml", "lr: 0.1", "lr: 0.2")
     edit(project / "stages/train.py", "def main() -> None:\n", f"def main() -> None:\n    {SHOW_LINKS}\n")
-    output = run(project, "dvc", "exp", "run", "--temp")
+    output = run(project, "dvc", "exp", "run", "--temp", "train")
     assert re.findall(r"(\d+) links", output)[0] != "1"
 
 

@@ -62,6 +62,7 @@ def test_a_full_disk(project: Path, run: Run, stage: str, folder: str, size: str
         ("train", ".checkpoints", ".lock"),
         ("evaluate", "metrics", "metrics/test.json"),
         ("evaluate", ".dvc/tmp", ".dvc/tmp/stage.lock"),
+        ("export", "models", "models/model.onnx"),
     ],
 )
 def test_a_folder_that_nobody_may_write_to(project: Path, run: Run, stage: str, folder: str, named: str) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-STAGES = ["download", "preprocess", "train", "evaluate"]
+STAGES = ["download", "preprocess", "train", "evaluate", "export"]
 
 
 def stages_run(output: str) -> list[str]:
@@ -48,9 +48,11 @@ def test_nothing_to_do_the_second_time(project: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        ("params.yaml", "lr: 0.1", "lr: 0.05", ["train", "evaluate"]),
-        ("params.yaml", "  seed: 0\n\ntrain", "  seed: 1\n\ntrain", ["preprocess", "train", "evaluate"]),
+        ("params.yaml", "lr: 0.1", "lr: 0.05", STAGES[2:]),
+        ("params.yaml", "  seed: 0\n\ntrain", "  seed: 1\n\ntrain", STAGES[1:]),
         ("stages/evaluate.py", "def summarize", "# touched\ndef summarize", ["evaluate"]),
+        ("params.yaml", "bins: 10", "bins: 100", STAGES[3:]),
+        ("stages/export.py", "def compare", "# touched\ndef compare", ["export"]),
         ("stages/digits/optdigits.py", "np.zeros", "np.ones", STAGES),
     ],
 )
@@ -71,7 +73,7 @@ def test_two_runs_from_scratch_give_the_same_bytes(finished: Path, make_project:
 def test_a_clone_runs_without_a_remote(finished: Path, tmp_path: Path, run: Run) -> None:
     run(tmp_path, "git", "clone", "--quiet", str(finished), "clone")
     # The metrics are in Git: once the model is trained anew and found to be the same, there is nothing to score.
-    assert stages_run(run(tmp_path / "clone", "dvc", "repro")) == STAGES[:3]
+    assert stages_run(run(tmp_path / "clone", "dvc", "repro")) == ["download", "preprocess", "train", "export"]
     assert run(tmp_path / "clone", "git", "status", "--porcelain") == ""
 
 
@@ -97,17 +99,17 @@ def test_optimizers_and_schedules_get_their_options(project: Path, run: Run) -> 
         (("train.optimizer=adamw", "train.lr=0.01", *steps), [0.01, 0.01, 0.005]),
         (("train.optimizer=lbfgs", "train.lr=1", "train.schedule=constant"), [1, 1, 1]),
     ):
-        run(project, "dvc", "exp", "run", *(part for change in changes for part in ("-S", change)))
+        run(project, "dvc", "exp", "run", *(part for change in changes for part in ("-S", change)), "train")
         curves = pd.read_csv(project / "metrics/train.csv")
         assert list(curves.lr) == lrs
         assert curves.val_loss.is_monotonic_decreasing
-    output = run(project, "dvc", "exp", "run", "-S", "train.model=cnn", status=255)
+    output = run(project, "dvc", "exp", "run", "-S", "train.model=cnn", "train", status=255)
     assert "error: params.yaml: \n  train.optimizer: lbfgs is for the model logistic, got cnn" in output
     assert "Traceback" not in output
 
 
 def test_a_queue_of_experiments(project: Path, run: Run) -> None:
-    run(project, "dvc", "exp", "run", "--queue", "-S", "train.lr=0.05,0.2")
+    run(project, "dvc", "exp", "run", "--queue", "-S", "train.lr=0.05,0.2", "train")
     run(project, "dvc", "queue", "start", "-j", "2")
     deadline = time.monotonic() + 200
     # DVC fails on a file that its worker is still writing.

@@ -25,7 +25,7 @@ def test_the_pipeline_as_committed(project: Path, tmp_path: Path, run: Run) -> N
     (project / "note.txt").unlink()
     assert "twice from scratch: dvc repro\n" in output
     assert "what is not committed is no part of it" in output
-    assert re.search(r"the same bytes in \d+ outputs of 4 stages\n", output)
+    assert re.search(r"the same bytes in \d+ outputs of 5 stages\n", output)
     # The lock file is MNIST's, the parameters are those of the tests.
     assert (
         "the committed dvc.lock, perhaps from another processor, has other bytes in\n  download: data/raw\n" in output

@@ -24,7 +24,8 @@ def swept(finished: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) ->
     (project / "note").write_text("a commit of its own, so that no experiment is taken for the one before")
     commit(project, run)
     for name, lr, seed in (("a", 0.1, 1), ("b", 0.1, 2), ("c", 0.03, 0), ("d", 0.03, 1), ("repeated", 0.1, 1)):
-        run(project, "dvc", "exp", "run", "--temp", "--name", name, "-S", f"train.lr={lr}", "-S", f"train.seed={seed}")
+        changes = "-S", f"train.lr={lr}", "-S", f"train.seed={seed}"
+        run(project, "dvc", "exp", "run", "--temp", "--name", name, *changes, "evaluate")
     # One whose model has not seen a test image.
     run(project, "dvc", "exp", "run", "--temp", "--name", "unscored", "-S", "train.lr=0.3", "train")
     return project

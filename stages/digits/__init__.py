@@ -3,8 +3,8 @@
 import sys
 from importlib.util import find_spec
 
-NEEDED = ["filelock", "matplotlib", "numpy", "PIL", "platformdirs", "pydantic", "requests"]
-NEEDED += ["safetensors", "sklearn", "torch", "torchvision", "tqdm", "yaml"]
+NEEDED = ["filelock", "matplotlib", "numpy", "onnx", "onnxruntime", "onnxscript", "PIL"]
+NEEDED += ["platformdirs", "pydantic", "requests", "safetensors", "sklearn", "torch", "torchvision", "tqdm", "yaml"]
 missing = [name for name in NEEDED if find_spec(name) is None]
 if missing:
     sys.exit(

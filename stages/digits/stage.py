@@ -13,7 +13,8 @@ LOCK = ROOT / ".dvc/tmp/stage.lock"
 ADVICE = "run the same command again; `git checkout HEAD . && dvc checkout --force` goes back to the last commit"
 # What the machine is to blame for, rather than a bug.
 MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EPIPE}
-OUT_OF_MEMORY = "allocate memory", "out of memory", "bad_alloc"  # as PyTorch and C++ have it in a RuntimeError
+# As PyTorch and C++ have it in a RuntimeError.
+OUT_OF_MEMORY = "allocate memory", "out of memory", "bad_alloc", "MemoryError"
 
 
 class UserError(Exception):
