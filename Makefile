@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 RECIPES := $(notdir $(basename $(wildcard recipes/*.yaml)))
 
-.PHONY: run test verify reproduce experiments bench bench-recipes lint format constraints $(RECIPES)
+.PHONY: run draw test verify reproduce experiments bench bench-recipes lint format constraints $(RECIPES)
 
 run: .venv/run.done .git
 	@python stages/download.py --check; status=$$?; \
@@ -18,6 +18,10 @@ run: .venv/run.done .git
 	else \
 		exit $$status; \
 	fi
+
+# A page to draw digits on. ARGS="--model cnn.onnx" goes to the tool.
+draw: .venv/run.done
+	@.venv/bin/python tools/draw.py $(ARGS)
 
 test: .venv/dev.done .git
 	.venv/bin/pytest

@@ -19,6 +19,8 @@ ELSEWHERE = {
     "python3 -m venv .venv": ("Makefile", "-m venv .venv"),
     "pip install -r requirements.txt": ("Makefile", "pip install -r requirements.txt"),
     "MNIST_MIRROR=/path/to/mnist make run": (".ci/run", "MNIST_MIRROR="),
+    "make draw": ("tests/test_draw.py", '"tools/draw.py"'),
+    "python tools/predict.py seven.jpg note.png": ("tests/test_predict.py", '"tools/predict.py"'),
     "make experiments": ("tests/test_runs.py", '"experiments"'),
     "python tools/sweep.py --by train.optimizer --picture sweep.png": ("tests/test_runs.py", "tools/sweep.py"),
     "python tools/seeds.py --picture seeds.png": ("tests/test_runs.py", "tools/seeds.py"),

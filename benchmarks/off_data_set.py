@@ -1,0 +1,148 @@
+"""How well do models do on other images than those of their data set?
+
+Scores exported models on MNIST's test images, changed in several ways, and on the digits that scikit-learn carries: the
+28 x 28 pixels as they are, and brought to MNIST's form as tools/predict.py does it. Writes benchmarks/off_data_set.csv
+and the table in README.md.
+Command: python benchmarks/off_data_set.py MODEL.onnx ...
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "stages"), str(ROOT / "tools")]
+
+from digits.dataset import load_dataset
+from digits.files import write_csv
+from digits.optdigits import load_optdigits
+from digits.scoring import wilson_interval
+from mnist_form import NoDigitError, mnist_form
+from recognizer import Recognizer
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import maximum_filter, minimum_filter
+
+RESULTS = ROOT / "benchmarks/off_data_set.csv"
+README = ROOT / "README.md"
+FORM = "MNIST's form"
+FINE = 10  # pixels in place of each, where strokes are made thinner or thicker
+Change = Callable[[Image.Image, np.random.Generator], Image.Image]
+Images = NDArray[np.uint8]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="named for its recipe")
+    arguments = parser.parse_args()
+    models = {path.stem: Recognizer(path) for path in arguments.models}
+    rows: list[dict[str, Any]] = []
+    for images, labels, name in every_condition():
+        with ProcessPoolExecutor(os.cpu_count()) as executor:
+            forms = list(executor.map(form_or_none, images, chunksize=100))
+        answered = np.array([form is not None for form in forms])
+        formed = np.stack([form if form is not None else np.zeros((28, 28), np.uint8) for form in forms])
+        for model, recognizer in models.items():
+            straight = recognizer.probabilities(images).argmax(axis=1) == labels
+            right = answered & (recognizer.probabilities(formed).argmax(axis=1) == labels)
+            rows.append(row(model, name, "straight", straight, 0))
+            rows.append(row(model, name, FORM, right, int((~answered).sum())))
+        print(pd.DataFrame(rows[-2 * len(models) :]).to_string(header=False, index=False), flush=True)
+    write_csv(RESULTS, rows)
+    README.write_text(with_table(README.read_text(encoding="utf-8"), pd.read_csv(RESULTS)), encoding="utf-8")
+
+
+def every_condition() -> Iterator[tuple[Images, NDArray[np.int64], str]]:
+    """Images, uint8 (N, 28, 28), their labels, int64 (N,), and what they are."""
+    test = load_dataset(ROOT / "data/tensors/test.safetensors")
+    images, labels = test.images.numpy(), test.labels.numpy()
+    for name, change in CHANGES.items():
+        generator = np.random.default_rng(0)
+        changed = [np.asarray(change(Image.fromarray(image), generator)) for image in images]
+        yield np.stack(changed), labels, name
+    small, of_small = load_optdigits()
+    yield small, of_small.astype(np.int64), "scikit-learn's digits"
+
+
+def form_or_none(image: Images) -> Images | None:
+    """The image in MNIST's form; None if no digit is seen."""
+    try:
+        return mnist_form(Image.fromarray(image))
+    except NoDigitError:
+        return None
+
+
+def row(model: str, images: str, form: str, right: NDArray[np.bool_], refused: int) -> dict[str, Any]:
+    """The accuracy on N images, of which bool (N,) says what is right; those refused count as wrong."""
+    low, high = wilson_interval(int(right.sum()), len(right))
+    accuracy = float(right.mean())
+    numbers = {"accuracy": accuracy, "low": low, "high": high, "refused": refused, "count": len(right)}
+    return {"model": model, "images": images, "form": form, **numbers}
+
+
+def shift(image: Image.Image, generator: np.random.Generator) -> Image.Image:
+    """The digit anywhere where it still fits."""
+    digit = image.crop(image.getbbox())
+    moved = Image.new("L", image.size)
+    x, y = (int(generator.integers(0, whole - part + 1)) for whole, part in zip(image.size, digit.size, strict=True))
+    moved.paste(digit, (x, y))
+    return moved
+
+
+def stroke(image: Image.Image, spread: Callable[..., NDArray[np.uint8]], pixels: float) -> Image.Image:
+    """The image after a minimum or maximum filter at FINE times its resolution, which moves edges by so many pixels."""
+    fine = image.resize((28 * FINE, 28 * FINE), Image.Resampling.BICUBIC)
+    moved = spread(np.asarray(fine), size=1 + round(2 * pixels * FINE))
+    return Image.fromarray(moved).resize((28, 28), Image.Resampling.BOX)
+
+
+def rotate(degrees: float) -> Change:
+    """By so many degrees to one side or the other."""
+    return lambda image, generator: image.rotate(degrees * generator.choice([-1, 1]), Image.Resampling.BICUBIC)
+
+
+def add_noise(image: Image.Image, generator: np.random.Generator) -> Image.Image:
+    """Gaussian noise with a standard deviation of a fifth of the range."""
+    noisy = np.asarray(image) + 51 * generator.standard_normal((28, 28))
+    return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+
+
+CHANGES: dict[str, Change] = {
+    "MNIST's test images": lambda image, _: image,
+    "turned by 15°": rotate(15),
+    "turned by 30°": rotate(30),
+    "moved to anywhere": shift,
+    "strokes 1 pixel thinner": lambda image, _: stroke(image, minimum_filter, 0.5),
+    "strokes 2 pixels thicker": lambda image, _: stroke(image, maximum_filter, 1),
+    "dark on light": lambda image, _: Image.eval(image, lambda value: 255 - value),
+    "noisy": add_noise,
+}
+
+
+def with_table(text: str, results: pd.DataFrame) -> str:
+    """README.md with the table of the accuracies between its two marks."""
+    head, begin, rest = text.partition("<!-- off data set -->\n")
+    _, end, tail = rest.partition("<!-- end of off data set -->\n")
+    return head + begin + "\n" + accuracies_table(results) + "\n" + end + tail
+
+
+def accuracies_table(results: pd.DataFrame) -> str:
+    """A Markdown table: a row for each kind of images, a column for each model, straight and in MNIST's form."""
+    models = list(results["model"].unique())
+    lines = [f"| test accuracy, % | {' | '.join(models)} |", f"|---|{'---:|' * len(models)}"]
+    percent = (100 * results.set_index(["images", "model", "form"])["accuracy"]).map("{:.1f}".format)
+    for images in results["images"].unique():
+        cells = [f"{percent[images, model, 'straight']} / {percent[images, model, FORM]}" for model in models]
+        lines.append(f"| {images} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
