@@ -73,11 +73,12 @@ def test_standard_input(finished: Path, pictures: Path) -> None:
 
 
 def test_show_writes_what_the_model_saw(finished: Path, pictures: Path, tmp_path: Path) -> None:
-    path = next(pictures.rglob("*.png"))
-    predict(finished, "--show", str(tmp_path / "seen"), str(path), str(path))
-    seen = sorted((tmp_path / "seen").iterdir())
-    assert [file.name for file in seen] == [f"000-{path.stem}.png", f"001-{path.stem}.png"]
-    assert np.array_equal(np.asarray(Image.open(seen[0])), mnist_form(Image.open(path)))
+    paths = sorted(pictures.rglob("*.png"))[:2]
+    predict(finished, "--show", str(tmp_path / "seen"), *map(str, paths))
+    assert len(list((tmp_path / "seen").iterdir())) == 2
+    for path in paths:
+        (seen,) = (tmp_path / "seen").glob(f"*-{path.parent.name}-{path.name}.png")
+        assert np.array_equal(np.asarray(Image.open(seen)), mnist_form(Image.open(path)))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import io
 import json
 import sys
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,33 +19,10 @@ from paired import wilson_interval
 from pictures import NoPictureError, find_pictures, read_picture
 from recognizer import MODEL, Recognizer
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 STANDARD_INPUT = Path("-")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the model says to a picture.
-
-    Attributes:
-        file: where the picture is.
-        form: what the model saw, uint8 (28, 28); None if there is no digit.
-        probabilities: of the digits, float32 (10,).
-        problem: why there is no digit.
-    """
-
-    file: Path
-    form: NDArray[np.uint8] | None = None
-    probabilities: NDArray[np.float32] | None = None
-    problem: str = ""
-
-    def ranking(self) -> list[tuple[int, float]]:
-        """The digits and their probabilities, the most probable first; none if there is no digit."""
-        probabilities = [] if self.probabilities is None else self.probabilities.tolist()
-        return sorted(enumerate(probabilities), key=lambda pair: -pair[1])
+LISTED = 20  # wrong answers that an evaluation names
 
 
 def main() -> None:
@@ -64,60 +40,52 @@ def main() -> None:
     if arguments.evaluate:
         print(evaluation(recognizer, arguments.evaluate))
         return
-    answers = [answer(recognizer, path) for path in find_pictures(arguments.images)]
+    answers = [answer(recognizer, path, arguments.show) for path in find_pictures(arguments.images)]
     if not answers:
         sys.exit(f"error: {arguments.images[0]}: holds no pictures; give files, or a folder with some")
-    if arguments.show:
-        show(answers, arguments.show)
-    print(json.dumps([as_dict(each) for each in answers], indent=2) if arguments.json else table(answers))
-    sys.exit(any(each.problem for each in answers))
+    print(json.dumps(answers, indent=2) if arguments.json else table(answers))
+    sys.exit(any("problem" in each for each in answers))
 
 
-def answer(recognizer: Recognizer, path: Path) -> Answer:
-    """The answer to the picture in a file, or on standard input for the path `-`."""
+def answer(recognizer: Recognizer, path: Path, seen: Path | None = None) -> dict[str, Any]:
+    """What the model says to the picture in a file, or on standard input for the path `-`.
+
+    Args:
+        seen: a folder in which to put what the model saw.
+
+    Returns:
+        `file`, and `problem`, or `digit`, `probability`, `runner_up`, `runner_up_probability` and `probabilities`.
+    """
     try:
-        picture = read_picture(io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD_INPUT else path)
-        form = mnist_form(picture)
+        form = mnist_form(read_picture(io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD_INPUT else path))
     except (NoPictureError, NoDigitError) as error:
-        return Answer(path, problem=str(error))
-    return Answer(path, form, recognizer.probabilities(form[None])[0])
-
-
-def table(answers: list[Answer]) -> str:
-    """A line for each answer."""
-    width = max(len(str(each.file)) for each in answers)
-    return "\n".join(f"{each.file!s:{width}}  {in_words(each)}" for each in answers)
-
-
-def in_words(answer: Answer) -> str:
-    """The digit, its probability and the runner-up, or the problem."""
-    if answer.problem:
-        return answer.problem
-    (first, p), (second, q), *_ = answer.ranking()
-    return f"{first}  {p:6.1%}   or {second}  {q:6.1%}"
-
-
-def as_dict(answer: Answer) -> dict[str, Any]:
-    """The same as JSON has it."""
-    if answer.problem:
-        return {"file": str(answer.file), "problem": answer.problem}
-    (first, p), (second, q), *rest = answer.ranking()
+        return {"file": str(path), "problem": str(error)}
+    if seen:
+        seen.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(form).save(seen / f"{'-'.join(path.relative_to(path.anchor).parts)}.png")
+    probabilities = recognizer.probabilities(form[None])[0].tolist()
+    second, first = sorted(range(10), key=probabilities.__getitem__)[-2:]
     return {
-        "file": str(answer.file),
+        "file": str(path),
         "digit": first,
-        "probability": p,
+        "probability": probabilities[first],
         "runner_up": second,
-        "runner_up_probability": q,
-        "probabilities": [probability for _, probability in sorted([(first, p), (second, q), *rest])],
+        "runner_up_probability": probabilities[second],
+        "probabilities": probabilities,
     }
 
 
-def show(answers: list[Answer], folder: Path) -> None:
-    """Write what the model saw, in the order of the answers, as PNG files with the names of theirs."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, each in enumerate(answers):
-        if each.form is not None:
-            Image.fromarray(each.form).save(folder / f"{number:03}-{each.file.stem}.png")
+def table(answers: list[dict[str, Any]]) -> str:
+    """A line for each answer."""
+    width = max(len(each["file"]) for each in answers)
+    return "\n".join(f"{each['file']:{width}}  {in_words(each)}" for each in answers)
+
+
+def in_words(answer: dict[str, Any]) -> str:
+    """The digit, its probability and the runner-up, or the problem."""
+    if "problem" in answer:
+        return str(answer["problem"])
+    return "{digit}  {probability:6.1%}   or {runner_up}  {runner_up_probability:6.1%}".format_map(answer)
 
 
 def evaluation(recognizer: Recognizer, folder: Path) -> str:
@@ -130,23 +98,20 @@ def evaluation(recognizer: Recognizer, folder: Path) -> str:
     if not known:
         sys.exit(f"error: {folder}: has to have folders 0 to 9 with pictures; `make draw` saves some in data/drawings")
     answers = [(digit, answer(recognizer, path)) for digit, path in known]
-    wrong = [(digit, each) for digit, each in answers if not each.ranking() or each.ranking()[0][0] != digit]
-    right = len(answers) - len(wrong)
-    low, high = wilson_interval(right, len(answers))
-    refused = sum(bool(each.problem) for _, each in wrong)
-    lines = [f"{each.file}: {in_words(each)}" for _, each in wrong[:20]]
-    lines += [f"and {len(wrong) - 20:,} more"] if len(wrong) > 20 else []
-    of_each, missed = Counter(digit for digit, _ in answers), Counter(digit for digit, _ in wrong)
-    return "\n".join(
-        [
-            *lines,
-            f"{right:,} of {len(answers):,} right: {right / len(answers):.1%} (95 % interval {low:.1%} to {high:.1%}); "
-            f"{refused:,} without an answer",
-            "digit " + "".join(f"{digit:6}" for digit in of_each),
-            "right " + "".join(f"{of_each[digit] - missed[digit]:6}" for digit in of_each),
-            "of    " + "".join(f"{of_each[digit]:6}" for digit in of_each),
-        ]
-    )
+    wrong = [(digit, each) for digit, each in answers if each.get("digit") != digit]
+    right, refused = len(known) - len(wrong), sum("problem" in each for _, each in wrong)
+    low, high = wilson_interval(right, len(known))
+    of_each, wrong_of_each = (Counter(digit for digit, _ in pairs) for pairs in (answers, wrong))
+    lines = [f"{each['file']}: {in_words(each)}" for _, each in wrong[:LISTED]]
+    lines += [f"and {len(wrong) - LISTED:,} more"] if len(wrong) > LISTED else []
+    lines += [
+        f"{right:,} of {len(known):,} right: {right / len(known):.1%} (95 % interval {low:.1%} to {high:.1%}); "
+        f"{refused:,} without an answer",
+        "digit " + "".join(f"{digit:6}" for digit in of_each),
+        "right " + "".join(f"{of_each[digit] - wrong_of_each[digit]:6}" for digit in of_each),
+        "of    " + "".join(f"{of_each[digit]:6}" for digit in of_each),
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,49 @@
+"""The images that models are tried on beside their own are what they are called, and the README shows the results."""
+
+import off_data_set as benchmark
+from conftest import ROOT, some_digits
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+DIGITS = [Image.fromarray(image) for image in some_digits(0, 10).images.numpy()]
+
+
+def test_the_readme_shows_what_was_measured() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text == benchmark.with_table(text, pd.read_csv(benchmark.RESULTS))
+
+
+def test_every_kind_of_images_is_there_for_every_model() -> None:
+    results = pd.read_csv(benchmark.RESULTS)
+    kinds = {*benchmark.CHANGES, "scikit-learn's digits"}
+    assert {(row.images, row.form) for row in results.itertuples()} == {
+        (kind, form) for kind in kinds for form in ("straight", benchmark.FORM)
+    }
+    assert results.groupby("model").size().eq(2 * len(kinds)).all()
+    assert ((results["low"] <= results["accuracy"]) & (results["accuracy"] <= results["high"])).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("MNIST's test images", 1, 1),
+        ("turned by 15°", 0.9, 1.1),
+        ("moved to anywhere", 1, 1),
+        ("strokes 1 pixel thinner", 0.2, 0.9),
+        ("strokes 2 pixels thicker", 1.2, 3),
+        ("noisy", 1.05, 3),
+    ],
+)
+def test_a_change_leaves_as_much_ink_as_it_says(name: str, least: float, most: float) -> None:
+    for digit in DIGITS:
+        changed = np.asarray(benchmark.CHANGES[name](digit, np.random.default_rng(0)), float)
+        assert changed.shape == (28, 28)
+        assert least <= changed.sum() / np.asarray(digit, float).sum() <= most
+
+
+def test_dark_on_light_is_the_opposite() -> None:
+    changed = benchmark.CHANGES["dark on light"](DIGITS[0], np.random.default_rng(0))
+    assert np.array_equal(np.asarray(changed), 255 - np.asarray(DIGITS[0]))
