@@ -27,6 +27,7 @@ from digits.figure import COLORS, new_figure, save_figure
 from digits.files import read_csv, write_csv
 from digits.model import load_model
 from digits.scoring import loss_and_accuracy, predict, wilson_interval
+from readme import write_table
 
 import pandas as pd
 import torch
@@ -37,7 +38,6 @@ from matplotlib.ticker import LogLocator
 RESULTS = ROOT / "recipes/results.csv"
 CURVES = ROOT / "recipes/curves.csv"
 FIGURE = ROOT / "recipes/curves.png"
-README = ROOT / "README.md"
 TUTORIAL = "tutorial"
 TUTORIAL_EPOCHS = 4
 TEST_IMAGES = 10_000
@@ -72,7 +72,7 @@ def main() -> None:
                 update(RESULTS, name, results)
                 update(CURVES, name, curves)
     save_figure(FIGURE, draw_curves(pd.read_csv(CURVES)))
-    README.write_text(with_table(README.read_text(encoding="utf-8"), pd.read_csv(RESULTS)), encoding="utf-8")
+    write_table("recipes", recipes_table(pd.read_csv(RESULTS)))
 
 
 def read_recipes(folder: Path) -> dict[str, dict[str, Any]]:
@@ -156,13 +156,6 @@ def update(path: Path, name: str, rows: Sequence[Mapping[Any, Any]]) -> None:
     """Put `rows` into a table in place of the earlier ones of the recipe `name`."""
     kept = [row for row in read_csv(path) if row["recipe"] != name] if path.exists() else []
     write_csv(path, [*kept, *rows])
-
-
-def with_table(text: str, results: pd.DataFrame) -> str:
-    """README.md with the table of the recipes between its two marks."""
-    head, begin, rest = text.partition("<!-- recipes -->\n")
-    _, end, tail = rest.partition("<!-- end of recipes -->\n")
-    return head + begin + "\n" + recipes_table(results) + "\n" + end + tail
 
 
 def recipes_table(results: pd.DataFrame) -> str:

@@ -1,8 +1,8 @@
 """How well do models do on other images than those of their data set?
 
 Scores exported models on MNIST's test images, changed in several ways, and on the digits that scikit-learn carries: the
-28 x 28 pixels as they are, and brought to MNIST's form as tools/predict.py does it. Writes benchmarks/off_data_set.csv
-and the table in README.md.
+28 x 28 pixels as they are, and brought to MNIST's form as tools/predict.py does it. What it measures takes the place of
+benchmarks/off_data_set.csv and of the table in README.md.
 Command: python benchmarks/off_data_set.py MODEL.onnx ...
 """
 
@@ -17,11 +17,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "stages"), str(ROOT / "tools")]
 
-from digits.dataset import load_dataset
+from digits.dataset import load_dataset, load_summary
 from digits.files import write_csv
 from digits.optdigits import load_optdigits
 from digits.scoring import wilson_interval
-from mnist_form import NoDigitError, mnist_form
+from ink import NoDigitError
+from mnist_form import mnist_form
+from readme import write_table
 from recognizer import Recognizer
 
 import numpy as np
@@ -30,8 +32,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import maximum_filter, minimum_filter
 
+SUMMARY = ROOT / "data/tensors/dataset.json"
 RESULTS = ROOT / "benchmarks/off_data_set.csv"
-README = ROOT / "README.md"
 FORM = "MNIST's form"
 FINE = 10  # pixels in place of each, where strokes are made thinner or thicker
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
@@ -43,6 +45,10 @@ def main() -> None:
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="named for its recipe")
     arguments = parser.parse_args()
     models = {path.stem: Recognizer(path) for path in arguments.models}
+    if {load_summary(SUMMARY).name, *(model.dataset for model in models.values())} != {"mnist"}:
+        sys.exit(
+            "error: models: they and data/tensors have to be of MNIST; `git checkout HEAD params.yaml`, `dvc repro`"
+        )
     rows: list[dict[str, Any]] = []
     for images, labels, name in every_condition():
         with ProcessPoolExecutor(os.cpu_count()) as executor:
@@ -56,7 +62,7 @@ def main() -> None:
             rows.append(row(model, name, FORM, right, int((~answered).sum())))
         print(pd.DataFrame(rows[-2 * len(models) :]).to_string(header=False, index=False), flush=True)
     write_csv(RESULTS, rows)
-    README.write_text(with_table(README.read_text(encoding="utf-8"), pd.read_csv(RESULTS)), encoding="utf-8")
+    write_table("off data set", accuracies_table(pd.read_csv(RESULTS)))
 
 
 def every_condition() -> Iterator[tuple[Images, NDArray[np.int64], str]]:
@@ -124,13 +130,6 @@ CHANGES: dict[str, Change] = {
     "dark on light": lambda image, _: Image.eval(image, lambda value: 255 - value),
     "noisy": add_noise,
 }
-
-
-def with_table(text: str, results: pd.DataFrame) -> str:
-    """README.md with the table of the accuracies between its two marks."""
-    head, begin, rest = text.partition("<!-- off data set -->\n")
-    _, end, tail = rest.partition("<!-- end of off data set -->\n")
-    return head + begin + "\n" + accuracies_table(results) + "\n" + end + tail
 
 
 def accuracies_table(results: pd.DataFrame) -> str:

@@ -2,6 +2,7 @@
 
 import off_data_set as benchmark
 from conftest import ROOT, some_digits
+from readme import with_table
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ DIGITS = [Image.fromarray(image) for image in some_digits(0, 10).images.numpy()]
 
 def test_the_readme_shows_what_was_measured() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert text == benchmark.with_table(text, pd.read_csv(benchmark.RESULTS))
+    table = benchmark.accuracies_table(pd.read_csv(benchmark.RESULTS))
+    assert text == with_table(text, "off data set", table)
 
 
 def test_every_kind_of_images_is_there_for_every_model() -> None:

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from conftest import IMAGES, LABELS, ROOT, Run
 from mnist_form import mnist_form
+from predict import percent
 from recognizer import Recognizer
 
 import numpy as np
@@ -86,6 +88,7 @@ def test_show_writes_what_the_model_saw(finished: Path, pictures: Path, tmp_path
     [
         (b"", "no picture"),
         (b"a text", "no picture"),
+        (b"%PDF-1.4", "no picture"),
         (b"\x89PNG\r\n\x1a\n and then nothing", "no picture"),
         (None, "No such file"),
     ],
@@ -105,12 +108,46 @@ def test_a_damaged_picture_is_named_and_the_others_answered(finished: Path, pict
     (tmp_path / "half.png").write_bytes(good.read_bytes()[:100])
     Image.new("L", (50, 50), 255).save(tmp_path / "empty.png")
     shutil.copyfile(good, tmp_path / "good.png")
-    (tmp_path / "notes.txt").write_text("no picture, and not taken for one")
+    for name in ("notes.txt", "report.pdf"):
+        (tmp_path / name).write_text("no picture, and not taken for one")
+    (tmp_path / "folder.png").mkdir()
     lines = predict(finished, str(tmp_path), status=1)[0].splitlines()
     assert [line.split()[0].rpartition("/")[2] for line in lines] == ["empty.png", "good.png", "half.png"]
     assert "nothing on it" in lines[0]
     assert "%" in lines[1]
     assert "damaged" in lines[2]
+
+
+def test_what_a_picture_says_of_its_camera_may_be_damaged(finished: Path, pictures: Path, tmp_path: Path) -> None:
+    path = next(pictures.rglob("*.png"))
+    Image.open(path).save(tmp_path / "camera.png", exif=b"damaged")
+    answers, about = predict(finished, str(tmp_path / "camera.png"))
+    assert answers.split()[1:] == predict(finished, str(path))[0].split()[1:]
+    assert len(about.splitlines()) == 3
+
+
+@pytest.mark.parametrize("side", [10_001, 20_000])
+def test_a_picture_that_is_too_large(finished: Path, tmp_path: Path, side: int) -> None:
+    Image.new("1", (side, 10_000)).save(tmp_path / "large.png")
+    assert "more than 100,000,000 pixels" in predict(finished, str(tmp_path), status=1)[0]
+
+
+def test_ctrl_c(finished: Path) -> None:
+    command = [sys.executable, "tools/predict.py", "-"]
+    with subprocess.Popen(command, cwd=finished, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        printed = [process.stderr.readline() for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert "Traceback" not in "".join(printed) + process.stderr.read()
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [(1.0, ">99.9%"), (0.9991, ">99.9%"), (0.999, "99.9%"), (0.5, "50.0%"), (0.001, "0.1%"), (0.0009, "<0.1%")],
+)
+def test_nothing_is_rounded_to_certainty(probability: float, text: str) -> None:
+    assert percent(probability) == text
 
 
 def test_evaluate_counts_what_is_right(finished: Path, pictures: Path, tmp_path: Path) -> None:
@@ -131,6 +168,9 @@ def test_evaluate_counts_what_is_right(finished: Path, pictures: Path, tmp_path:
     [
         ([], 2, "either images or --evaluate"),
         (["--evaluate", "tests", "README.md"], 2, "either images or --evaluate"),
+        (["--evaluate", "tests", "--json"], 2, "--evaluate goes with --model alone"),
+        (["--show", "README.md", "plots"], 1, "error: README.md: File exists"),
+        (["--show", "/proc/seen", "plots"], 1, "error: /proc/seen: "),
         (["--evaluate", "tests"], 1, "error: tests: has to have folders 0 to 9"),
         (["tests"], 1, "error: tests: holds no pictures"),
         (["--model", "nowhere.onnx", "plots"], 1, "error: nowhere.onnx: No such file"),
@@ -144,6 +184,14 @@ def test_wrong_arguments(finished: Path, arguments: list[str], status: int, mess
 def test_a_model_that_says_nothing_of_itself(project: Path) -> None:
     model = onnx.load(project / "models/model.onnx")
     del model.metadata_props[:]
+    onnx.save(model, project / "other.onnx")
+    assert "is no model that `dvc repro` has made" in predict(project, "--model", "other.onnx", "plots", status=1)[1]
+
+
+def test_a_model_with_damaged_weights(project: Path) -> None:
+    model = onnx.load(project / "models/model.onnx")
+    weights = onnx.numpy_helper.to_array(model.graph.initializer[0]) * np.float32(np.nan)
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weights, model.graph.initializer[0].name))
     onnx.save(model, project / "other.onnx")
     assert "is no model that `dvc repro` has made" in predict(project, "--model", "other.onnx", "plots", status=1)[1]
 

@@ -7,6 +7,7 @@ from typing import Any
 import measure_recipes as benchmark
 from conftest import ROOT, Run
 from digits.model import load_model
+from readme import with_table
 from train import TrainParams, refuse_conflicts
 
 import pandas as pd
@@ -45,7 +46,7 @@ def test_every_recipe_has_its_results_and_the_readme_shows_them() -> None:
     assert measured == {(name, benchmark.recipe_hash(recipe)) for name, recipe in RECIPES.items()}
     assert (results.groupby("recipe")["seed"].nunique() >= 5).all()
     text = (ROOT / "README.md").read_text()
-    assert text == benchmark.with_table(text, results)
+    assert text == with_table(text, "recipes", benchmark.recipes_table(results))
 
 
 @pytest.mark.parametrize("name", ["linear", "mlp", "lenet5", "cnn-fast"])

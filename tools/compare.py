@@ -74,7 +74,7 @@ def read_results(revision: str) -> Results:
     if not scored:
         sys.exit(
             f"error: {PREDICTIONS}: has to come from the model of {revision}, got one scored before; score it: "
-            f"`dvc exp apply {revision} && dvc repro`"
+            f"`dvc exp apply {revision}; dvc repro`"
         )
     return Results(revision, md5, actual, predicted)
 

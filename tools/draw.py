@@ -22,15 +22,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=MODEL, help="ONNX file, if not models/model.onnx")
     parser.add_argument("--port", type=int, help=f"0 for any; if not given, the first free one from {PORTS[0]} on")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on, if others may reach the page")
+    parser.add_argument("--host", default="127.0.0.1", help="IPv4 address to listen on, if others may reach the page")
     parser.add_argument("--drawings", type=Path, default=ROOT / "data/drawings", help="folder, if not data/drawings")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     arguments = parser.parse_args()
     recognizer = Recognizer(arguments.model)
-    with listen(arguments.host, arguments.port, recognizer, arguments.drawings.absolute()) as server:
+    with listen(arguments.host, arguments.port, recognizer, arguments.drawings.resolve()) as server:
         print(recognizer.introduction())
         if not server.local:
-            print(f"Everybody in its network can open the page at {arguments.host} and save drawings here.")
+            print(f"Everybody in your network can open port {server.server_port} of this machine and save drawings.")
         print(f"Draw at {server.url} (Ctrl-C ends it)", flush=True)
         if not arguments.no_browser:  # in a thread, since a browser in the terminal would keep the server from starting
             threading.Thread(target=webbrowser.open, args=[server.url], daemon=True).start()
@@ -50,7 +50,7 @@ def listen(host: str, port: int | None, recognizer: Recognizer, drawings: Path) 
             problem = error
             if getattr(error, "errno", None) != errno.EADDRINUSE:
                 break
-    sys.exit(f"error: {host}:{candidate}: has to be free and this machine's, got {problem}; try another --port")
+    sys.exit(f"error: {host}:{candidate}: nothing can listen there, got {problem}; try another --port or --host")
 
 
 if __name__ == "__main__":

@@ -75,6 +75,10 @@ class Handler(BaseHTTPRequestHandler):
         except RefusalError as refusal:
             status, problem = refusal.args
             self.send(status, {"problem": problem})
+        except Exception as error:
+            if not isinstance(error, OSError):  # the browser has gone away
+                self.send(HTTPStatus.INTERNAL_SERVER_ERROR, {"problem": "a bug in the server; its terminal shows it"})
+            raise
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = respond  # noqa: N815
 
@@ -91,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
         """Refuse what the page does not ask for."""
         host, origin = self.headers.get("Host"), self.headers.get("Origin")
         # Another site can let its own name lead to this machine, and would then be allowed to read what comes back.
-        if self.server.local and host not in self.server.names:
+        if host not in self.server.names and (self.server.local or not re.fullmatch(r"[0-9.]+(:[0-9]+)?", str(host))):
             raise RefusalError(HTTPStatus.FORBIDDEN, f"Host has to be that of {self.server.url}, got {host}")
         if self.command == "POST" and origin not in (None, f"http://{host}"):
             raise RefusalError(HTTPStatus.FORBIDDEN, f"Origin has to be this page's, got {origin}")

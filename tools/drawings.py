@@ -2,14 +2,18 @@
 
 import hashlib
 import io
+import threading
 from pathlib import Path
 from typing import Any
 
-from mnist_form import NoDigitError, mnist_form
+from ink import NoDigitError
+from mnist_form import mnist_form
 from pictures import read_picture
 from recognizer import Recognizer
 
 from PIL import Image
+
+SAVING = threading.Lock()  # of two labels for the same drawing, the later one stays
 
 
 def read_png(png: bytes) -> Image.Image:
@@ -18,7 +22,7 @@ def read_png(png: bytes) -> Image.Image:
     Raises:
         NoPictureError: there is none, or one far larger than the page's.
     """
-    return read_picture(io.BytesIO(png), formats=["PNG"], max_pixels=10_000_000)
+    return read_picture(io.BytesIO(png), formats=["PNG"], max_pixels=1_000_000)
 
 
 def answer(recognizer: Recognizer, image: Image.Image) -> dict[str, Any]:
@@ -37,8 +41,9 @@ def save(folder: Path, digit: str, png: bytes) -> Path:
         OSError: the folder cannot be written.
     """
     path = folder / digit / f"{hashlib.sha256(png).hexdigest()[:16]}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png)
-    for other in {*folder.glob(f"[0-9]/{path.name}")} - {path}:
-        other.unlink(missing_ok=True)
+    with SAVING:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png)
+        for other in {*folder.glob(f"[0-9]/{path.name}")} - {path}:
+            other.unlink(missing_ok=True)
     return path

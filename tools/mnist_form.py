@@ -5,30 +5,20 @@ pixels, which is then moved in an image of 28 x 28 so that the centre of mass is
 Source: Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database of handwritten digits.
 """
 
-import sys
+from ink import Floats, NoDigitError, find_ink
 
-try:
-    import numpy as np
-    from numpy.typing import NDArray
-    from PIL import Image, ImageFilter, ImageOps
-except ImportError as error:
-    sys.exit(f"error: python: {error.name} is not installed; `source .venv/bin/activate` first")
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter, ImageOps
 
-Floats = NDArray[np.float32]
 SIDE, BOX = 28, 20
-WORKING_SIDE = 320  # pixels; larger pictures are scaled down
 FINE = 10  # pixels in place of each of the box's, where the width of strokes is corrected
 # Widths of strokes, in pixels of the box: outside of what 96 % of MNIST's training images have, they are corrected.
 THINNEST, THICKEST = 1.5, 4.0
-WIDEST = 2.2  # width by height; it is larger in one of 10,000 of MNIST's training images
+BLOB = 7.0  # what is as wide as this has no strokes; MNIST's widest have 6.2
+WIDEST = 2.2  # width by height; a single one of MNIST's 60,000 training images is wider
 SPECK = 0.03  # share of the ink; smaller shapes are left out
 MOST_PARTS = 4  # of a digit that the pen has left unconnected
-FAINTEST = 24  # of 255; less contrast is no ink
-NOTHING = "there is nothing on it"
-
-
-class NoDigitError(ValueError):
-    """The picture does not show one digit; the message says what it shows."""
 
 
 def mnist_form(image: Image.Image) -> NDArray[np.uint8]:
@@ -38,76 +28,9 @@ def mnist_form(image: Image.Image) -> NDArray[np.uint8]:
         uint8 (28, 28), 0 (paper) to 255 (ink).
 
     Raises:
-        NoDigitError: there is nothing on it, or more than a digit.
+        NoDigitError: there is nothing on it, or something else than one digit.
     """
-    return _centered(_scaled(_one_digit(_ink(_contrast(_colors(image))))))
-
-
-def _colors(image: Image.Image) -> Floats:
-    """Red, green and blue, 0 to 255, float32 (H, W, 3), of a picture without transparency and not too large."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(("I", "F")):  # Pillow would clip what has more than 8 bits
-        values = np.asarray(image, np.float64)
-        image = Image.fromarray((255 * (values - values.min()) / max(np.ptp(values), 1)).astype(np.uint8))
-    image = image.convert("RGBA")
-    image.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
-    # Behind what is transparent belongs paper on which the strokes can be seen.
-    grey, alpha = (np.asarray(part, np.float32) for part in (image.convert("L"), image.getchannel("A")))
-    paper = "white" if (grey * alpha).sum() < 128 * alpha.sum() else "black"
-    image = Image.alpha_composite(Image.new("RGBA", image.size, paper), image)
-    return np.asarray(image.convert("RGB"), np.float32)
-
-
-def _contrast(colors: Floats) -> Floats:
-    """How far each pixel's colour is from the paper's there, 0 to 255, float32 (H, W).
-
-    The paper, in whatever light, is a quadratic surface through the margins and all that agrees with them.
-    """
-    height, width, _ = colors.shape
-    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y]).reshape(6, -1)
-    values = np.ascontiguousarray(colors.reshape(-1, 3).T)
-    sample = slice(None, None, 1 + height * width // 5000)
-    known, where = values[:, sample], terms[:, sample]
-    paper = np.abs(where[1:3]).max(axis=0) > 0.9
-    surface = np.median(known[:, paper], axis=1, keepdims=True)
-    for _ in range(5):
-        distance = np.abs(known - surface).max(axis=0)
-        paper = distance <= 8 + 4 * np.median(distance[paper])
-        there = where[:, paper]
-        fit = np.linalg.solve(there @ there.T + 1e-6 * np.eye(6), there @ known[:, paper].T).T
-        surface = fit @ where
-    distance = np.abs(values - fit @ terms).max(axis=0).clip(0, 255)
-    return np.asarray(distance.round().reshape(height, width), np.float32)
-
-
-def _ink(contrast: Floats) -> Floats:
-    """Contrast where it is more than noise, else 0, float32 (H, W).
-
-    Raises:
-        NoDigitError: there is nothing but noise.
-    """
-    threshold = _otsu(contrast)
-    if (contrast <= threshold).all():
-        raise NoDigitError(NOTHING)
-    strokes = float(np.median(contrast[contrast > threshold]))
-    # Four fifths of the rest lie below this: not zero as soon as the paper is noisy, zero where only edges are soft.
-    noise = float(np.quantile(contrast[contrast <= threshold], 0.8))
-    if strokes < max(FAINTEST, 4 * noise):
-        raise NoDigitError(NOTHING)
-    return np.where(contrast > min(3.5 * noise, 0.6 * strokes), contrast, np.float32(0))
-
-
-def _otsu(values: Floats) -> int:
-    """The threshold that parts whole numbers from 0 to 255 into two classes with the least variance within them.
-
-    Source: N. Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9 (1979).
-    """
-    counts = np.bincount(values.astype(int).ravel(), minlength=256)
-    below, total = np.cumsum(counts), np.cumsum(counts * np.arange(len(counts)))
-    above = below[-1] - below
-    between = (total[-1] * below / below[-1] - total) ** 2 / np.maximum(below * above, 1)
-    return int(between.argmax())
+    return _centered(_scaled(_one_digit(find_ink(image))))
 
 
 def _one_digit(ink: Floats) -> Floats:
@@ -116,20 +39,18 @@ def _one_digit(ink: Floats) -> Floats:
     Raises:
         NoDigitError: there is more than one.
     """
-    for cells in (80, 24):  # once to find it among specks, and once more closely
+    for cells in (80, 24):  # specks may lie far away from a small digit, whose cells are fine only in the second round
         labels = _label(ink, cells)
         masses = np.bincount(labels.ravel(), ink.ravel())
-        kept = np.flatnonzero(masses > SPECK * masses.sum())
-        ink = np.where(np.isin(labels, kept), ink, np.float32(0))
+        kept = np.flatnonzero(masses > min(SPECK * masses.sum(), masses.max() / 2))
+        labels[~np.isin(labels, kept)] = 0
+        ink = np.where(labels > 0, ink, np.float32(0))
         here = _extent(ink > 0)
         ink, labels = ink[here], labels[here]
-    height, width = ink.shape
-    extents = [_extent(labels == label) for label in kept]
-    beside = _disjoint([columns for rows, columns in extents if rows.stop - rows.start > 0.5 * height])
-    below = _disjoint([rows for rows, _ in extents if rows.stop - rows.start > 0.35 * height])
-    if max(beside, below) > 1 or len(kept) > MOST_PARTS:
-        raise NoDigitError(f"it shows {len(kept)} shapes; one digit at a time")
-    if width > WIDEST * height:
+    apart = _apart(labels, 1, 0.5), _apart(_label(ink, 48), 1, 0.7), _apart(labels, 0, 0.35)
+    if max(apart) > 1 or len(kept) > MOST_PARTS:
+        raise NoDigitError(f"it shows {max(*apart, len(kept))} shapes; one digit at a time")
+    if ink.shape[1] > WIDEST * ink.shape[0]:
         raise NoDigitError("it is wider than a digit; one digit at a time")
     return ink
 
@@ -163,8 +84,10 @@ def _extent(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
     return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
 
 
-def _disjoint(spans: list[slice]) -> int:
-    """How many stretches, one after the other, the spans cover."""
+def _apart(labels: NDArray[np.int64], axis: int, share: float) -> int:
+    """How many shapes, or groups of them, follow each other along an axis, of those with that share of the height."""
+    extents = [_extent(labels == label) for label in np.unique(labels[labels > 0])]
+    spans = [extent[axis] for extent in extents if extent[0].stop - extent[0].start > share * len(labels)]
     count, end = 0, 0
     for span in sorted(spans, key=lambda span: span.start):
         count += count == 0 or span.start >= end
@@ -173,9 +96,15 @@ def _disjoint(spans: list[slice]) -> int:
 
 
 def _scaled(ink: Floats) -> Floats:
-    """The digit in MNIST's box, with strokes of a width that occurs there, 0 to 255, float32, 20 pixels long."""
+    """The digit in MNIST's box, with strokes of a width that occurs there, 0 to 255, float32, 20 pixels long.
+
+    Raises:
+        NoDigitError: it has no strokes.
+    """
     image = Image.fromarray(ink.round().astype(np.uint8))
     width = _stroke_width(_resized(image, BOX * FINE, Image.Resampling.BICUBIC)) / FINE
+    if width > BLOB:
+        raise NoDigitError("it shows a blob, and no strokes")
     missing = round(FINE * (min(max(width, THINNEST), THICKEST) - width) / 2)  # on either side
     fine = _resized(image, BOX * FINE, Image.Resampling.BOX)
     if missing > 0:

@@ -2,10 +2,11 @@
 
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 
 class NoPictureError(ValueError):
@@ -25,15 +26,19 @@ def read_picture(
         NoPictureError: there is none, or a larger one.
     """
     try:
-        with warnings.catch_warnings():  # Pillow's own bound
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(file, formats=formats)
-        if image.width * image.height > max_pixels:
-            raise NoPictureError(f"it has more than {max_pixels:,} pixels")
-        image.draft("RGB", (1000, 1000))  # spares most of the work for a JPEG file of a camera
-        image.load()
+        with warnings.catch_warnings():  # a picture with damaged EXIF data is one, too
+            warnings.simplefilter("ignore")
+            image: Image.Image = Image.open(file, formats=formats)
+            if image.width * image.height > max_pixels:
+                raise NoPictureError(f"it has more than {max_pixels:,} pixels")
+            image.draft("RGB", (1000, 1000))  # spares most of the work for a JPEG file of a camera
+            image.load()
+            with suppress(Exception):
+                image = ImageOps.exif_transpose(image)
     except NoPictureError:
         raise
+    except Image.DecompressionBombError:
+        raise NoPictureError(f"it has more than {max_pixels:,} pixels")
     except OSError as error:
         raise NoPictureError(error.strerror or "it is no picture, or a damaged one")
     except Exception:  # Pillow has a dozen classes without a common one for what is damaged
@@ -43,7 +48,9 @@ def read_picture(
 
 def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
     """The files among `paths`, and, in the place of a folder, those below it whose names end as a picture's."""
-    endings = Image.registered_extensions()
+    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     for path in paths:
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        yield from (file for file in inside if file == path or file.suffix.lower() in endings)
+        if path.is_dir():
+            yield from (file for file in sorted(path.rglob("*")) if file.suffix.lower() in endings and file.is_file())
+        else:
+            yield path

@@ -10,11 +10,13 @@ import argparse
 import io
 import json
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from mnist_form import NoDigitError, mnist_form
+from ink import NoDigitError
+from mnist_form import mnist_form
 from paired import wilson_interval
 from pictures import NoPictureError, find_pictures, read_picture
 from recognizer import MODEL, Recognizer
@@ -34,17 +36,34 @@ def main() -> None:
     parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE")
     arguments = parser.parse_args()
     if bool(arguments.images) == bool(arguments.evaluate):
-        parser.error("either images or --evaluate FOLDER are needed")
+        parser.error("either images or --evaluate FOLDER are needed, and not both")
+    if arguments.evaluate and (arguments.json or arguments.show):
+        parser.error("--evaluate goes with --model alone")
     recognizer = Recognizer(arguments.model)
     print(recognizer.introduction(), file=sys.stderr, flush=True)
     if arguments.evaluate:
         print(evaluation(recognizer, arguments.evaluate))
         return
+    if arguments.show:
+        make_folder(arguments.show)
     answers = [answer(recognizer, path, arguments.show) for path in find_pictures(arguments.images)]
     if not answers:
         sys.exit(f"error: {arguments.images[0]}: holds no pictures; give files, or a folder with some")
     print(json.dumps(answers, indent=2) if arguments.json else table(answers))
     sys.exit(any("problem" in each for each in answers))
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder if there is none.
+
+    Raises:
+        SystemExit: it cannot be made, or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        sys.exit(f"error: {path}: {error.strerror}; give --show a folder that can be written to")
 
 
 def answer(recognizer: Recognizer, path: Path, seen: Path | None = None) -> dict[str, Any]:
@@ -61,7 +80,6 @@ def answer(recognizer: Recognizer, path: Path, seen: Path | None = None) -> dict
     except (NoPictureError, NoDigitError) as error:
         return {"file": str(path), "problem": str(error)}
     if seen:
-        seen.mkdir(parents=True, exist_ok=True)
         Image.fromarray(form).save(seen / f"{'-'.join(path.relative_to(path.anchor).parts)}.png")
     probabilities = recognizer.probabilities(form[None])[0].tolist()
     second, first = sorted(range(10), key=probabilities.__getitem__)[-2:]
@@ -78,14 +96,21 @@ def answer(recognizer: Recognizer, path: Path, seen: Path | None = None) -> dict
 def table(answers: list[dict[str, Any]]) -> str:
     """A line for each answer."""
     width = max(len(each["file"]) for each in answers)
-    return "\n".join(f"{each['file']:{width}}  {in_words(each)}" for each in answers)
+    lines = (f"{each['file']:{width}}  {in_words(each)}" for each in answers)
+    return "\n".join(lines).encode(errors="backslashreplace").decode()  # names of files need not be text
 
 
 def in_words(answer: dict[str, Any]) -> str:
     """The digit, its probability and the runner-up, or the problem."""
     if "problem" in answer:
         return str(answer["problem"])
-    return "{digit}  {probability:6.1%}   or {runner_up}  {runner_up_probability:6.1%}".format_map(answer)
+    first, second = percent(answer["probability"]), percent(answer["runner_up_probability"])
+    return f"{answer['digit']}  {first:>7}   or {answer['runner_up']}  {second:>7}"
+
+
+def percent(probability: float) -> str:
+    """In per cent; what is neither 0 nor 1 is not rounded to them."""
+    return ">99.9%" if probability > 0.999 else "<0.1%" if probability < 0.001 else f"{probability:.1%}"
 
 
 def evaluation(recognizer: Recognizer, folder: Path) -> str:
@@ -115,4 +140,7 @@ def evaluation(recognizer: Recognizer, folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

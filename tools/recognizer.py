@@ -35,13 +35,12 @@ class Recognizer:
             metrics = json.loads(about["metrics"])
             self.accuracy, self.low, self.high = (float(metrics[f"accuracy{end}"]) for end in ("", "_low", "_high"))
             self.images = int(metrics["images"])
+            if not np.isfinite(self.probabilities(np.zeros((1, 28, 28), np.uint8))).all():
+                raise ValueError("its weights are damaged")
         except OSError as error:
-            sys.exit(f"error: {path}: {error.strerror}; `dvc repro` makes it")
-        except Exception as error:  # ONNX Runtime has a dozen classes of its own without a common one
-            sys.exit(
-                f"error: {path}: is no model that `dvc repro` has made, got {error!r:.200}; "
-                "`dvc checkout --force` or `dvc repro` brings it back"
-            )
+            sys.exit(f"error: {path}: {error.strerror}; `dvc repro` makes models/model.onnx")
+        except Exception:  # ONNX Runtime has a dozen classes of its own without a common one
+            sys.exit(f"error: {path}: is no model that `dvc repro` has made; `dvc checkout --force` brings it back")
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Of each digit, float32 (N, 10), for images in MNIST's form, uint8 (N, 28, 28), 0 (paper) to 255 (ink)."""

@@ -110,7 +110,8 @@ def report_best(study: optuna.Study, space: Space) -> None:
     for parameter, value in best.params.items():
         print(f"  {parameter}: {value}")
     print(f"The 95 % interval by images is {low:.4f} to {high:.4f}; the highest of several is likely too high.")
-    here = f"dvc exp apply {name} && dvc repro"
+    # Not `&&`: where the pipeline has never run, DVC misses the other stages' outputs, and `dvc repro` makes them.
+    here = f"dvc exp apply {name}; dvc repro"
     elsewhere = shlex.join(["dvc", "exp", "run", "--name", name, *changes(space | best.params)])
     print(f"To have it in the workspace, scored on the test images:\n  {here if name in experiments() else elsewhere}")
 
