@@ -341,8 +341,8 @@ def test_a_drawing_is_saved_as_it_comes(connection: http.client.HTTPConnection, 
     assert Path(content["saved"]).read_bytes() == png()
     assert len([*(project / "data/drawings").rglob(Path(content["saved"]).name)]) == 1
 
-    (project / "data/drawings/5").write_text("a file, where a folder has to be")
-    status, content = request(connection, "POST", "/drawings/5", png())
+    (project / "data/drawings/9").write_text("a file, where a folder has to be")
+    status, content = request(connection, "POST", "/drawings/9", png())
     assert status == 500
     assert content["problem"].startswith(str(project / "data/drawings"))
 

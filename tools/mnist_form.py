@@ -15,8 +15,8 @@ SIDE, BOX = 28, 20
 FINE = 10  # pixels in place of each of the box's, where the width of strokes is corrected
 # Widths of strokes, in pixels of the box: outside of what 96 % of MNIST's training images have, they are corrected.
 THINNEST, THICKEST = 1.5, 4.0
-BLOB = 7.0  # what is as wide as this has no strokes; MNIST's widest have 6.2
-WIDEST = 2.2  # width by height; a single one of MNIST's 60,000 training images is wider
+BLOB = 7.0  # what is as wide as this has no strokes; MNIST's widest training image has 6.8
+WIDEST = 2.2  # width by height; two of MNIST's 60,000 training images are wider
 SPECK = 0.03  # share of the ink; smaller shapes are left out
 MOST_PARTS = 4  # of a digit that the pen has left unconnected
 
