@@ -178,7 +178,7 @@ def test_curves_without_rows_or_columns(tmp_path: Path, content: str) -> None:
 def test_odd_curves_are_drawn(tmp_path: Path, values: str) -> None:
     rows = read(tmp_path / "curves", f"{HEADER}\n1,{values},0.1\n2,1.0,1.0,,,0.1\n".encode())
     draw_curves(rows).savefig(tmp_path / "figure", format="png")
-    drawn = [line.get_ydata()[0] for axes in draw_curves(rows).axes for line in axes.lines]  # type: ignore[index]
+    drawn = [np.asarray(line.get_ydata())[0] for axes in draw_curves(rows).axes for line in axes.lines]
     expected = [rows[0][f"{split}_{metric}"] for metric in ("loss", "accuracy") for split in ("train", "val")]
     assert drawn == [float(value) for value in expected if value]
 

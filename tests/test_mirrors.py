@@ -24,6 +24,7 @@ import trustme
 CONTENT = {"small.gz": b"s" * 100, "large.gz": b"l" * 300_000}
 BROKEN = "no connection, or one that broke off"
 WRONG = "not the published archive, its SHA-256 differs"
+# No folder can be closed to root, as which containers often run; for everybody else the test runs.
 UNLESS_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 FOREVER = 20.0  # seconds, far more than any of these tests allows
 

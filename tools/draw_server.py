@@ -75,11 +75,13 @@ class Handler(BaseHTTPRequestHandler):
         except RefusalError as refusal:
             status, problem = refusal.args
             self.send(status, {"problem": problem})
-        except Exception as error:
-            if not isinstance(error, OSError):  # the browser has gone away
-                self.send(HTTPStatus.INTERNAL_SERVER_ERROR, {"problem": "a bug in the server; its terminal shows it"})
+        except OSError:  # the browser has gone away: nobody is there to be told
+            raise
+        except Exception:  # a bug: the page is told, and `handle_error` shows it in the terminal
+            self.send(HTTPStatus.INTERNAL_SERVER_ERROR, {"problem": "a bug in the server; its terminal shows it"})
             raise
 
+    # The names that http.server looks for.
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = respond  # noqa: N815
 
     def read_body(self) -> bytes:

@@ -48,9 +48,10 @@ def read_picture(
 
 def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
     """The files among `paths`, and, in the place of a folder, those below it whose names end as a picture's."""
-    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     for path in paths:
         if path.is_dir():
+            # Only here, since it loads what reads every format.
+            endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
             yield from (file for file in sorted(path.rglob("*")) if file.suffix.lower() in endings and file.is_file())
         else:
             yield path
