@@ -50,10 +50,9 @@ def wilson_interval(right: int, images: int) -> Interval:
 
     Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
     """
-    from scipy.stats import binomtest  # here, since it takes a second that `--help` need not wait for
-
-    low, high = binomtest(right, images).proportion_ci(1 - LEVEL, method="wilson")
-    return float(low), float(high)
+    center = (right + Z * Z / 2) / (images + Z * Z)
+    margin = Z / (images + Z * Z) * math.sqrt(right * (images - right) / images + Z * Z / 4)
+    return max(0.0, center - margin), min(1.0, center + margin)
 
 
 def mcnemar_test(gained: int, lost: int) -> float:
@@ -62,7 +61,7 @@ def mcnemar_test(gained: int, lost: int) -> float:
     Source: Q. McNemar, Note on the sampling error of the difference between correlated proportions or percentages,
     Psychometrika 12 (1947); with the binomial distribution in place of the normal one.
     """
-    from scipy.stats import binomtest
+    from scipy.stats import binomtest  # here, since it takes a second that `--help` need not wait for
 
     return 1.0 if gained == lost else float(binomtest(gained, gained + lost).pvalue)
 

@@ -119,7 +119,8 @@ def evaluation(recognizer: Recognizer, folder: Path) -> str:
     Raises:
         SystemExit: there are none.
     """
-    known = [(digit, path) for digit in range(10) for path in find_pictures([folder / str(digit)]) if path.is_file()]
+    folders = [(digit, folder / str(digit)) for digit in range(10) if (folder / str(digit)).is_dir()]
+    known = [(digit, path) for digit, inside in folders for path in find_pictures([inside])]
     if not known:
         sys.exit(f"error: {folder}: has to have folders 0 to 9 with pictures; `make draw` saves some in data/drawings")
     answers = [(digit, answer(recognizer, path)) for digit, path in known]
