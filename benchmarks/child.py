@@ -5,6 +5,7 @@ Commands: python benchmarks/child.py stage NAME STARTED | train | optimizer | gr
 
 import importlib
 import json
+import re
 import resource
 import sys
 import time
@@ -20,8 +21,8 @@ def stage(name: str, started: float) -> dict[str, float]:
     """Run a stage and tell where the seconds went; `started` is the time before this process began."""
     script = importlib.import_module(name)
     wanted = Path(script.__file__ or "").read_text(encoding="utf-8")
-    names = [path.stem for path in Path("stages/digits").glob("*.py")]
-    modules = [importlib.import_module(f"digits.{name}") for name in names if f"from digits.{name} import" in wanted]
+    names = re.findall("from (digits[.a-z_]+) import", wanted)
+    modules = [importlib.import_module(name) for name in names]
     if name == "preprocess":
         importlib.import_module("torchvision.datasets.mnist")
     imported = time.monotonic()
@@ -64,7 +65,7 @@ def optimizer() -> dict[str, float]:
 
 def growth(path: str, epochs: int) -> dict[str, float]:
     """Train for some epochs on the images of a file, without validation images: their number would not grow."""
-    from digits.dataset import load_dataset
+    from digits.data.dataset import load_dataset
     from loops import ours
 
     import numpy as np

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from digits.dataset import Dataset, to_pixels
-from digits.model import Classifier
-from digits.networks import build_layers
-from digits.optimizer import Optimizer
-from digits.schedule import Schedule
-from digits.softmax_regression import SoftmaxRegression
-from digits.training import Training, fit
+from digits.data.dataset import Dataset, to_pixels
+from digits.models.classifier import Classifier
+from digits.models.networks import build_layers
+from digits.training.gradients import SoftmaxRegression
+from digits.training.loop import Training, fit
+from digits.training.optimizers import Optimizer
+from digits.training.schedules import Schedule
 from seed_script import train as train_with_dataloader
 
 import torch

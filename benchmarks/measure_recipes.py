@@ -22,11 +22,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "stages"))
 
 import loops
-from digits.dataset import load_dataset
-from digits.figure import COLORS, new_figure, save_figure
-from digits.files import read_csv, write_csv
-from digits.model import load_model
-from digits.scoring import loss_and_accuracy, predict, wilson_interval
+from digits.data.dataset import load_dataset
+from digits.evaluation.scoring import loss_and_accuracy, predict, wilson_interval
+from digits.figures.style import COLORS, new_figure, save_figure
+from digits.foundation.files import read_csv, write_csv
+from digits.models.classifier import load_model
 from readme import write_table
 
 import pandas as pd

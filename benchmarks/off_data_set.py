@@ -17,14 +17,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "stages"), str(ROOT / "tools")]
 
-from digits.dataset import load_dataset, load_summary
-from digits.files import write_csv
-from digits.optdigits import load_optdigits
-from digits.scoring import wilson_interval
-from ink import NoDigitError
-from mnist_form import mnist_form
+from digits.data.dataset import load_dataset, load_summary
+from digits.data.optdigits import load_optdigits
+from digits.evaluation.scoring import wilson_interval
+from digits.foundation.files import write_csv
+from handwriting.ink import NoDigitError
+from handwriting.mnist_format import mnist_form
+from handwriting.recognizer import Recognizer
 from readme import write_table
-from recognizer import Recognizer
 
 import numpy as np
 import pandas as pd

@@ -24,11 +24,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "stages"))
 
 import loops
-from digits.dataset import Dataset, load_dataset, save_dataset, to_pixels
-from digits.figure import new_figure, save_figure
-from digits.model import Classifier
-from digits.networks import build_layers
-from digits.scoring import loss_and_accuracy, predict
+from digits.data.dataset import Dataset, load_dataset, save_dataset, to_pixels
+from digits.evaluation.scoring import loss_and_accuracy, predict
+from digits.figures.style import new_figure, save_figure
+from digits.models.classifier import Classifier
+from digits.models.networks import build_layers
 
 import numpy as np
 import torch

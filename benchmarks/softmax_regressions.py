@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from digits.dataset import Dataset
-from digits.networks import CLASSES, build_layers
-from digits.optimizer import Optimizer
-from digits.schedule import Schedule
-from digits.scoring import loss_and_accuracy
+from digits.data.dataset import Dataset
+from digits.evaluation.scoring import loss_and_accuracy
+from digits.models.networks import CLASSES, build_layers
+from digits.training.optimizers import Optimizer
+from digits.training.schedules import Schedule
 
 import torch
 from torch import nn

@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "stages"))
 
 import loops
-from digits.dataset import Dataset, load_dataset
-from digits.optimizer import Optimizer
-from digits.schedule import Schedule
+from digits.data.dataset import Dataset, load_dataset
+from digits.training.optimizers import Optimizer
+from digits.training.schedules import Schedule
 from run import in_turn, table
 from softmax_regressions import Stack, Trial, fit_stack
 

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from digits.files import replacing
-from digits.params import Section, Seed, read_params
-from digits.stage import UserError, run
+from digits.foundation.files import replacing
+from digits.foundation.params import Section, Seed, read_params
+from digits.foundation.stage import UserError, run
 
 from pydantic import Field
 
@@ -59,7 +59,7 @@ def main() -> None:
 
 def fetch_mnist(mirrors: list[str]) -> None:
     """Copy the archives from the user's cache to data/raw, and those that it lacks from the mirrors to the cache."""
-    from digits.mirrors import ARCHIVES, CACHE, fetch, missing_archives
+    from digits.data.mirrors import ARCHIVES, CACHE, fetch, missing_archives
 
     try:
         fetch(missing_archives(CACHE), [*own_mirror(), *mirrors], CACHE)
@@ -75,7 +75,7 @@ def fetch_mnist(mirrors: list[str]) -> None:
 
 def check_mnist(mirrors: list[str]) -> None:
     """Exit with `NOT_TO_BE_HAD` unless the archives are here, or a mirror gives the smallest one that is not."""
-    from digits.mirrors import CACHE, fetch, missing_archives
+    from digits.data.mirrors import CACHE, fetch, missing_archives
 
     try:
         fetch(missing_archives(RAW) and missing_archives(CACHE)[:1], [*own_mirror(), *mirrors], CACHE)
@@ -91,9 +91,9 @@ def own_mirror() -> list[str]:
 
 def write_optdigits(params: OptdigitsParams) -> None:
     """Write the bundled digits to data/raw under the names of the MNIST archives."""
-    from digits.idx import write_idx
-    from digits.optdigits import load_optdigits
-    from digits.splitting import stratified_split
+    from digits.data.idx import write_idx
+    from digits.data.optdigits import load_optdigits
+    from digits.data.split import stratified_split
 
     images, labels = load_optdigits()
     train, test = stratified_split(labels, params.test_size, params.seed)

@@ -11,9 +11,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from digits.files import read_csv, write_csv, write_json
-from digits.params import Section, first_problem, read_params, shown
-from digits.stage import UserError, run
+from digits.foundation.files import read_csv, write_csv, write_json
+from digits.foundation.params import Section, first_problem, read_params, shown
+from digits.foundation.stage import UserError, run
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
@@ -57,14 +57,14 @@ class Epoch(BaseModel):
 
 def main() -> None:
     params = read_params("evaluate", EvaluateParams)
-    from digits.calibration import expected_calibration_error, reliability
-    from digits.confusion import count_confusions, list_confusions, list_digits
-    from digits.dataset import load_dataset
-    from digits.figure import save_figure
-    from digits.model import load_model
-    from digits.model_figures import draw_confused, draw_curves, draw_most_wrong, draw_saliency
-    from digits.saliency import mean_saliency
-    from digits.scoring import predict
+    from digits.data.dataset import load_dataset
+    from digits.evaluation.calibration import expected_calibration_error, reliability
+    from digits.evaluation.confusion import count_confusions, list_confusions, list_digits
+    from digits.evaluation.saliency import mean_saliency
+    from digits.evaluation.scoring import predict
+    from digits.figures.results import draw_confused, draw_curves, draw_most_wrong, draw_saliency
+    from digits.figures.style import save_figure
+    from digits.models.classifier import load_model
 
     import torch
 
@@ -109,7 +109,7 @@ def read_curves(path: Path) -> list[dict[str, str]]:
     Raises:
         UserError: the file is missing, damaged, or holds something else.
     """
-    from digits.tensors import damaged
+    from digits.foundation.tensors import damaged
 
     try:
         rows = read_csv(path)
@@ -125,7 +125,7 @@ def read_curves(path: Path) -> list[dict[str, str]]:
 
 def summarize(logits: "torch.Tensor", labels: "torch.Tensor") -> dict[str, Any]:
     """The metrics of logits, float32 (N, 10), against labels, int64 (N,)."""
-    from digits.scoring import loss_and_accuracy, wilson_interval
+    from digits.evaluation.scoring import loss_and_accuracy, wilson_interval
 
     loss, accuracy = loss_and_accuracy(logits, labels)
     correct = round(accuracy * len(labels))

@@ -9,9 +9,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from digits.files import replacing
-from digits.params import first_problem
-from digits.stage import UserError, run
+from digits.foundation.files import replacing
+from digits.foundation.params import first_problem
+from digits.foundation.stage import UserError, run
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -28,10 +28,10 @@ BATCH_SIZE = 1000  # of the check; bounds memory
 
 
 def main() -> None:
-    from digits.dataset import load_dataset
-    from digits.model import load_model
-    from digits.onnx_model import predict_onnx, to_onnx
-    from digits.scoring import predict
+    from digits.data.dataset import load_dataset
+    from digits.evaluation.scoring import predict
+    from digits.models.classifier import load_model
+    from digits.models.onnx_export import predict_onnx, to_onnx
 
     import torch
 
@@ -57,7 +57,7 @@ def read_metrics(path: Path) -> dict[str, float]:
     Raises:
         UserError: the file is missing, damaged, or holds something else.
     """
-    from digits.tensors import damaged
+    from digits.foundation.tensors import damaged
 
     try:
         metrics: dict[str, float] = TypeAdapter(Metrics).validate_json(path.read_bytes())

@@ -8,9 +8,9 @@ Command: python stages/preprocess.py
 from pathlib import Path
 from typing import Annotated
 
-from digits.files import write_json
-from digits.params import Section, Seed, params_error, read_params
-from digits.stage import UserError, run
+from digits.foundation.files import write_json
+from digits.foundation.params import Section, Seed, params_error, read_params
+from digits.foundation.stage import UserError, run
 
 from pydantic import Field
 
@@ -31,11 +31,11 @@ class PreprocessParams(Section):
 
 def main() -> None:
     params = read_params("preprocess", PreprocessParams)
-    from digits.data_figure import draw_data
-    from digits.dataset import Summary, pixel_statistics, save_dataset
-    from digits.figure import save_figure
-    from digits.raw import read_name, read_raw
-    from digits.splitting import stratified_split
+    from digits.data.archives import read_name, read_raw
+    from digits.data.dataset import Summary, pixel_statistics, save_dataset
+    from digits.data.split import stratified_split
+    from digits.figures.data import draw_data
+    from digits.figures.style import save_figure
 
     import torch
 

@@ -10,17 +10,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from digits.allocator import keep_freed_memory
-from digits.files import write_csv, write_json
-from digits.params import Depth, Number, Section, Seed, Share, Width, params_error, read_params
-from digits.stage import run
+from digits.foundation.files import write_csv, write_json
+from digits.foundation.params import Depth, Number, Section, Seed, Share, Width, params_error, read_params
+from digits.foundation.stage import run
+from digits.training.allocator import keep_freed_memory
 
 from pydantic import Field
 
 if TYPE_CHECKING:
-    from digits.augmentation import Augmentation
-    from digits.model import Classifier
-    from digits.optimizer import Gradient, Lbfgs, Optimizer
+    from digits.models.classifier import Classifier
+    from digits.training.augmentation import Augmentation
+    from digits.training.optimizers import Gradient, Lbfgs, Optimizer
 
 TRAIN = Path("data/tensors/train.safetensors")
 VAL = Path("data/tensors/val.safetensors")
@@ -89,12 +89,12 @@ def main() -> None:
     params = read_params("train", TrainParams)
     refuse_conflicts(params)
     keep_freed_memory()
-    from digits.checkpoint import Checkpoint, is_recorded, training_key
-    from digits.dataset import load_dataset, load_summary
-    from digits.model import Classifier, ModelInfo, save_model
-    from digits.networks import build_layers
-    from digits.schedule import Schedule
-    from digits.training import Training, fit, resolve_device
+    from digits.data.dataset import load_dataset, load_summary
+    from digits.models.classifier import Classifier, ModelInfo, save_model
+    from digits.models.networks import build_layers
+    from digits.training.checkpoint import Checkpoint, is_recorded, training_key
+    from digits.training.loop import Training, fit, resolve_device
+    from digits.training.schedules import Schedule
 
     import torch
 
@@ -179,8 +179,7 @@ def refuse_conflicts(params: TrainParams) -> None:
 
 def choose_gradient(params: TrainParams, model: "Classifier") -> "Gradient":
     """The way to the gradient: a formula for softmax regression, autograd for the other models."""
-    from digits.backpropagation import Backpropagation
-    from digits.softmax_regression import SoftmaxRegression
+    from digits.training.gradients import Backpropagation, SoftmaxRegression
 
     if params.model == "logistic":
         return SoftmaxRegression(model, params.label_smoothing).gradient
@@ -188,7 +187,7 @@ def choose_gradient(params: TrainParams, model: "Classifier") -> "Gradient":
 
 
 def choose_optimizer(params: TrainParams, model: "Classifier") -> "Optimizer | Lbfgs":
-    from digits.optimizer import Lbfgs, Optimizer
+    from digits.training.optimizers import Lbfgs, Optimizer
 
     if params.optimizer == "lbfgs":
         return Lbfgs(model.parameters(), params.weight_decay, params.label_smoothing)
@@ -196,7 +195,7 @@ def choose_optimizer(params: TrainParams, model: "Classifier") -> "Optimizer | L
 
 
 def choose_augmentation(params: TrainParams) -> "Augmentation | None":
-    from digits.augmentation import Augmentation
+    from digits.training.augmentation import Augmentation
 
     if params.augment == "none":
         return None

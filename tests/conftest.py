@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from digits.dataset import Dataset
-from digits.optdigits import load_optdigits
+from digits.data.dataset import Dataset
+from digits.data.optdigits import load_optdigits
 
 import pytest
 import torch

@@ -6,15 +6,15 @@ and tools/seeds.py says how much.
 Command: python tools/compare.py [--digits] [--md] [A [B ...]]
 """
 
-import argparse
 import csv
 import io
 import sys
 import textwrap
 from typing import NamedTuple
 
-from paired import LEVEL, Comparison, compare, corrected, difference_interval, verdict, wilson_interval
-from revisions import WORKSPACE, end_with_the_reader, is_scored, read_file
+from experiments.revisions import WORKSPACE, is_scored, read_file
+from experiments.statistics import LEVEL, Comparison, compare, corrected, difference_interval, verdict, wilson_interval
+from foundation.command import Parser, run_command
 
 import yaml
 
@@ -40,7 +40,7 @@ class Results(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("revisions", nargs="*", metavar="A", help="a commit, an experiment, or workspace")
     parser.add_argument("--digits", action="store_true", help="a table by actual digit, too")
     parser.add_argument("--md", action="store_true", help="write Markdown, for a pull request")
@@ -155,5 +155,4 @@ def show(part: Part, markdown: bool) -> str:
 
 
 if __name__ == "__main__":
-    end_with_the_reader()
-    main()
+    run_command(main)

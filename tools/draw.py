@@ -5,21 +5,21 @@ MNIST's form, the numbers are those of tools/predict.py, and drawings can be sav
 Command: python tools/draw.py [--model FILE] [--port N] [--host ADDRESS] [--drawings FOLDER] [--no-browser]
 """
 
-import argparse
 import errno
 import sys
 import threading
 import webbrowser
 from pathlib import Path
 
-from draw_server import DrawServer
-from recognizer import MODEL, ROOT, Recognizer
+from foundation.command import ROOT, Parser, run_command
+from handwriting.recognizer import MODEL, Recognizer
+from handwriting.server import DrawServer
 
 PORTS = range(8000, 8020)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--model", type=Path, default=MODEL, help="ONNX file, if not models/model.onnx")
     parser.add_argument("--port", type=int, help=f"0 for any; if not given, the first free one from {PORTS[0]} on")
     parser.add_argument("--host", default="127.0.0.1", help="IPv4 address to listen on, if others may reach the page")
@@ -54,7 +54,4 @@ def listen(host: str, port: int | None, recognizer: Recognizer, drawings: Path) 
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        print()
+    run_command(main)

@@ -6,7 +6,6 @@ An IMAGE may be a folder of them, or - for standard input. FOLDER has folders 0 
 the page of tools/draw.py saves them. The status is 1 if a picture shows no single digit.
 """
 
-import argparse
 import io
 import json
 import sys
@@ -15,11 +14,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ink import NoDigitError
-from mnist_form import mnist_form
-from paired import wilson_interval
-from pictures import NoPictureError, find_pictures, read_picture
-from recognizer import MODEL, Recognizer
+from experiments.statistics import wilson_interval
+from foundation.command import Parser, run_command
+from handwriting.ink import NoDigitError
+from handwriting.mnist_format import mnist_form
+from handwriting.pictures import NoPictureError, find_pictures, read_picture
+from handwriting.recognizer import MODEL, Recognizer
 
 from PIL import Image
 
@@ -28,7 +28,7 @@ LISTED = 20  # wrong answers that an evaluation names
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--model", type=Path, default=MODEL, metavar="FILE", help="if not models/model.onnx")
     parser.add_argument("--json", action="store_true", help="print the answers, with all probabilities, as JSON")
     parser.add_argument("--show", type=Path, metavar="FOLDER", help="write there the 28 x 28 pixels that the model saw")
@@ -141,7 +141,4 @@ def evaluation(recognizer: Recognizer, folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_command(main)

@@ -4,7 +4,6 @@ The clones share nothing but the user's downloads; the exit status is 1 if a sin
 Command: python tools/reproduce.py [arguments for `dvc exp run`, such as -S train.model=cnn]
 """
 
-import argparse
 import os
 import shlex
 import signal
@@ -14,23 +13,21 @@ import tempfile
 import time
 from pathlib import Path
 
-try:
-    import yaml
-except ImportError:
-    sys.exit("error: python: PyYAML is not installed; `source .venv/bin/activate` first, or `make reproduce`")
+from foundation.command import ROOT, Parser, run_command
+from foundation.repository import git, use_own_environment
 
-ROOT = Path(__file__).resolve().parents[1]
+import yaml
 
 Outputs = dict[tuple[str, str], str]  # MD5 by stage and path
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     _, arguments = parser.parse_known_args()
     command = ["dvc", "exp", "run", *arguments] if arguments else ["dvc", "repro"]
-    commit = git("rev-parse", "--short", "HEAD").strip()
+    commit = git_or_exit("rev-parse", "--short", "HEAD")
     print(f"commit {commit}, twice from scratch: {shlex.join(command)}", flush=True)
-    if git("status", "--porcelain"):
+    if git_or_exit("status", "--porcelain"):
         print("what is not committed is no part of it: see `git status --short`", flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -44,18 +41,18 @@ def main() -> None:
         print(compared_with(commit, first))
 
 
-def git(*arguments: str) -> str:
-    """What a command of Git's prints about this repository."""
-    done = subprocess.run(["git", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"error: git: `git {arguments[0]}` failed, got status {done.returncode}; see what it says above")
-    return done.stdout
+def git_or_exit(*arguments: str) -> str:
+    """What a Git command prints about this repository."""
+    printed = git(*arguments)
+    if printed is None:
+        sys.exit(f"error: git: a command failed, got `git {shlex.join(arguments)}`; run it to see why")
+    return printed
 
 
 def two_runs(command: list[str]) -> tuple[Outputs, Outputs]:
     """Run the command in two clones, of which nothing is left afterwards."""
-    # DVC is found beside the Python that runs this, and the user's mirror from where the user is.
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    use_own_environment()
+    # The user's mirror is found from where the user is.
     mirror = os.environ.get("MNIST_MIRROR")
     if mirror and "://" not in mirror:
         os.environ["MNIST_MIRROR"] = str(Path(mirror).absolute())
@@ -72,7 +69,7 @@ def prepare(clone: Path) -> None:
     """Clone the last commit, but not its results."""
     # An experiment is a commit, and somebody's.
     identity = ["--config", "user.name=reproduce", "--config", "user.email=reproduce@localhost"]
-    git("clone", "--quiet", *identity, str(ROOT), str(clone))
+    git_or_exit("clone", "--quiet", *identity, str(ROOT), str(clone))
     (clone / "dvc.lock").unlink(missing_ok=True)
     # Even where all of a user's projects share a cache.
     (clone / ".dvc" / "config.local").write_text("[cache]\n    dir = cache\n", encoding="utf-8")
@@ -82,7 +79,7 @@ def outputs_of(clone: Path, command: list[str]) -> Outputs:
     """Run the command in a clone; what it prints is shown if it fails."""
     print(f"{clone.name} ...", end="", flush=True)
     start = time.perf_counter()
-    status, printed = run(command, clone)
+    status, printed = run_to_the_end(command, clone)
     print(f" {time.perf_counter() - start:.0f} s", flush=True)
     lock = clone / "dvc.lock"
     if status != 0 or not lock.exists():
@@ -91,7 +88,7 @@ def outputs_of(clone: Path, command: list[str]) -> Outputs:
     return read_outputs(lock.read_text(encoding="utf-8"))
 
 
-def run(command: list[str], folder: Path) -> tuple[int, str]:
+def run_to_the_end(command: list[str], folder: Path) -> tuple[int, str]:
     """Run a command to its end, or to ours: then everything that it started ends, too."""
     with subprocess.Popen(
         command,
@@ -132,10 +129,10 @@ def differences(first: Outputs, second: Outputs) -> str:
 def compared_with(commit: str, outputs: Outputs) -> str:
     if not git("ls-tree", commit, "dvc.lock"):
         return "no dvc.lock is committed to compare with"
-    if differing := differences(outputs, read_outputs(git("show", f"{commit}:dvc.lock"))):
+    if differing := differences(outputs, read_outputs(git_or_exit("show", f"{commit}:dvc.lock"))):
         return f"the committed dvc.lock, perhaps from another processor, has other bytes in{differing}"
     return "the same as in the committed dvc.lock"
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -8,17 +8,18 @@ Command: python tools/search.py --trials 20 [--name NAME] [--space FILE] [--stor
 import argparse
 import math
 import multiprocessing
-import os
 import shlex
 import sys
 import time
 from pathlib import Path
 
-from revisions import ROOT, experiments
-from runs import interval_by_images
-from search_space import Space, flat_params, read_space
-from search_study import judged, open_study
-from search_trial import TrialError, changes, objective
+from experiments.revisions import experiments
+from experiments.search.space import Space, flat_params, read_space
+from experiments.search.study import judged, open_study
+from experiments.search.trial import TrialError, changes, objective
+from experiments.statistics import wilson_interval
+from foundation.command import ROOT, Parser, run_command
+from foundation.repository import use_own_environment
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -26,8 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 def main() -> None:
     arguments = parse_arguments()
-    # DVC is found beside the Python that runs this, and finds it first for the stages.
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    use_own_environment()
     space = read_space(arguments.space)
     study = open_study(arguments.storage, arguments.name, space)
     print(f"{arguments.name}: {len(judged(study))} of {arguments.trials} trials are there", flush=True)
@@ -40,14 +40,14 @@ def main() -> None:
     for process in others:
         process.join()
     if arguments.picture and judged(study):
-        from search_figure import draw  # Matplotlib takes its time
+        from experiments.search.figure import draw  # Matplotlib takes its time
 
         draw(judged(study), space, arguments.name, arguments.picture)
     report_best(study, space)
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument(
         "--trials",
         type=positive,
@@ -105,7 +105,8 @@ def report_best(study: optuna.Study, space: Space) -> None:
             "lower train.lr, with another --name"
         )
     best, name = study.best_trial, f"{study.study_name}-{study.best_trial.number}"
-    low, high = interval_by_images(study.best_value, int(flat_params()["preprocess.val_size"]))
+    images = int(flat_params()["preprocess.val_size"])
+    low, high = wilson_interval(round(study.best_value * images), images)
     print(f"\nbest of {len(complete)}: {name}, validation accuracy {best.value:.4f}, with")
     for parameter, value in best.params.items():
         print(f"  {parameter}: {value}")
@@ -117,4 +118,4 @@ def report_best(study: optuna.Study, space: Space) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

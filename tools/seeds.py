@@ -5,16 +5,16 @@ alone. To have such: dvc exp run --queue -S 'train.seed=range(0,5)' && dvc queue
 Command: python tools/seeds.py [--picture FILE] [REVISION ...]
 """
 
-import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 
-from figures import COLORS, errors, new_figure, save_figure
-from revisions import end_with_the_reader
-from runs import SEED, Run, gather, interval_by_images
+from experiments.figures import COLORS, errors, new_figure, save_figure
+from experiments.runs import SEED, Run, gather
+from experiments.statistics import wilson_interval
+from foundation.command import Parser, run_command
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -22,7 +22,7 @@ from matplotlib.ticker import MaxNLocator
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("revisions", nargs="*", metavar="REVISION", help="commits or experiments; default: HEAD, all")
     parser.add_argument("--picture", type=Path, help="draw the validation errors by epoch to this PNG")
     arguments = parser.parse_args()
@@ -65,7 +65,8 @@ def table(group: Sequence[Run]) -> str:
     for split, metric in (("val", "val_accuracy"), ("test", "accuracy")):
         if all(metric in run.metrics for run in group):
             values = np.array([run.metrics[metric] for run in group])
-            both = interval_by_seeds(values), interval_by_images(values.mean(), images[split])
+            right = round(values.mean() * images[split])
+            both = interval_by_seeds(values), wilson_interval(right, images[split])
             by_seeds, by_images = (f"{100 * low:.2f} to {100 * high:.2f}" for low, high in both)
             mean, sd = 100 * values.mean(), 100 * values.std(ddof=1)
             lines.append(f"  {split:12}{mean:8.2f}{sd:7.2f}   {by_seeds:18}{by_images}")
@@ -99,5 +100,4 @@ def draw_curves(groups: Sequence[Sequence[Run]], base: Run) -> Figure:
 
 
 if __name__ == "__main__":
-    end_with_the_reader()
-    main()
+    run_command(main)

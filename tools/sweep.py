@@ -5,22 +5,23 @@ test images play no part.
 Command: python tools/sweep.py [--x train.lr] [--by train.optimizer] [--picture sweep.png] [REVISION ...]
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from figures import COLORS, errors, new_figure, save_figure
-from runs import SEED, Run, gather, interval_by_images
+from experiments.figures import COLORS, errors, new_figure, save_figure
+from experiments.runs import SEED, Run, gather
+from experiments.statistics import wilson_interval
+from foundation.command import Parser, run_command
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("revisions", nargs="*", metavar="REVISION", help="commits or experiments; default: HEAD, all")
     parser.add_argument("--x", default="train.lr", help="the parameter along the axis, a number (%(default)s)")
     parser.add_argument("--by", default="train.optimizer", help="a curve for each of its values (%(default)s)")
@@ -73,7 +74,8 @@ def draw_sweep(table: pd.DataFrame, x: str, by: str) -> Figure:
         mean = rows.groupby(x)["accuracy"].mean()
         axes.plot(rows[x], errors(rows["accuracy"]), ".", color=color, alpha=0.5)
         axes.plot(mean.index, errors(mean), color=color, label=f"{by} {value}")
-        low, high = zip(*[interval_by_images(accuracy, int(rows["images"].iloc[0])) for accuracy in mean], strict=True)
+        images = int(rows["images"].iloc[0])
+        low, high = zip(*[wilson_interval(round(accuracy * images), images) for accuracy in mean], strict=True)
         axes.fill_between(mean.index, errors(high), errors(low), color=color, alpha=0.15)
     axes.set(xlabel=x, ylabel="validation errors, %", xscale="log" if table[x].min() > 0 else "linear", yscale="log")
     axes.yaxis.set_major_formatter("{x:g}")
@@ -84,4 +86,4 @@ def draw_sweep(table: pd.DataFrame, x: str, by: str) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

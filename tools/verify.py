@@ -6,7 +6,6 @@ damaged, and says how to get it back.
 Command: python tools/verify.py
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -17,14 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-try:
-    # What DVC itself reads and writes with; to PyYAML, 1e-05 is a text.
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-except ImportError:
-    sys.exit("error: python: DVC is not installed; `source .venv/bin/activate` first, or `make verify`")
+from foundation.command import ROOT, Parser, run_command
+from foundation.repository import use_own_environment
 
-ROOT = Path(__file__).resolve().parents[1]
+# What DVC itself reads and writes with; to PyYAML, 1e-05 is a text.
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 
 class File(NamedTuple):
@@ -37,7 +34,7 @@ class File(NamedTuple):
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    Parser(__doc__).parse_args()
     os.chdir(ROOT)
     cache = cache_folder()
     outputs = locked_outputs()
@@ -56,8 +53,7 @@ def main() -> None:
 
 def cache_folder() -> Path:
     """DVC's cache, relative to the root of the repository if it is in there."""
-    # DVC is found beside the Python that runs this.
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    use_own_environment()
     asked = subprocess.run(["dvc", "cache", "dir"], stdout=subprocess.PIPE, text=True)
     if asked.returncode != 0:
         sys.exit(f"error: dvc: `dvc cache dir` failed, got status {asked.returncode}; see what it says above")
@@ -149,4 +145,4 @@ earlier run, or of another project, comes back when that runs again."""
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

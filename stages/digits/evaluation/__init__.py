@@ -1,0 +1,1 @@
+"""How good a classifier is, what it confuses, and what it looks at."""

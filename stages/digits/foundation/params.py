@@ -1,0 +1,140 @@
+"""Reading one section of params.yaml, completely checked."""
+
+import re
+import reprlib
+from collections import Counter
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, cast
+
+from digits.foundation.stage import UserError
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+PARAMS = Path("params.yaml")
+MAX_BYTES = 100_000  # of params.yaml; PyYAML takes seconds for as many
+MAX_PROBLEMS = 20  # that one message names
+
+
+class Section(BaseModel):
+    """A section of params.yaml or the like: exactly the declared keys, exact types, finite numbers, read-only."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _number(value: Any) -> Any:
+    """Text in scientific notation as a float: YAML 1.1 reads `1e-05` (no dot) as text."""
+    is_number = isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?", value)
+    return float(value) if is_number else value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Share = Annotated[Number, Field(ge=0, lt=1)]
+# NumPy and PyTorch both accept every seed of this range.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+# Of a network.
+Width = Annotated[int, Field(ge=1, le=4096)]
+Depth = Annotated[int, Field(ge=1, le=32)]
+Model = TypeVar("Model", bound=Section)
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which besides refuses keys that stand twice, and merge keys (`<<`).
+
+    Of the former the last would win without a word; a few lines of the latter can stand for any amount of memory.
+    """
+
+    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for (_, name), count in Counter((key.tag, key.value) for key in keys).items():
+            if count > 1:
+                raise yaml.MarkedYAMLError(problem=f"the key {shown(name)} stands twice", problem_mark=node.start_mark)
+        if any(key.tag == "tag:yaml.org,2002:merge" for key in keys):
+            raise yaml.MarkedYAMLError(
+                problem="a merge key (`<<`) is not taken, write the values out", problem_mark=node.start_mark
+            )
+        return node
+
+
+def read_params(section: str, model: type[Model]) -> Model:
+    """Read `section` of params.yaml in the working directory as a `model`.
+
+    Raises:
+        UserError: the file or the section is missing or is no YAML, or keys are unknown, missing, of the wrong type
+            or out of range. One message names the problems of the section.
+    """
+    document = _read_yaml()
+    values = document.get(section) if isinstance(document, dict) else None
+    if not isinstance(values, dict):
+        raise UserError(f"{PARAMS}: section `{section}` has to be a mapping, got {shown(values)}; add it")
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = [_problem(section, details, model) for details in error.errors()[:MAX_PROBLEMS]]
+        if error.error_count() > MAX_PROBLEMS:
+            problems.append(f"and {error.error_count() - MAX_PROBLEMS:,} more")
+        raise params_error("".join(f"\n  {problem}" for problem in problems))
+
+
+def params_error(problem: str) -> UserError:
+    """A wrong parameter, said together with the way back to the results of the last good one."""
+    return UserError(
+        f"{PARAMS}: {problem}\nCorrect it and run `dvc repro`: what was computed before comes back from the cache, "
+        "without training again."
+    )
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that pydantic found: where, what, and what it got instead, on a bounded printable line."""
+    details = error.errors()[0]
+    where = printable(".".join(map(str, details["loc"])))
+    return f"{where}: {_said(details)}".removeprefix(": ")
+
+
+def shown(value: Any) -> str:
+    """`value` in at most 60 printable characters, at a cost that is bounded however much it stands for."""
+    try:
+        return f"{reprlib.repr(value):.60}"
+    except ValueError:  # Python refuses to write out whole numbers of more than 4,300 digits
+        return "a number of thousands of digits"
+
+
+def printable(text: str) -> str:
+    """The first 300 characters of `text`, those that a terminal would obey as escapes."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text[:300])
+
+
+def _read_yaml() -> Any:
+    try:
+        with PARAMS.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+        return _Loader(content.decode("utf-8")).get_single_data()
+    # PyYAML lets errors of Python through where text is no value of its type, such as the date 2026-13-01.
+    except (OSError, yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        problem = printable(str(error))
+        raise UserError(
+            f"{PARAMS}: cannot be read: {problem}; `git checkout HEAD {PARAMS}` brings the committed one back"
+        )
+
+
+def _problem(section: str, details: Mapping[str, Any], model: type[Section]) -> str:
+    where = printable(".".join(map(str, (section, *details["loc"]))))
+    if details["type"] == "missing":
+        return f"{where}: is missing; add it"
+    if details["type"] == "extra_forbidden":
+        *groups, name = details["loc"]
+        for group in groups:
+            model = cast(type[Section], model.model_fields[str(group)].annotation)
+        similar = get_close_matches(str(name), model.model_fields, n=1)
+        advice = f"did you mean `{similar[0]}`?" if similar else "remove it"
+        return f"{where}: is not a parameter; {advice}"
+    return f"{where}: {_said(details)}"
+
+
+def _said(details: Mapping[str, Any]) -> str:
+    return f"{details['msg'].removeprefix('Input ')}, got {shown(details['input'])}"

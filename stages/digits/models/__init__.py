@@ -1,0 +1,1 @@
+"""The networks, the classifier and its file, and the ONNX model."""

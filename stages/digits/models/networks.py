@@ -1,0 +1,109 @@
+"""The networks, each from standardised pixels, float32 (N, 1, 28, 28), to logits, float32 (N, 10)."""
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+from digits.foundation.params import Depth, Section, Share, Width
+
+import torch
+from pydantic import validate_call
+from torch import nn
+
+CLASSES = 10
+# Options may come from the file of a model: those that params.yaml could not have are refused with a ValidationError.
+checked = validate_call(config=Section.model_config)
+
+
+@checked
+def logistic() -> nn.Sequential:
+    """Softmax regression, that is logistic regression of several classes: 7,850 parameters."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(28 * 28, CLASSES),
+    )
+
+
+@checked
+def mlp(width: Width, depth: Depth, dropout: Share) -> nn.Sequential:
+    """A multilayer perceptron of `depth` hidden layers with `width` units each, dropout after every one of them."""
+    sizes = [28 * 28] + [width] * depth
+    return nn.Sequential(
+        nn.Flatten(),
+        *(layer for inputs, outputs in pairwise(sizes) for layer in hidden(inputs, outputs, dropout)),
+        nn.Linear(width, CLASSES),
+    )
+
+
+@checked
+def lenet5() -> nn.Sequential:
+    """LeNet-5 with rectifiers, maxima in place of averages, all maps connected, a linear output: 61,706 parameters.
+
+    Source: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document recognition,
+    Proceedings of the IEEE 86 (1998), section II.B.
+    """
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.MaxPool2d(2), nn.ReLU(),  # (N, 6, 14, 14)
+        nn.Conv2d(6, 16, 5), nn.MaxPool2d(2), nn.ReLU(),  # (N, 16, 5, 5)
+        nn.Flatten(),
+        nn.Linear(16 * 5 * 5, 120), nn.ReLU(),
+        nn.Linear(120, 84), nn.ReLU(),
+        nn.Linear(84, CLASSES),
+    )  # fmt: skip
+
+
+@checked
+def cnn(width: Width, depth: Depth, dropout: Share) -> nn.Sequential:
+    """A compact convolutional network of 1 + 2 `depth` convolutions, `width` channels after the first.
+
+    The maxima are taken before the normalisation, which spares it three quarters of its work.
+    """
+    return nn.Sequential(
+        *convolution(1, width, 5, padding=0, pool=True),  # (N, width, 12, 12)
+        *stage(width, 2 * width, depth),  # (N, 2 width, 6, 6)
+        *stage(2 * width, 4 * width, depth),  # (N, 4 width, 3, 3)
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(4 * width * 3 * 3, CLASSES),
+    )
+
+
+def hidden(inputs: int, outputs: int, dropout: float) -> list[nn.Module]:
+    """A fully connected layer of `mlp`."""
+    return [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout)]
+
+
+def stage(inputs: int, outputs: int, depth: int) -> list[nn.Module]:
+    """`depth` 3 x 3 convolutions of `cnn`; the last halves height and width."""
+    pools = [False] * (depth - 1) + [True]
+    channels = pairwise([inputs] + [outputs] * depth)
+    return [layer for (i, o), pool in zip(channels, pools, strict=True) for layer in convolution(i, o, 3, 1, pool)]
+
+
+def convolution(inputs: int, outputs: int, size: int, padding: int, pool: bool) -> list[nn.Module]:
+    """A convolution, which needs no bias before a normalisation, and what follows it."""
+    return [
+        nn.Conv2d(inputs, outputs, size, padding=padding, bias=False),
+        *([nn.MaxPool2d(2)] if pool else []),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    ]
+
+
+NETWORKS: dict[str, Callable[..., nn.Sequential]] = {"logistic": logistic, "mlp": mlp, "lenet5": lenet5, "cnn": cnn}
+
+
+def build_layers(architecture: str, options: Mapping[str, Any], seed: int) -> nn.Sequential:
+    """The layers of `architecture` with the initial weights that `seed` gives, on the CPU.
+
+    Args:
+        architecture: logistic, mlp, lenet5 or cnn.
+        options: the arguments of the function of that name.
+        seed: of PyTorch's own initialisation.
+
+    Raises:
+        ValidationError: the options are missing, unknown, of the wrong type or out of range.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return NETWORKS[architecture](**options)

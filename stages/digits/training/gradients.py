@@ -1,0 +1,97 @@
+"""The gradient of the mean cross-entropy: by its formula for softmax regression, by autograd for the other models.
+
+The formula gives the same gradient to rounding, in half the time or less.
+"""
+
+from typing import cast
+
+from digits.data.dataset import to_pixels
+from digits.models.classifier import Classifier
+from digits.models.networks import CLASSES
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class SoftmaxRegression:
+    """The logits of a linear classifier, and the gradient of the mean cross-entropy with respect to its parameters.
+
+    Two things make it fast. Logits stand class first, (10, N), the layout that suits matrix products and the softmax of
+    so few classes. And the scaling and the normalisation of the pixels are folded into the weights, W (v / 255 - mean)
+    / std = (W / (255 std)) v - W mean / std, so that the values v of the images, 0 to 255, are only converted.
+
+    Args:
+        model: a classifier of one linear layer, whose parameters are used in place.
+        label_smoothing: share of the probability, in [0, 1), that is spread over all classes.
+    """
+
+    def __init__(self, model: Classifier, label_smoothing: float) -> None:
+        linear = cast(nn.Linear, model.layers[-1])
+        self.weight, self.bias = linear.weight, linear.bias
+        self.weight_grad, self.bias_grad = torch.empty_like(self.weight), torch.empty_like(self.bias)
+        self.weight.grad, self.bias.grad = self.weight_grad, self.bias_grad
+        self.scale = 1 / (255 * model.std.item())
+        self.shift = -model.mean.item() / model.std.item()
+        one_hot = torch.eye(CLASSES, device=self.weight.device)
+        self.targets = one_hot * (1 - label_smoothing) + label_smoothing / CLASSES
+
+    def logits(self, values: torch.Tensor) -> torch.Tensor:
+        """Logits, float32 (10, N), of values, float32 (N, 784), 0 to 255."""
+        bias = self.bias + self.shift * self.weight.sum(dim=1) if self.shift else self.bias
+        return torch.addmm(bias[:, None], self.weight, values.T, alpha=self.scale)
+
+    @torch.no_grad()
+    def gradient(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Set `grad` of the parameters to the gradient of the mean cross-entropy of a batch.
+
+        With P the softmax of the logits, Y the smoothed one-hot labels and X the pixels, it is (P - Y) X / N.
+        Source: C. M. Bishop, Pattern Recognition and Machine Learning (2006), equation 4.109.
+
+        Args:
+            images: uint8 or float32 (N, 28, 28), 0 to 255.
+            labels: int64 (N,).
+
+        Returns:
+            The logits, float32 (10, N).
+        """
+        values = images.flatten(1).float()
+        logits = self.logits(values)
+        slope = logits.softmax(dim=0).sub_(self.targets.index_select(1, labels)).div_(len(labels))
+        torch.sum(slope, dim=1, out=self.bias_grad)
+        torch.addmm(self.weight, slope, values, beta=0, alpha=self.scale, out=self.weight_grad)
+        if self.shift:
+            self.weight_grad += self.shift * self.bias_grad[:, None]
+        return logits
+
+
+class Backpropagation:
+    """Sets `grad` of a model's parameters to the gradient of the mean cross-entropy.
+
+    Args:
+        model: its parameters get the gradients.
+        label_smoothing: share of the probability, in [0, 1), that is spread over all classes.
+        precision: float32; or bfloat16 where autocast takes it to be safe, weights and updates staying float32.
+        channels_last: let images and weights of convolutions lie in memory with the channels innermost.
+    """
+
+    def __init__(self, model: Classifier, label_smoothing: float, precision: str, channels_last: bool) -> None:
+        self.model = model.to(memory_format=torch.channels_last) if channels_last else model
+        self.label_smoothing = label_smoothing
+        self.bfloat16 = precision == "bfloat16"
+
+    def gradient(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Set the gradients for a batch.
+
+        Args:
+            images: uint8 or float32 (N, 28, 28), 0 to 255.
+            labels: int64 (N,).
+
+        Returns:
+            The logits, float32 (10, N).
+        """
+        self.model.zero_grad()
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
+            logits: torch.Tensor = self.model(to_pixels(images)).float()
+        functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing).backward()
+        return logits.detach().T

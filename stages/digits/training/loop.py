@@ -1,0 +1,156 @@
+"""The training loop."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from digits.data.dataset import Dataset
+from digits.evaluation.scoring import loss_and_accuracy, predict
+from digits.foundation.params import params_error
+from digits.models.classifier import Classifier
+from digits.models.networks import CLASSES
+from digits.training.augmentation import Augmentation
+from digits.training.optimizers import Gradient, Lbfgs, Optimizer
+from digits.training.schedules import Schedule
+
+import torch
+
+# Images per forward pass of the validation images.
+VAL_BATCH_SIZE = 1000
+# Batches whose metrics are computed together: one at a time, that would take a tenth of the training.
+BATCHES_PER_SCORE = 100
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that `name` (auto, cpu, cuda or mps) stands for on this machine.
+
+    Raises:
+        UserError: this machine has no such device.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, is_there in available.items() if is_there)
+    if not available[name]:
+        raise params_error(f"train.device: this machine has no such device, got {name}; take auto or cpu")
+    return torch.device(name)
+
+
+@dataclass
+class Training:
+    """All that changes while a model is trained.
+
+    Attributes:
+        model: its dropout draws from PyTorch's global generator.
+        optimizer: of the parameters of `model`.
+        generator: of the order of the images and of their augmentation.
+        rows: the metrics of the epochs so far.
+    """
+
+    model: Classifier
+    optimizer: Optimizer | Lbfgs
+    generator: torch.Generator
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` takes, in another process too."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "dropout": self._global_generator().get_rng_state(),
+            "rows": self.rows,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave, as if nothing had happened in between."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self._global_generator().set_rng_state(state["dropout"])
+        self.rows = state["rows"]
+
+    def _global_generator(self) -> Any:
+        device = self.model.mean.device
+        return torch if device.type == "cpu" else torch.get_device_module(device)
+
+
+def fit(
+    training: Training,
+    gradient: Gradient,
+    schedule: Schedule,
+    train: Dataset,
+    val: Dataset,
+    *,
+    augmentation: Augmentation | None,
+    batch_size: int,
+) -> Iterator[dict[str, Any]]:
+    """Train the model in place from where `training` stands, adding a row of metrics for each epoch as it ends.
+
+    The training metrics come from the batches themselves, each scored just before its update, so they describe the
+    model on its way through the epoch, on augmented images; the validation metrics describe it at the end.
+
+    Args:
+        gradient: of the loss of the model.
+        schedule: the learning rate, and for how many epochs.
+        augmentation: of the images of every batch, None for none.
+        batch_size: images per update; the last batch of an epoch may have fewer.
+
+    Yields:
+        The row: epoch (from 1), train_loss, train_accuracy, val_loss and val_accuracy (None without validation images),
+        lr (that of the epoch's last update).
+
+    Raises:
+        UserError: the loss, a parameter or a running statistic is no longer finite.
+    """
+    epochs = schedule.epochs
+    updates = math.ceil(len(train) / batch_size)
+    for epoch in range(len(training.rows), epochs):
+        # Half an update on, so that neither a rise nor a fall begins or ends with an update of no effect.
+        lrs = [schedule.lr_at((epoch + (update + 0.5) / updates) / epochs) for update in range(updates)]
+        train_loss, train_accuracy = train_epoch(training, gradient, train, augmentation, batch_size, lrs)
+        val_loss, val_accuracy = None, None
+        if len(val) > 0:
+            val_loss, val_accuracy = loss_and_accuracy(predict(training.model, val.images, VAL_BATCH_SIZE), val.labels)
+        finite = [tensor.isfinite().all() for tensor in training.model.state_dict().values()]
+        if not (math.isfinite(train_loss + (val_loss or 0.0)) and all(finite)):
+            raise params_error(
+                f"train.lr: the loss is no longer finite in epoch {epoch + 1}, got lr {schedule.lr:g}; lower it"
+            )
+        row = {
+            "epoch": epoch + 1,
+            "train_loss": train_loss,
+            "train_accuracy": train_accuracy,
+            "val_loss": val_loss,
+            "val_accuracy": val_accuracy,
+            "lr": lrs[-1],
+        }
+        training.rows.append(row)
+        yield row
+
+
+def train_epoch(
+    training: Training,
+    gradient: Gradient,
+    train: Dataset,
+    augmentation: Augmentation | None,
+    batch_size: int,
+    lrs: list[float],
+) -> tuple[float, float]:
+    """Train for an epoch with the learning rates `lrs`, one for each update; return its mean loss and its accuracy."""
+    loss_sum, correct = 0.0, 0
+    order = torch.randperm(len(train), generator=training.generator).to(train.labels.device)
+    lr = iter(lrs)
+    for batches in order.split(BATCHES_PER_SCORE * batch_size):
+        labels = train.labels.index_select(0, batches)
+        logits = torch.empty(CLASSES, len(batches), device=labels.device)
+        parts = batches.split(batch_size), labels.split(batch_size), logits.split(batch_size, dim=1)
+        for batch, batch_labels, batch_logits in zip(*parts, strict=True):
+            images = train.images.index_select(0, batch)
+            if augmentation:
+                images = augmentation(images, training.generator)
+            batch_logits.copy_(training.optimizer.step(gradient, images, batch_labels, next(lr)))
+        loss, accuracy = loss_and_accuracy(logits.T, labels)
+        loss_sum += loss * len(batches)
+        correct += round(accuracy * len(batches))
+    return loss_sum / len(train), correct / len(train)

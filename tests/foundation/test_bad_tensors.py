@@ -1,0 +1,332 @@
+"""Models and data sets with anything in their files: a message that helps, or the tensors that were saved."""
+
+import errno
+import json
+import math
+import os
+import resource
+import signal
+import struct
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bad_input import little, many, refusal
+from conftest import some_digits
+from digits.data.dataset import load_dataset
+from digits.evaluation.scoring import predict
+from digits.foundation.tensors import read_tensors, write_tensors
+from digits.models.classifier import Classifier, ModelInfo, load_model, save_model
+from digits.models.networks import build_layers
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+DIGITS = some_digits(0, 5)
+OPTIONS: dict[str, dict[str, Any]] = {
+    "logistic": {},
+    "mlp": {"width": 3, "depth": 2, "dropout": 0.5},
+    "lenet5": {},
+    "cnn": {"width": 2, "depth": 1, "dropout": 0.0},
+}
+Files = dict[str, tuple[bytes, dict[str, torch.Tensor], torch.Tensor]]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """The file of a model of each kind, what it holds, and its logits for some digits."""
+    path = tmp_path_factory.mktemp("good") / "model"
+    found = {}
+    for name, options in OPTIONS.items():
+        model = Classifier(build_layers(name, options, seed=0), 0.13, 0.31)
+        save_model(path, model, ModelInfo(name, options, "mnist"))
+        found[name] = path.read_bytes(), dict(model.state_dict()), predict(model, DIGITS.images, 5)
+    return found
+
+
+def header_size(content: bytes) -> int:
+    return 8 + int(struct.unpack("<Q", content[:8])[0])
+
+
+def load(path: Path, logits: torch.Tensor) -> str:
+    """Read a model: the refusal, or nothing where it predicts the same as the one that was saved."""
+    message = refusal(lambda: load_model(path), path)
+    if not message:
+        model, info = load_model(path)
+        assert info.architecture in OPTIONS
+        assert info.dataset == "mnist"
+        assert torch.equal(predict(model, DIGITS.images, 5), logits)
+    return message
+
+
+@pytest.mark.parametrize("network", OPTIONS)
+def test_a_file_that_is_cut_off_anywhere_is_refused(tmp_path: Path, files: Files, network: str) -> None:
+    content, _, _ = files[network]
+    path = tmp_path / "model"
+    ends = [*range(0, header_size(content), 3), *range(header_size(content), len(content), 5003), len(content) - 1]
+    for end in ends:
+        path.write_bytes(content[:end])
+        assert refusal(lambda: load_model(path), path)
+
+
+@pytest.mark.parametrize("network", ["logistic", "mlp", "cnn"])
+def test_every_damaged_byte_of_the_header_is_found_or_harmless(tmp_path: Path, files: Files, network: str) -> None:
+    content, _, logits = files[network]
+    path = tmp_path / "model"
+    for place in range(header_size(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        load(path, logits)
+
+
+@many(500)
+@given(start=st.integers(0, 1000), length=st.integers(0, 30), inserted=st.binary(max_size=30))
+def test_any_other_damage(tmp_path: Path, files: Files, start: int, length: int, inserted: bytes) -> None:
+    content, _, logits = files["mlp"]
+    path = tmp_path / "model"
+    path.write_bytes(content[:start] + inserted + content[start + length :])
+    if start < header_size(content):
+        load(path, logits)
+    else:  # other weights, which nothing can tell from the right ones
+        refusal(lambda: load_model(path), path)
+
+
+DIMENSIONS = st.integers(-1, 3) | st.sampled_from([2**31, 2**32, 2**62, 2**63, 2**64 - 1, 10**30])
+ENTRY = st.fixed_dictionaries(
+    {
+        "dtype": st.sampled_from(
+            ["F32", "F32", "U8", "I64", "BF16", "F8_E4M3", "F4", "F6_E2M3", "C64", "BOOL", "?\x1b[2J"]
+        ),
+        "shape": st.lists(DIMENSIONS, max_size=3),
+        "data_offsets": st.lists(st.sampled_from([0, 0, 1, 4, 8, 2**63]), min_size=2, max_size=2).map(sorted),
+    }
+)
+NAME = st.sampled_from(["images", "labels", "mean", "std", "layers.1.bias", "", "\x1b[2J", "__metadata__"])
+HEADER = st.dictionaries(
+    NAME, ENTRY | st.none() | st.dictionaries(NAME, st.text(max_size=3) | st.integers(), max_size=2)
+)
+
+
+@many(600)
+@given(header=HEADER, data=st.binary(max_size=8), length=st.none() | st.sampled_from([0, 1, 10**8, 2**63, 2**64 - 1]))
+def test_any_header(tmp_path: Path, header: dict[str, Any], data: bytes, length: int | None) -> None:
+    text = json.dumps(header).encode()
+    path = tmp_path / "file"
+    path.write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + data)
+    assert refusal(lambda: load_model(path), path)
+    assert refusal(lambda: load_dataset(path), path)
+    if not refusal(lambda: read_tensors(path), path):
+        tensors, _ = read_tensors(path)
+        assert sum(tensor.nbytes for tensor in tensors.values()) == len(data)
+
+
+def with_last(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A function that gives a tensor with its last number replaced."""
+
+    def change(tensor: torch.Tensor) -> torch.Tensor:
+        changed = tensor.clone().float()
+        changed.view(-1)[-1] = value
+        return changed
+
+    return change
+
+
+CHANGES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "float64": torch.Tensor.double,
+    "float16": torch.Tensor.half,
+    "bfloat16": torch.Tensor.bfloat16,
+    "int64": torch.Tensor.long,
+    "int32": torch.Tensor.int,
+    "uint8": torch.Tensor.byte,
+    "bool": torch.Tensor.bool,
+    "one dimension more": lambda tensor: tensor[None],
+    "flat": lambda tensor: tensor.reshape(-1, 1, 1, 1, 1),
+    "twice as long": lambda tensor: torch.cat([tensor.flatten()] * 2),
+    "empty": lambda tensor: tensor.flatten()[:0],
+    "the other way round": lambda tensor: tensor.movedim(0, -1).contiguous() if tensor.ndim > 1 else tensor[None],
+    **{str(value): with_last(value) for value in (math.nan, math.inf, -math.inf)},
+}
+
+
+@pytest.mark.parametrize("network", OPTIONS)
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_tensor_of_another_kind_is_refused(tmp_path: Path, files: Files, network: str, change: str) -> None:
+    _, state, _ = files[network]
+    metadata = {"model": json.dumps({"architecture": network, "options": OPTIONS[network], "dataset": "mnist"})}
+    path = tmp_path / "model"
+    for name, tensor in state.items():
+        changed = CHANGES[change](tensor)
+        if changed.dtype != tensor.dtype or changed.shape != tensor.shape or not changed.isfinite().all():
+            write_tensors(path, state | {name: changed}, metadata)
+            assert f"{name} " in refusal(lambda: load_model(path), path)
+
+
+@pytest.mark.parametrize("network", OPTIONS)
+def test_missing_extra_and_exchanged_tensors_are_refused(tmp_path: Path, files: Files, network: str) -> None:
+    _, state, _ = files[network]
+    metadata = {"model": json.dumps({"architecture": network, "options": OPTIONS[network], "dataset": "mnist"})}
+    path = tmp_path / "model"
+    others = [
+        *({key: tensor for key, tensor in state.items() if key != name} for name in state),
+        *({key if key != name else "x": tensor for key, tensor in state.items()} for name in state),
+        *(state | {name: torch.zeros(1)} for name in ("extra", "", "\x1b[2J", "a" * 50_000)),
+        *(other for name, (_, other, _) in files.items() if name != network),
+        *(state | {"std": torch.tensor(value)} for value in (0.0, -0.0, -1.0)),
+        {},
+    ]
+    for tensors in others:
+        write_tensors(path, tensors, metadata)
+        assert refusal(lambda: load_model(path), path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+    | st.sampled_from([10**9, 10**400, 4097, 33, 0, 2, 3, 3.0, "1", "mlp", "cnn\n", "mnist", "MNIST", "\x1b[2J"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["width", "depth", "self"]), inner),
+    max_leaves=6,
+)  # fmt: skip
+FIELDS = {"architecture": "mlp", "options": OPTIONS["mlp"], "dataset": "mnist"}
+
+
+@many(600)
+@given(field=st.sampled_from([*FIELDS, *OPTIONS["mlp"], "extra", "all"]), value=JSON, removed=st.booleans())
+def test_any_metadata(tmp_path: Path, files: Files, field: str, value: Any, removed: bool) -> None:
+    _, state, logits = files["mlp"]
+    info: Any = dict(FIELDS)
+    if field in OPTIONS["mlp"]:
+        info["options"] = {k: v for k, v in {**OPTIONS["mlp"], field: value}.items() if not (removed and k == field)}
+    elif field == "all":
+        info = value
+    else:
+        info = {k: v for k, v in {**FIELDS, field: value}.items() if not (removed and k == field)}
+    path = tmp_path / "model"
+    write_tensors(path, state, {"model": json.dumps(info)})
+    load(path, logits)
+
+
+def network_of(name: str, **options: Any) -> str:
+    return json.dumps({"architecture": name, "options": options, "dataset": "mnist"})
+
+
+HOSTILE = {
+    "no text": "",
+    "no JSON": "{",
+    "no mapping": "3",
+    "deep lists": "[" * 1_000_000,
+    "deep mappings": '{"options":' * 100_000,
+    "deep options": f'{{"architecture": "logistic", "dataset": "mnist", "options": {"[" * 10**5}{"]" * 10**5}}}',
+    "long": json.dumps({"architecture": "a" * 5_000_000}),
+    "thousands of keys": json.dumps({f"k{n}": n for n in range(100_000)}),
+    "a number of a million digits": network_of("mlp", width=0).replace("0", "9" * 10**6),
+    "no numbers": '{"architecture": "mlp", "options": {"width": NaN, "depth": Infinity, "dropout": -Infinity}}',
+    "a trillion weights": network_of("mlp", width=4096, depth=32, dropout=0.0),
+    "300 gigabytes of weights": network_of("cnn", width=4096, depth=32, dropout=0.0),
+    "too wide": network_of("mlp", width=10**9, depth=1, dropout=0.0),
+    "too deep": network_of("cnn", width=1, depth=10**9, dropout=0.0),
+    "options of another network": network_of("logistic", width=1, depth=1, dropout=0.0),
+    "positional arguments": json.dumps({"architecture": "mlp", "options": [1, 1, 0.0], "dataset": "mnist"}),
+    "escape codes": json.dumps({"architecture": "\x1b[2J", "options": {}, "dataset": "mnist"}),
+    "a data set with escape codes": json.dumps({"architecture": "logistic", "options": {}, "dataset": "mnist\x1b[2J"}),
+    "a data set that is no text": json.dumps({"architecture": "logistic", "options": {}, "dataset": ["mnist"]}),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_metadata_is_refused_at_little_cost(tmp_path: Path, files: Files, name: str) -> None:
+    path = tmp_path / "model"
+    write_tensors(path, files["logistic"][1], {"model": HOSTILE[name]})
+    with little(seconds=10, megabytes=100):
+        assert refusal(lambda: load_model(path), path)
+
+
+class Harm:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("as_zip", [True, False])
+def test_a_pickle_is_refused_and_does_nothing(tmp_path: Path, as_zip: bool) -> None:
+    path, made = tmp_path / "file", tmp_path / "made"
+    torch.save({"mean": Harm(made)}, path, _use_new_zipfile_serialization=as_zip)
+    assert refusal(lambda: load_model(path), path)
+    assert refusal(lambda: load_dataset(path), path)
+    assert not made.exists()
+    torch.load(path, weights_only=False)
+    assert made.exists()
+
+
+def test_what_is_no_file_of_tensors_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder", tmp_path / "missing"):
+        assert refusal(partial(load_model, path), path)
+        assert refusal(partial(load_dataset, path), path)
+
+
+SHAPES = st.sampled_from(
+    [(), (0,), (1,), (2,), (3,), (2, 1), (0, 28, 28), (2, 28, 28), (2, 28, 27), (28, 28), (2, 784), (2, 1, 28, 28)]
+)
+DTYPES = st.sampled_from([torch.uint8, torch.int64, torch.int64, torch.int32, torch.float32, torch.bool])
+
+
+@many(600)
+@given(
+    images=st.tuples(SHAPES, DTYPES) | st.just(((2, 28, 28), torch.uint8)),
+    labels=st.tuples(SHAPES, DTYPES) | st.just(((2,), torch.int64)),
+    label=st.integers(-1, 10) | st.sampled_from([127, -(2**63), 2**63 - 1, 256]),
+    names=st.sampled_from(
+        [("images", "labels")] * 5 + [("images", "label"), ("labels", "images"), ("images", "images")]
+    ),
+    more=st.sampled_from([{}, {}, {}, {}, {"more": torch.zeros(1)}]),
+    may_be_empty=st.booleans(),
+)
+def test_any_data_set(
+    tmp_path: Path,
+    images: tuple[tuple[int, ...], torch.dtype],
+    labels: tuple[tuple[int, ...], torch.dtype],
+    label: int,
+    names: tuple[str, str],
+    more: dict[str, torch.Tensor],
+    may_be_empty: bool,
+) -> None:
+    path = tmp_path / "file"
+    tensors = torch.zeros(images[0], dtype=images[1]), torch.full(labels[0], label, dtype=torch.int64).to(labels[1])
+    write_tensors(path, dict(zip(names, tensors, strict=True)) | more)
+    fits = images == ((2, 28, 28), torch.uint8) and labels == ((2,), torch.int64) and 0 <= label <= 9
+    fits |= images == ((0, 28, 28), torch.uint8) and labels == ((0,), torch.int64) and may_be_empty
+    refused = refusal(lambda: load_dataset(path, may_be_empty=may_be_empty), path)
+    assert bool(refused) == (not fits or names != ("images", "labels") or bool(more))
+
+
+def test_files_are_those_of_safetensors(tmp_path: Path, files: Files) -> None:
+    for network, (content, state, _) in files.items():
+        metadata = {"model": json.dumps({"architecture": network, "options": OPTIONS[network], "dataset": "mnist"})}
+        save_file(state, tmp_path / "theirs", metadata)
+        assert (tmp_path / "theirs").read_bytes() == content
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_tensors(path, {"a": torch.zeros(1)})
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as caught:
+            write_tensors(path, {"a": torch.zeros(1000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert caught.value.errno == errno.EFBIG
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,378 @@
+"""Trainings that are killed, really, at many moments, go on and end with the bytes of one that nobody disturbed."""
+
+import os
+import pickle
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from conftest import Run, commit
+from digits.training import checkpoint
+from digits.training.checkpoint import KEPT, Checkpoint, repository
+
+import numpy as np
+import pytest
+import yaml
+
+OUTPUTS = "models/model.safetensors", "metrics/train.csv", "metrics/train.json"
+STAGE = "python", "stages/train.py"
+REPRO = "dvc", "repro", "train"
+# Parameters with which a training takes several seconds, so that there are checkpoints to go on from.
+SLOW = {
+    "logistic": {"batch_size": 1, "epochs": 60, "sgd": {"momentum": 0.9, "nesterov": True}, "lr": 0.001},
+    "lbfgs": {"optimizer": "lbfgs", "lr": 1.0, "epochs": 1000},
+    "mlp": {"model": "mlp", "optimizer": "adam", "lr": 0.001, "augment": "elastic", "batch_size": 50, "epochs": 25},
+    "lenet5": {
+        "model": "lenet5", "optimizer": "adamw", "lr": 0.001, "augment": "affine",
+        "batch_size": 50, "epochs": 20,
+    },
+    "cnn": {
+        "model": "cnn", "cnn": {"width": 8, "depth": 1, "dropout": 0.2}, "sgd": {"momentum": 0.9, "nesterov": True},
+        "augment": "elastic", "schedule": "cosine", "precision": "bfloat16", "channels_last": True,
+        "batch_size": 50, "epochs": 20,
+    },
+}  # fmt: skip
+
+
+class Running:
+    """A command that has been started, alone in its process group, and what it has printed."""
+
+    def __init__(self, process: subprocess.Popen[bytes], printed: Path) -> None:
+        self.process, self.printed = process, printed
+
+    def output(self) -> str:
+        return self.printed.read_text()
+
+    def wait_for(self, condition: Callable[[], object]) -> None:
+        """Return as soon as `condition` holds or the command has ended."""
+        deadline = time.monotonic() + 120
+        while not condition() and self.process.poll() is None:
+            assert time.monotonic() < deadline, self.output()
+            time.sleep(0.0005)
+
+    def wait_for_checkpoint(self, folder: Path, seconds: float = 0.0) -> None:
+        """Return some seconds after this run has written its first checkpoint."""
+        before = checkpoints(folder)
+        self.wait_for(lambda: checkpoints(folder) != before)
+        end = time.monotonic() + seconds
+        self.wait_for(lambda: time.monotonic() > end)
+
+    def kill_all(self, number: int) -> str:
+        """Send a signal to the command and to all that it has started, as a terminal does; return what it printed."""
+        os.killpg(self.process.pid, number)
+        self.process.wait(60)
+        return self.output()
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
+    """Start a command in a folder and go on."""
+    started: list[Running] = []
+
+    def start_command(folder: Path, *command: str) -> Running:
+        printed = tmp_path / f"printed-{len(started)}"
+        with printed.open("wb") as file:
+            process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        started.append(Running(process, printed))
+        return started[-1]
+
+    yield start_command
+    for running in started:
+        if running.process.poll() is None:
+            running.kill_all(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def prepared(make_project: Callable[[], Path], run: Run) -> Path:
+    """A project with its data, set to the training "logistic"."""
+    folder = make_project()
+    set_params(folder, "logistic")
+    run(folder, "dvc", "repro", "preprocess")
+    commit(folder, run)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> dict[str, bytes]:
+    """What that training gives when nobody disturbs it."""
+    folder = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("undisturbed") / "project"))
+    run(folder, *REPRO)
+    return results(folder, "dvc.lock")
+
+
+@pytest.fixture
+def project(prepared: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(prepared, tmp_path / "project"))
+
+
+def set_params(folder: Path, training: str) -> None:
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["train"] |= SLOW[training]
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def results(folder: Path, *more: str) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in (*OUTPUTS, *more)}
+
+
+def resumed_after(output: str) -> int | None:
+    """The epoch after which a run went on, None for one that began with the first."""
+    found = re.search(r"going on after epoch (\d+)", output)
+    return int(found[1]) if found else None
+
+
+def epochs_trained(output: str) -> list[int]:
+    return [int(number) for number in re.findall(r"epoch +(\d+)/", output)]
+
+
+def checkpoints(folder: Path) -> dict[Path, int]:
+    """When each checkpoint was written."""
+    return {path: path.stat().st_mtime_ns for path in (folder / ".checkpoints").glob("*.pt")}
+
+
+def trainer(folder: Path) -> int:
+    """The process that trains, or trained last, once it has written a checkpoint."""
+    lock = max((folder / ".checkpoints").glob("*.lock"), key=lambda path: path.stat().st_mtime)
+    return int(lock.read_text())
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().split()[2]
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("training", SLOW)
+def test_killed_at_any_moment(project: Path, run: Run, start: Start, training: str) -> None:
+    set_params(project, training)
+    run(project, *STAGE)
+    expected = results(project)
+    shutil.rmtree(project / ".checkpoints")
+
+    moments = iter(np.random.default_rng(len(training)).uniform(0, 0.3, size=4))
+    resumed = []
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
+        running = start(project, *STAGE)
+        running.wait_for_checkpoint(project, next(moments))
+        if running.process.poll() is not None:
+            break
+        output = running.kill_all(number)
+        assert "Traceback" not in output
+        resumed.append(resumed_after(output))
+    else:
+        run(project, *STAGE)
+    assert len(resumed) >= 2
+    assert resumed[0] is None
+    epochs = [epoch for epoch in resumed[1:] if epoch]
+    assert len(epochs) == len(resumed) - 1
+    assert epochs == sorted(set(epochs))
+    assert results(project) == expected
+    assert not list(project.rglob("*.tmp"))
+
+
+def test_killed_while_the_checkpoint_is_being_written(project: Path, run: Run, undisturbed: dict[str, bytes]) -> None:
+    # The second checkpoint is written in full, but has not taken the place of the first.
+    script = f"""
+import os, runpy, signal, sys
+sys.path.insert(0, "stages")
+calls = iter(range(2))
+os.fsync = lambda _: next(calls) and os.kill(os.getpid(), {signal.SIGKILL:d})
+runpy.run_path("stages/train.py", run_name="__main__")
+"""
+    run(project, "python", "-c", script, status=-signal.SIGKILL)
+    (left,) = (project / ".checkpoints").glob(".*.tmp")
+    assert left.stat().st_size > 0
+    output = run(project, *STAGE)
+    assert resumed_after(output)
+    assert "damaged" not in output
+    assert results(project).items() <= undisturbed.items()
+    assert not list(project.rglob("*.tmp"))
+
+
+def test_the_stage_is_killed(project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]) -> None:
+    running = start(project, *REPRO)
+    running.wait_for_checkpoint(project)
+    os.kill(trainer(project), signal.SIGKILL)
+    running.process.wait(60)
+    assert running.process.returncode == 255
+    assert resumed_after(run(project, *REPRO))
+    assert results(project, "dvc.lock") == undisturbed
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_dvc_and_the_stage_are_killed(
+    project: Path, run: Run, start: Start, undisturbed: dict[str, bytes], number: int
+) -> None:
+    running = start(project, *REPRO)
+    running.wait_for_checkpoint(project)
+    output = running.kill_all(number)
+    assert running.process.returncode != 0
+    if number == signal.SIGINT:
+        assert output.count("error: train: interrupted; run the same command again\n") == 1
+        assert "Traceback" not in output
+    assert resumed_after(run(project, *REPRO))
+    assert results(project, "dvc.lock") == undisturbed
+    assert not list(project.rglob("*.tmp"))
+
+
+def test_dvc_alone_is_killed(project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]) -> None:
+    running = start(project, *REPRO)
+    running.wait_for_checkpoint(project)
+    orphan = trainer(project)
+    running.process.kill()
+    running.process.wait(60)
+    os.kill(orphan, signal.SIGSTOP)  # for the test not to depend on how fast it is
+    output = run(project, *REPRO, status=255)
+    os.kill(orphan, signal.SIGCONT)
+    assert f"error: {project}: process {orphan} is at a stage here" in output
+    assert f"`kill {orphan}`" in output
+    assert epochs_trained(output) == []
+
+    deadline = time.monotonic() + 60
+    while is_alive(orphan):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    output = run(project, *REPRO)
+    assert resumed_after(output) == SLOW["logistic"]["epochs"]
+    assert epochs_trained(output) == []
+    assert results(project, "dvc.lock") == undisturbed
+
+
+def test_dvc_is_killed_before_it_takes_note(
+    prepared: Path, project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]
+) -> None:
+    running = start(project, *REPRO)
+    running.wait_for(lambda: "epoch 60/60" in running.output() and (project / "metrics/train.json").exists())
+    before = (prepared / "dvc.lock").read_bytes()
+    running.kill_all(signal.SIGKILL)
+    assert (project / "dvc.lock").read_bytes() == before
+    output = run(project, *REPRO)
+    assert resumed_after(output) == SLOW["logistic"]["epochs"]
+    assert epochs_trained(output) == []
+    assert results(project, "dvc.lock") == undisturbed
+    # Now that DVC has taken note, to force it is to train.
+    output = run(project, *REPRO, "--force", "--single-item")
+    assert epochs_trained(output)[0] == 1
+    assert results(project, "dvc.lock") == undisturbed
+
+
+def test_an_experiment_in_a_copy_is_killed(
+    project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]
+) -> None:
+    command = "dvc", "exp", "run", "--temp", "-S", "train.epochs=61", "train"
+    running = start(project, *command)
+    running.wait_for_checkpoint(project)
+    running.kill_all(signal.SIGKILL)
+    assert resumed_after(run(project, *command))
+    # Another experiment does not go on from there.
+    output = run(project, "dvc", "exp", "run", "--temp", "-S", "train.epochs=62", "train")
+    assert epochs_trained(output)[0] == 1
+
+
+# The worker of an earlier attempt may just be about to end, and DVC fails on a file that it is still writing.
+UNTIL_DONE = 'until dvc queue status | grep -E "$1 .*(Failed|Success)"; do dvc queue start; done'
+
+
+def test_a_queued_experiment_is_killed(project: Path, run: Run, start: Start) -> None:
+    def attempt(name: str, interrupt: bool) -> str:
+        run(project, "dvc", "exp", "run", "--queue", "--name", name, "-S", "train.epochs=61", "train")
+        running = start(project, "sh", "-c", UNTIL_DONE, "sh", name)
+        if interrupt:
+            running.wait_for_checkpoint(project)  # beside the commands, each of which may outlast the training
+            os.kill(trainer(project), signal.SIGKILL)
+        running.process.wait(240)
+        return run(project, "dvc", "queue", "logs", name)
+
+    assert resumed_after(attempt("first", interrupt=True)) is None
+    output = attempt("second", interrupt=False)
+    assert resumed_after(output)
+    assert epochs_trained(output)[-1] == 61
+    run(project, "dvc", "queue", "stop", "--kill")
+
+
+def test_twins_share_the_work(project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]) -> None:
+    for other in ("a", "b"):
+        shutil.copytree(project, project / f".dvc/tmp/exps/standalone/{other}", ignore=shutil.ignore_patterns("tmp"))
+    first, second = (start(project / f".dvc/tmp/exps/standalone/{name}", *STAGE) for name in "ab")
+    for running in (first, second):
+        running.process.wait(120)
+        assert running.process.returncode == 0, running.output()
+    waited, trained = sorted((first.output(), second.output()), key=lambda output: len(epochs_trained(output)))
+    assert len(epochs_trained(trained)) == 60
+    assert "is at the very same training; waiting for its results" in waited
+    assert epochs_trained(waited) == []
+    for name in "ab":
+        assert results(project / f".dvc/tmp/exps/standalone/{name}").items() <= undisturbed.items()
+
+
+@pytest.mark.parametrize("damage", ["a flipped byte", "a lost end", "nothing left", "a pickle", "a pickle, signed"])
+def test_a_damaged_checkpoint_is_named_and_ignored(
+    project: Path, run: Run, start: Start, undisturbed: dict[str, bytes], damage: str
+) -> None:
+    running = start(project, *STAGE)
+    running.wait_for_checkpoint(project)
+    running.kill_all(signal.SIGKILL)
+    (path,) = (project / ".checkpoints").glob("*.pt")
+    data = path.read_bytes()
+    harmful = pickle.dumps(Harmful())
+    damaged = {
+        "a flipped byte": data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :],
+        "a lost end": data[:-1],
+        "nothing left": b"",
+        "a pickle": harmful,
+        "a pickle, signed": sha256(harmful).digest() + harmful,
+    }
+    path.write_bytes(damaged[damage])
+    output = run(project, *STAGE)
+    assert f"warning: {path}: is damaged; training starts anew" in output
+    assert epochs_trained(output)[0] == 1
+    assert results(project).items() <= undisturbed.items()
+    assert not (project / "harmed").exists()
+
+
+class Harmful:
+    """Its pickle runs a command when it is loaded."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch harmed",)
+
+
+def test_checkpoints_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "ROOT", tmp_path)
+    held = Checkpoint("oldest")
+    for number in range(KEPT + 5):
+        saved = Checkpoint(f"{number:02}")
+        saved.save({"rows": []})
+        os.utime(saved.path, (number, number))
+    del saved
+    Checkpoint("newest").save({"rows": []})
+    left = {path.name for path in (tmp_path / ".checkpoints").iterdir()}
+    numbers = [f"{number:02}" for number in range(5, KEPT + 5)]
+    assert left == {"oldest.lock", "newest.pt", "newest.lock"} | {
+        f"{n}.{end}" for n in numbers for end in ("pt", "lock")
+    }
+    assert held.load() is None
+
+
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        ("/a/digits", "/a/digits"),
+        ("/a/digits/.dvc/tmp/exps/standalone/tmpab", "/a/digits"),
+        ("/a/digits/.dvc/tmp/exps/tmpab", "/a/digits"),
+        ("/a/.dvc/digits", "/a/.dvc/digits"),
+    ],
+)
+def test_a_copy_for_an_experiment_belongs_to_its_repository(folder: str, expected: str) -> None:
+    assert repository(Path(folder)) == Path(expected)

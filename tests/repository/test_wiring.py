@@ -1,0 +1,127 @@
+"""dvc.yaml, params.yaml and the scripts say the same."""
+
+import ast
+import importlib
+from pathlib import Path
+from typing import Any
+
+from conftest import ROOT
+from digits.foundation.params import read_params
+
+import pytest
+import yaml
+
+PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+SECTIONS = ["download", "preprocess", "train", "evaluate"]
+STAGES = [*SECTIONS, "export"]  # which has nothing to tune
+# Each room may import from those before it.
+ROOMS = ["foundation", "data", "models", "evaluation", "figures", "training"]
+
+
+def paths(entries: list[Any]) -> set[str]:
+    return {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
+
+
+def imported_modules(path: Path) -> list[str]:
+    """The modules that a file imports anywhere in it, by absolute name."""
+    modules = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            modules.append(node.module or "")
+        elif isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+    return modules
+
+
+def files_of(module: str) -> list[Path]:
+    """The project's files that are run when `module` is imported: its own and its packages'."""
+    parts = module.split(".")
+    if parts[0] != "digits":
+        return []
+    folders = [ROOT.joinpath("stages", *parts[:depth]) for depth in range(1, len(parts))]
+    own = ROOT.joinpath("stages", *parts).with_suffix(".py")
+    assert own.is_file(), f"{module}: import modules, not packages"
+    return [own, *(folder / "__init__.py" for folder in folders)]
+
+
+def imported_files(script: Path) -> set[str]:
+    """The project's files that `script` imports anywhere in it, directly or not, and itself."""
+    found: set[Path] = set()
+    to_read = [script]
+    while to_read:
+        path = to_read.pop()
+        if path not in found:
+            found.add(path)
+            to_read += [file for module in imported_modules(path) for file in files_of(module)]
+    return {path.relative_to(ROOT).as_posix() for path in found}
+
+
+def test_every_script_is_a_stage_in_running_order() -> None:
+    assert list(PIPELINE) == STAGES
+    assert {path.stem for path in (ROOT / "stages").glob("*.py")} == set(STAGES)
+    assert list(yaml.safe_load((ROOT / "params.yaml").read_text())) == SECTIONS
+
+
+def test_every_module_belongs_to_a_stage() -> None:
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "stages/digits").rglob("*.py")}
+    assert modules == {dep for stage in PIPELINE.values() for dep in stage["deps"] if dep.startswith("stages/digits/")}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_point_one_way(room: str) -> None:
+    folder = ROOT / "stages/digits" / room
+    below = {"digits", *(f"digits.{name}" for name in ROOMS[: ROOMS.index(room) + 1])}
+    for path in folder.rglob("*.py"):
+        for module in imported_modules(path):
+            assert module.split(".")[0] not in STAGES, f"{path}: a stage script is imported by nothing"
+            assert module.split(".")[0] != "digits" or module.rpartition(".")[0] in below, f"{path}: {module}"
+
+
+def test_the_rooms_are_these() -> None:
+    packages = {path.parent.name for path in (ROOT / "stages/digits").glob("*/__init__.py")}
+    assert packages == set(ROOMS)
+    for room in ROOMS:  # so that importing one module of a room costs no other
+        assert not imported_modules(ROOT / "stages/digits" / room / "__init__.py")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_dependencies_on_code_are_those_that_the_script_imports(stage: str) -> None:
+    declared = {dep for dep in PIPELINE[stage]["deps"] if dep.endswith(".py")}
+    assert declared == imported_files(ROOT / f"stages/{stage}.py")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_inputs_and_outputs_are_the_paths_that_the_script_names(stage: str) -> None:
+    entry = PIPELINE[stage]
+    declared = {dep for dep in entry["deps"] if not dep.endswith(".py")}
+    for kind in ("outs", "metrics", "plots"):
+        declared |= paths(entry.get(kind, []))
+    module = importlib.import_module(stage)
+    assert declared == {value.as_posix() for value in vars(module).values() if isinstance(value, Path)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_command_params_and_description(stage: str) -> None:
+    entry = PIPELINE[stage]
+    assert entry["cmd"] == f"python stages/{stage}.py"
+    assert entry.get("params", []) == [section for section in SECTIONS if section == stage]
+    assert len(entry["desc"]) > 20
+
+
+@pytest.mark.parametrize("stage", SECTIONS)
+def test_the_section_is_what_the_script_reads(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    read_params(stage, getattr(importlib.import_module(stage), f"{stage.capitalize()}Params"))
+
+
+def test_the_way_on_without_mnist_is_the_same_everywhere() -> None:
+    command = importlib.import_module("download").WAYS_ON.split("carries:")[1].replace("\\\n", "").split()
+    for name in ("Makefile", "README.md"):
+        assert " ".join(command) in " ".join((ROOT / name).read_text().replace("\\\n", "").split()), name
+
+
+def test_constraints_leave_pytorch_free() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert not [line for line in lines if line.startswith(("torch", "nvidia", "cuda", "triton"))]
+    assert all("==" in line for line in lines)

@@ -1,0 +1,118 @@
+"""The workflow for pull requests: its shell steps really run here, in a clone with a base branch, without GitHub."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from conftest import ROOT, Run, commit, edit
+from pipeline_runs import STAGES, stages_run
+
+import pytest
+import yaml
+
+TEXT = (ROOT / ".github/workflows/checks.yml").read_text(encoding="utf-8")
+WORKFLOW: dict[Any, Any] = yaml.safe_load(TEXT)
+JOBS: dict[str, Any] = WORKFLOW["jobs"]
+TRIGGERS = WORKFLOW[True]  # to YAML 1.1, `on` is true
+FILES = "https://github.com/us/digits/raw/1234"
+
+
+def steps(job: str, key: str) -> Iterator[str]:
+    """What the steps of a job use, or run."""
+    return (step[key] for step in JOBS[job]["steps"] if key in step)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_no_job_can_do_more_than_it_has_to(job: str) -> None:
+    assert 0 < JOBS[job]["timeout-minutes"] <= 60
+    expected = {"pull-requests": "write"} if job == "comment" else {"contents": "read"}
+    assert JOBS[job]["permissions"] == expected
+    assert all(re.fullmatch(r"actions/[a-z-]+@v\d+", action) for action in steps(job, "uses"))
+    checkouts = [step for step in JOBS[job]["steps"] if step.get("uses", "").startswith("actions/checkout@")]
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+    # Pasted into a script, the title of a pull request would be run.
+    assert not any("${{" in script for script in steps(job, "run"))
+
+
+def test_the_code_of_a_pull_request_gets_no_token() -> None:
+    assert set(TRIGGERS) == {"push", "pull_request"}
+    assert "group" in WORKFLOW["concurrency"]
+    assert not any(action.startswith("actions/checkout@") for action in steps("comment", "uses"))
+    assert "token" not in str(JOBS["test"]) + str(JOBS["report"])
+    assert re.findall(r"secrets\.\w+", TEXT) == ["secrets.DVC_CONFIG_LOCAL"]
+    assert "head.repo.full_name == github.repository" in JOBS["comment"]["if"]
+
+
+def test_lint_and_tests_are_those_of_make() -> None:
+    assert list(steps("test", "run")) == ["make lint", "make test"]
+
+
+@pytest.fixture
+def report(tmp_path: Path, run: Run) -> Callable[..., tuple[str, str]]:
+    """Run the steps of the report in a clone of a project with main as the base; return what they print and report."""
+
+    def run_steps(project: Path, **variables: str) -> tuple[str, str]:
+        run(tmp_path, "git", "clone", "--quiet", str(project), "clone")
+        summary = tmp_path / "summary.md"
+        variables |= {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_BASE_REF": "main", "FILES": FILES}
+        _, *scripts = steps("report", "run")  # the first installs the packages
+        shell = ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c")  # as GitHub calls it
+        output = "".join(run(tmp_path / "clone", *shell, script, **variables) for script in scripts)
+        assert (tmp_path / "clone/report.md").read_text() == summary.read_text()
+        return output, summary.read_text()
+
+    return run_steps
+
+
+@pytest.fixture
+def branch(project: Path, run: Run) -> Path:
+    """The project on a branch with another learning rate, not yet committed."""
+    run(project, "git", "branch", "--force", "-m", "main")
+    run(project, "git", "switch", "--quiet", "--create", "faster")
+    edit(project / "params.yaml", "lr: 0.1", "lr: 0.2")
+    return project
+
+
+def test_stale_results_are_reproduced_and_called_so(
+    branch: Path, report: Callable[..., tuple[str, str]], run: Run
+) -> None:
+    run(branch, "dvc", "remote", "add", "--default", "storage", "/nowhere")
+    commit(branch, run)
+    output, text = report(branch, CONFIG_LOCAL="")
+    assert "::warning::dvc pull" in output
+    assert stages_run(output) == STAGES
+    assert text.startswith("> **The committed results are stale**")
+    assert re.search(r"\| params.yaml +\| train\.lr +\| 0\.1 +\| 0\.2 +\|\n", text)
+    assert re.search(r"\| metrics/test\.json +\| accuracy +\| 0\.[89]\d+ +\| 0\.[89]\d+ +\| -?0\.\d+ +\|\n", text)
+    assert re.search(r"against `origin/main`.*gained.*lost.*p \|\n", text)
+    assert "error:" not in text
+    assert "![" not in text  # Git has the pictures of other results
+
+
+def test_fresh_results_are_shown_without_a_run(branch: Path, report: Callable[..., tuple[str, str]], run: Run) -> None:
+    run(branch, "dvc", "repro")
+    commit(branch, run)
+    output, text = report(branch, CONFIG_LOCAL="")
+    assert stages_run(output) == []
+    assert text.startswith("### Parameters")
+    assert re.search(r"\| metrics/test\.json +\| accuracy +\|", text)
+    assert re.search(r"against `origin/main`.*gained.*lost.*p \|\n", text)
+    assert f"![plots/saliency.png]({FILES}/plots/saliency.png)" in text
+    assert "plots/data.png" not in text  # the same as before
+
+
+def test_only_stale_stages_run_where_a_remote_has_the_rest(
+    branch: Path, report: Callable[..., tuple[str, str]], tmp_path: Path, run: Run
+) -> None:
+    run(branch, "dvc", "remote", "add", "--default", "storage", "/nowhere")
+    commit(branch, run)
+    # Only the secret says where the remote is.
+    config = f"['remote \"storage\"']\n    url = {tmp_path / 'storage'}"
+    (branch / ".dvc/config.local").write_text(config)
+    run(branch, "dvc", "push")
+    output, text = report(branch, CONFIG_LOCAL=config)
+    assert stages_run(output) == STAGES[2:]
+    assert "::warning::" not in output
+    assert "stale" in text
+    assert not (tmp_path / "clone/.dvc/config.local").exists()

@@ -1,0 +1,386 @@
+"""tools/draw.py: its page in a real browser, and its server against requests that the page would not send."""
+
+import http.client
+import io
+import json
+import math
+import re
+import signal
+import socket
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from browser import needs_browser, open_browser
+from conftest import Run, edit
+from handwriting.mnist_format import mnist_form
+from handwriting.recognizer import Recognizer
+from predict import percent
+
+import numpy as np
+import pytest
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
+from selenium.webdriver.common.actions.interaction import POINTER_MOUSE, POINTER_TOUCH
+from selenium.webdriver.common.actions.pointer_input import PointerInput
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
+
+# Points of a stroke, as shares of the canvas's side from its middle.
+SHAPES: dict[str, list[tuple[float, float]]] = {
+    "0": [(0.2 * math.sin(angle), -0.3 * math.cos(angle)) for angle in np.linspace(0, 2 * math.pi, 25)],
+    "1": [(0, -0.3), (0, 0), (0, 0.3)],
+    "7": [(-0.2, -0.3), (0, -0.3), (0.2, -0.3), (0.1, -0.1), (0, 0.1), (-0.05, 0.3)],
+}
+
+
+@pytest.fixture(scope="module")
+def project(make_project: Callable[[], Path], run: Run) -> Path:
+    """A project with a model that is good enough for what the tests draw."""
+    folder = make_project()
+    for name, old, new in [("model", "logistic", "cnn"), ("augment", "none", "affine"), ("epochs", "3", "10")]:
+        edit(folder / "params.yaml", f"  {name}: {old}\n", f"  {name}: {new}\n")
+    run(folder, "dvc", "repro")
+    return folder
+
+
+@contextmanager
+def serving(project: Path, *arguments: str, says: str = "") -> Iterator[str]:
+    """Run the tool, then end it by Ctrl-C; the URL of its page. It may print nothing after its introduction."""
+    command = [sys.executable, str(project / "tools/draw.py"), "--no-browser", *arguments]
+    server = subprocess.Popen(command, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert server.stdout
+    introduction: list[str] = []
+    while not introduction or "Ctrl-C" not in introduction[-1]:
+        introduction.append(server.stdout.readline())
+        assert introduction[-1], introduction
+    assert all(len(line) <= 81 for line in introduction)
+    assert says in "".join(introduction)
+    try:
+        yield introduction[-1].split()[2]
+    finally:
+        server.send_signal(signal.SIGINT)
+        rest, _ = server.communicate(timeout=10)
+    assert (server.returncode, rest) == (0, "\n")
+
+
+@pytest.fixture(scope="module")
+def url(project: Path) -> Iterator[str]:
+    with serving(project, "--port", "0") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with open_browser(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
+
+
+@pytest.fixture
+def page(browser: webdriver.Chrome, url: str) -> Iterator[webdriver.Chrome]:
+    """The page, as new; it may complain of nothing."""
+    look(browser, 1280, 800, "light")
+    browser.get(url)
+    yield browser
+    assert browser.get_log("browser") == []
+
+
+def look(page: webdriver.Chrome, width: int, height: int, theme: str) -> None:
+    window = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", window)
+    features = [{"name": "prefers-color-scheme", "value": theme}]
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def draw(page: webdriver.Chrome, points: list[tuple[float, float]], kind: str = POINTER_MOUSE) -> None:
+    canvas = page.find_element(By.ID, "screen")
+    actions = ActionBuilder(page, mouse=PointerInput(kind, kind), duration=20)
+    for number, (x, y) in enumerate(points):
+        side = canvas.size["width"]
+        actions.pointer_action.move_to(canvas, round(x * side), round(y * side))
+        if number == 0:
+            actions.pointer_action.pointer_down()
+    actions.pointer_action.pointer_up()
+    actions.perform()
+
+
+def text(page: webdriver.Chrome, name: str) -> str:
+    return str(page.find_element(By.ID, name).get_property("textContent"))
+
+
+def answer(page: webdriver.Chrome) -> tuple[str, list[str]]:
+    """The digit and the numbers at the bars, once they are what a screen reader has been told."""
+    script = """
+        const numbers = [...bars.querySelectorAll("[role=meter]")].map(meter => meter.ariaValueText);
+        const best = digit.textContent;
+        return best && live.textContent === `${best}, ${numbers[best]}` ? [best, numbers] : null;
+    """
+    best, numbers = WebDriverWait(page, 10).until(lambda page: page.execute_script(script))
+    return best, numbers
+
+
+def saved(page: webdriver.Chrome, label: int) -> Path:
+    """Where the page says that it has saved the drawing with a label."""
+    start = f"Saved as {'an' if label == 8 else 'a'} {label}: "
+    WebDriverWait(page, 10).until(lambda page: text(page, "saved").startswith(start))
+    return Path(text(page, "saved").removeprefix(start))
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("digit", "kind"), [("0", POINTER_MOUSE), ("1", POINTER_MOUSE), ("7", POINTER_MOUSE), ("7", POINTER_TOUCH)]
+)
+def test_what_is_drawn_is_recognised(page: webdriver.Chrome, digit: str, kind: str) -> None:
+    draw(page, SHAPES[digit], kind)
+    assert answer(page)[0] == digit
+
+
+@needs_browser
+def test_the_numbers_are_those_of_the_drawing_that_is_saved(page: webdriver.Chrome, project: Path) -> None:
+    draw(page, SHAPES["7"])
+    _, numbers = answer(page)
+    page.find_element(By.CSS_SELECTOR, "[aria-label='Save as 3']").click()
+    path = saved(page, 3)
+    assert path.parent == project / "data/drawings/3"
+    with Image.open(path) as image:
+        form = mnist_form(image)
+    probabilities = Recognizer(project / "models/model.onnx").probabilities(form[None])[0]
+    assert [number.replace(" ", "") for number in numbers] == [percent(each) for each in probabilities.tolist()]
+    seen = page.execute_script("return [...sees.getContext('2d').getImageData(0, 0, 28, 28).data]")
+    assert seen[3::4] == form.ravel().tolist()
+
+    # By a key, as another digit: the theme leaves no trace in the file, and the last word counts.
+    look(page, 1280, 800, "dark")
+    ActionChains(page).send_keys("8").perform()
+    assert saved(page, 8) == project / "data/drawings/8" / path.name
+    assert not path.exists()
+
+
+@needs_browser
+def test_strokes_are_taken_back(page: webdriver.Chrome) -> None:
+    draw(page, SHAPES["1"])
+    before = answer(page)
+    draw(page, [(-0.1, -0.2)])
+    WebDriverWait(page, 10).until(lambda page: answer(page) != before)
+    ActionChains(page).key_down(Keys.CONTROL).send_keys("z").key_up(Keys.CONTROL).perform()
+    WebDriverWait(page, 10).until(lambda page: answer(page) == before)
+
+    buttons = page.find_elements(By.TAG_NAME, "button")
+    assert all(button.is_enabled() for button in buttons)
+    page.find_element(By.ID, "clear").click()
+    assert not any(button.is_enabled() for button in buttons)
+    WebDriverWait(page, 10).until(lambda page: text(page, "digit") == "")
+    draw(page, SHAPES["1"])
+    assert answer(page) == before
+    ActionChains(page).send_keys(Keys.ESCAPE).perform()
+    assert not any(button.is_enabled() for button in buttons)
+
+
+@needs_browser
+@pytest.mark.parametrize("key", [Keys.SPACE, Keys.ENTER])
+def test_the_keyboard_draws(page: webdriver.Chrome, key: str) -> None:
+    held = key == Keys.SPACE
+    actions = ActionChains(page).send_keys(Keys.TAB)
+    actions = actions.key_down(key) if held else actions.send_keys(key)
+    actions = actions.send_keys(Keys.ARROW_DOWN * 14)
+    (actions.key_up(key) if held else actions.send_keys(key)).send_keys(Keys.ARROW_LEFT * 5).perform()
+    assert answer(page)[0] == "1"
+    assert page.find_element(By.ID, "cursor").is_displayed()
+
+
+@needs_browser
+def test_a_problem_stands_in_place_of_the_answer(page: webdriver.Chrome) -> None:
+    for x in (-0.2, 0.2):
+        draw(page, [(x, -0.3), (x, 0.3)])
+    problem = "it shows 2 shapes; one digit at a time"
+    WebDriverWait(page, 10).until(lambda page: text(page, "live") == problem)
+    assert text(page, "message") == problem
+    assert text(page, "digit") == text(page, "share") == ""
+
+
+@needs_browser
+def test_a_page_of_another_machine_draws_as_well(page: webdriver.Chrome) -> None:
+    page.execute_script("delete PointerEvent.prototype.getCoalescedEvents")  # such a page without TLS lacks it
+    draw(page, SHAPES["7"])
+    assert answer(page)[0] == "7"
+
+
+@needs_browser
+def test_of_two_labels_in_quick_succession_the_last_counts(page: webdriver.Chrome, project: Path) -> None:
+    draw(page, [*SHAPES["7"], (-0.3, 0.3)])
+    page.find_element(By.ID, "screen").send_keys("3", "4", "8", "5")
+    path = saved(page, 5)
+    assert [*(project / "data/drawings").rglob(path.name)] == [path]
+
+
+@needs_browser
+def test_the_page_waits_for_its_server(browser: webdriver.Chrome, project: Path) -> None:
+    with serving(project, "--port", "0") as url:
+        browser.get(url)
+    draw(browser, SHAPES["1"])
+    WebDriverWait(browser, 10).until(lambda page: "No answer from the server" in text(page, "live"))
+    with serving(project, "--port", url.strip("/").rpartition(":")[2]):
+        assert answer(browser)[0] == "1"
+        browser.get("about:blank")
+    browser.get_log("browser")  # it names the failed requests
+
+
+@needs_browser
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (900, 700), (360, 740)])
+def test_the_page_fits(page: webdriver.Chrome, width: int, height: int, theme: str) -> None:
+    look(page, width, height, theme)
+    draw(page, SHAPES["0"])
+    answer(page)
+    size = page.execute_script(
+        "const {scrollWidth, scrollHeight} = document.documentElement; return [scrollWidth, scrollHeight]"
+    )
+    assert size[0] <= width
+    assert size[1] <= height or (width, height) != (1280, 800)
+    paper = page.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")
+    assert (int(str(re.findall(r"\d+", paper)[0])) < 128) == (theme == "dark")
+
+
+def png(width: int = 20, height: int = 20) -> bytes:
+    """A file with a stroke from top to bottom."""
+    image = Image.new("RGBA", (width, height))
+    image.paste((0, 0, 0, 255), (width // 2, 2, width // 2 + 2, height - 2))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def bomb(side: int) -> bytes:
+    """A small file that says it is huge."""
+    file = bytearray(png())
+    file[16:24] = side.to_bytes(4) * 2
+    file[29:33] = zlib.crc32(file[12:29]).to_bytes(4)
+    return bytes(file)
+
+
+def request(
+    connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, dict[str, str]]:
+    connection.request(method, path, body, headers)
+    response = connection.getresponse()
+    content = response.read()
+    return response.status, json.loads(content) if content else {}
+
+
+@pytest.fixture
+def connection(url: str) -> Iterator[http.client.HTTPConnection]:
+    connection = http.client.HTTPConnection(url.split("/")[2], timeout=10)
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "status"),
+    [
+        ("GET", "/", {"Host": "digits.example:8000"}, None, 403),
+        ("POST", "/answer", {"Host": "digits.example"}, png(), 403),
+        ("POST", "/answer", {"Origin": "http://digits.example"}, png(), 403),
+        ("POST", "/answer", {"Origin": "null"}, png(), 403),
+        ("POST", "/drawings/7", {"Origin": "http://127.0.0.1"}, png(), 403),
+        ("GET", "/draw.html", {}, None, 404),
+        ("GET", "/../README.md", {}, None, 404),
+        ("POST", "/drawings/10", {}, png(), 404),
+        ("POST", "/drawings/x", {}, png(), 404),
+        ("POST", "/drawings/../7", {}, png(), 404),
+        ("POST", "/drawings/%2e%2e%2f7", {}, png(), 404),
+        ("GET", "/answer", {}, None, 405),
+        ("POST", "/", {}, b"", 405),
+        ("PUT", "/drawings/7", {}, png(), 405),
+        ("HEAD", "/", {}, None, 405),
+        ("POST", "/answer", {"Content-Length": "x"}, None, 411),
+        ("POST", "/answer", {"Content-Length": "-1"}, None, 411),
+        ("POST", "/answer", {"Content-Length": "1000001"}, None, 413),
+        ("POST", "/answer", {"Content-Length": "9" * 5000}, None, 413),
+        ("POST", "/answer", {}, b"", 400),
+        ("POST", "/answer", {}, b"no picture", 400),
+        ("POST", "/answer", {}, png()[:-30], 400),
+        ("POST", "/drawings/7", {}, b"no picture", 400),
+        ("POST", "/answer", {}, png(1001, 1000), 400),
+        ("POST", "/answer", {}, bomb(12_000), 400),
+        ("POST", "/answer", {}, bomb(100_000), 400),
+    ],
+)
+def test_what_the_page_would_not_send_is_refused(
+    connection: http.client.HTTPConnection, method: str, path: str, headers: dict[str, str], body: bytes, status: int
+) -> None:
+    found, content = request(connection, method, path, body, **headers)
+    assert found == status
+    assert method == "HEAD" or list(content) == ["problem"]
+    # The same connection, or a new one where the server had to close it, goes on.
+    assert request(connection, "POST", "/answer", png())[0] == 200
+
+
+def test_the_page_may_load_nothing_else(connection: http.client.HTTPConnection) -> None:
+    connection.request("GET", "/")
+    response = connection.getresponse()
+    page, policy = response.read().decode(), str(response.headers["Content-Security-Policy"])
+    nonces = set(re.findall("nonce[=-][\"']?([^\"']+)", page + policy))
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    assert len(nonces) == 1
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "cnn, trained on optdigits" in page
+
+
+def test_a_drawing_is_saved_as_it_comes(connection: http.client.HTTPConnection, project: Path) -> None:
+    for label in (7, 1, 1):
+        status, content = request(connection, "POST", f"/drawings/{label}", png())
+        assert status == 200
+    assert Path(content["saved"]).read_bytes() == png()
+    assert len([*(project / "data/drawings").rglob(Path(content["saved"]).name)]) == 1
+
+    (project / "data/drawings/9").write_text("a file, where a folder has to be")
+    status, content = request(connection, "POST", "/drawings/9", png())
+    assert status == 500
+    assert content["problem"].startswith(str(project / "data/drawings"))
+
+
+def test_an_empty_drawing_is_a_problem(connection: http.client.HTTPConnection) -> None:
+    empty = io.BytesIO()
+    Image.new("RGBA", (560, 560)).save(empty, "PNG")
+    status, content = request(connection, "POST", "/answer", empty.getvalue())
+    assert (status, list(content)) == (200, ["problem"])
+
+
+def test_ports(project: Path, run: Run) -> None:
+    with serving(project) as first, serving(project) as second:
+        assert first != second
+        port = first.strip("/").rpartition(":")[2]
+        printed = run(project, "python", "tools/draw.py", "--port", port, "--no-browser", status=1)
+        assert printed.startswith(f"error: 127.0.0.1:{port}: nothing can listen there")
+    for port in ("-1", "70000"):
+        assert "error: 127.0.0.1:" in run(project, "python", "tools/draw.py", "--port", port, status=1)
+    assert "error: nowhere.invalid:8000: " in run(
+        project, "python", "tools/draw.py", "--host", "nowhere.invalid", status=1
+    )
+
+
+def test_a_network_is_let_in_aloud(project: Path) -> None:
+    arguments = ["--port", "0", "--host", "0.0.0.0"]  # noqa: S104 - to be reachable from everywhere is what is tested
+    with serving(project, *arguments, says="Everybody in your network") as url:
+        assert url.startswith("http://127.0.0.1:")
+        connection = http.client.HTTPConnection(url.split("/")[2], timeout=10)
+        for host, status in [("192.168.0.9:8000", 200), ("localhost:1", 403), ("digits.example", 403)]:
+            assert request(connection, "POST", "/answer", png(), Host=host)[0] == status
+        connection.close()
+
+
+def test_a_browser_that_goes_away_is_no_error(url: str) -> None:
+    host, port = url.strip("/").split("//")[1].split(":")
+    for start in (b"", b"GET", b"POST /answer HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"):
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(start)
+            # Ends the connection with a reset.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")

@@ -1,0 +1,232 @@
+"""Pictures of a digit, whatever they look like, come to MNIST's form; what shows no single digit does not."""
+
+import io
+from collections.abc import Callable
+
+from conftest import some_digits
+from handwriting.ink import NoDigitError
+from handwriting.mnist_format import mnist_form
+from handwriting.pictures import read_picture
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+Bytes = NDArray[np.uint8]
+MODES = ["L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I", "I;16", "I;16B", "F"]
+
+
+def drawing(*strokes: list[tuple[int, int]], width: int = 24, side: int = 280) -> Image.Image:
+    """Strokes on white paper, with soft edges."""
+    image = Image.new("L", (4 * side, 4 * side), 255)
+    for stroke in strokes:
+        points = [(4 * x, 4 * y) for x, y in stroke]
+        ImageDraw.Draw(image).line(points, fill=0, width=4 * width, joint="curve")
+        for x, y in points:
+            ImageDraw.Draw(image).circle((x, y), 2 * width, fill=0)
+    return image.resize((side, side), Image.Resampling.BOX)
+
+
+FOUR = drawing([(100, 40), (80, 150), (200, 150)], [(170, 60), (165, 240)])
+SEVEN = drawing([(80, 50), (200, 50), (130, 230)])
+
+
+def ink(image: Image.Image) -> NDArray[np.float64]:
+    """Of a picture with black on white: 0 to 1."""
+    return 1 - np.asarray(image, np.float64) / 255
+
+
+def photograph(image: Image.Image, ink_color: tuple[int, int, int], paper: int) -> Image.Image:
+    """Coloured ink on grained paper in a light that falls from the side, as a JPEG file has it."""
+    generator = np.random.default_rng(0)
+    share = np.pad(ink(image), ((100, 60), (300, 120)))[:, :, None]
+    light = np.linspace(0.7, 1.1, share.shape[1])[None, :, None]
+    colors = (share * np.array(ink_color) + (1 - share) * paper) * light + generator.normal(0, 5, (*share.shape[:2], 3))
+    file = io.BytesIO()
+    Image.fromarray(colors.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=70)
+    return Image.open(file)
+
+
+def vignetted(image: Image.Image) -> Image.Image:
+    """On paper that is half as bright in the corners as in the middle."""
+    y, x = np.mgrid[-1:1:280j, -1:1:280j]
+    return Image.fromarray((np.asarray(image) * (1 - 0.25 * (x * x + y * y))).astype(np.uint8))
+
+
+def specked(image: Image.Image) -> Image.Image:
+    """A fifth as wide as its page, with a speck in a corner."""
+    page = Image.new("L", (1400, 1400), 255)
+    page.paste(image, (1000, 900))
+    page.paste(0, (50, 50, 60, 60))
+    return page
+
+
+def transparent(image: Image.Image, color: tuple[int, int, int]) -> Image.Image:
+    """The strokes alone, in a colour."""
+    strokes = Image.new("RGBA", image.size, (*color, 0))
+    strokes.putalpha(Image.eval(image, lambda value: 255 - value))
+    return strokes
+
+
+def similarity(first: Bytes, second: Bytes) -> float:
+    """The correlation of two images, moved by at most a pixel, since a centre of mass may lie between two."""
+    moved = [np.roll(second, (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    return max(float(np.corrcoef(first.ravel(), each.ravel())[0, 1]) for each in moved)
+
+
+PICTURES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "light on dark": lambda image: Image.eval(image, lambda value: 255 - value),
+    "faint": lambda image: Image.eval(image, lambda value: 180 + value // 5),
+    "colour on colour of the same brightness": lambda image: Image.merge(
+        "RGB", [image, Image.eval(image, lambda value: 128 - value // 2), Image.new("L", image.size, 90)]
+    ),
+    "moved": lambda image: Image.eval(image.rotate(0, translate=(-60, 20), fillcolor=255), int),
+    "half as large": lambda image: image.resize((140, 140), Image.Resampling.BOX),
+    "ten times as large": lambda image: image.resize((2800, 2800)),
+    "on a long page": lambda image: Image.fromarray(
+        np.pad(np.asarray(image), ((20, 700), (10, 10)), constant_values=255)
+    ),
+    "black, transparent": lambda image: transparent(image, (0, 0, 0)),
+    "white, transparent": lambda image: transparent(image, (255, 255, 255)),
+    "a photograph of ink": lambda image: photograph(image, (40, 50, 140), 215),
+    "a photograph of chalk": lambda image: photograph(image, (220, 220, 210), 50),
+    "in the light of a lamp": lambda image: vignetted(image),
+    "small, with a speck far away": lambda image: specked(image),
+    "with specks": lambda image: Image.fromarray(
+        np.where(np.random.default_rng(0).random((280, 280)) < 0.001, 0, np.asarray(image)).astype(np.uint8)
+    ),
+}
+
+
+@pytest.mark.parametrize("image", [FOUR, SEVEN], ids=["4", "7"])
+@pytest.mark.parametrize("name", PICTURES)
+def test_other_pictures_of_a_digit_give_the_same_image(name: str, image: Image.Image) -> None:
+    assert similarity(mnist_form(image), mnist_form(PICTURES[name](image))) > 0.93
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_mode_of_a_picture_does_not_matter(mode: str) -> None:
+    for middle in ("L", "RGB", "RGBA"):
+        try:
+            image = FOUR.convert(middle).convert(mode)
+            break
+        except ValueError:  # Pillow goes to some of them from some only
+            continue
+    assert np.abs(mnist_form(image).astype(int) - mnist_form(FOUR)).max() <= 1
+
+
+def test_a_picture_with_one_bit_is_read() -> None:
+    assert similarity(mnist_form(FOUR.convert("1")), mnist_form(FOUR)) > 0.97
+
+
+def test_a_camera_that_was_turned_does_not_matter() -> None:
+    file = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees
+    FOUR.transpose(Image.Transpose.ROTATE_90).save(file, "PNG", exif=exif)
+    assert np.array_equal(mnist_form(read_picture(file)), mnist_form(FOUR))
+
+
+def test_numbers_that_are_none_are_paper() -> None:
+    values = 1 - ink(FOUR)
+    values[:5] = np.nan
+    values[5:9] = np.inf
+    assert similarity(mnist_form(Image.fromarray((1 - values).astype(np.float32))), mnist_form(FOUR)) > 0.93
+    assert similarity(mnist_form(Image.fromarray((ink(FOUR) / 50).astype(np.float32))), mnist_form(FOUR)) > 0.97
+
+
+@pytest.mark.parametrize("image", [FOUR, SEVEN], ids=["4", "7"])
+def test_the_form_is_mnists(image: Image.Image) -> None:
+    form = mnist_form(image)
+    assert form.dtype == np.uint8
+    assert form.shape == (28, 28)
+    assert form.max() == 255
+    rows, columns = np.nonzero(form)
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+    for axis in (0, 1):
+        assert abs(np.average(np.arange(28), weights=form.sum(axis=1 - axis)) - 14) <= 0.5
+    height, width = (int(np.ptp(indices)) + 1 for indices in np.nonzero(ink(image) > 0))
+    assert (np.ptp(columns) + 1) / (np.ptp(rows) + 1) == pytest.approx(width / height, abs=0.06)
+
+
+@pytest.mark.parametrize("image", [FOUR, SEVEN], ids=["4", "7"])
+def test_what_is_in_mnists_form_stays_as_it_is(image: Image.Image) -> None:
+    form = mnist_form(image)
+    again = mnist_form(Image.fromarray(form)).astype(int)
+    assert np.abs(again - np.where(form > 0.05 * 255, form, 0)).max() <= 1
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_whatever_there_is_on_a_picture_it_is_a_digit_or_a_refusal(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    height, width = generator.integers(1, 60, size=2)
+    pattern = generator.random((height, width)) < generator.choice([0.01, 0.1, 0.5, 0.9])
+    pattern = np.kron(pattern, np.ones((generator.integers(1, 5), generator.integers(1, 5))))
+    noise = generator.normal(0, generator.choice([0, 0, 20]), pattern.shape)
+    picture = Image.fromarray((40 + 160 * pattern + noise).clip(0, 255).astype(np.uint8))
+    try:
+        form = mnist_form(picture)
+    except NoDigitError:
+        return
+    assert form.max() == 255
+
+
+def test_very_thin_and_very_thick_strokes_come_to_widths_that_mnist_has() -> None:
+    points = [(80, 50), (200, 50), (130, 230)]
+    thin, least, most, thick = (int(mnist_form(drawing(points, width=width)).sum()) for width in (3, 12, 36, 60))
+    assert thin > 0.7 * least  # of a quarter of the width
+    assert thick < 1.45 * most  # of nearly twice the width
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (Image.new("L", (100, 100), 255), "nothing"),
+        (Image.eval(FOUR, lambda value: 240 + value // 17), "too faint"),
+        (Image.new("RGBA", (100, 100)), "nothing"),
+        (Image.new("I;16", (100, 100), 40_000), "nothing"),
+        (Image.new("L", (1, 1)), "nothing"),
+        (Image.new("L", (1, 300), 7), "nothing"),
+        (Image.effect_noise((200, 200), 20), "nothing"),
+        (Image.linear_gradient("L"), "nothing"),
+        (drawing([(60, 60), (60, 220)], [(220, 60), (220, 220)]), "2 shapes"),
+        (drawing([(60, 40), (120, 40), (120, 110)], [(60, 160), (120, 160), (120, 240)]), "2 shapes"),
+        (drawing(*[[(x, y), (x, y + 40)] for x in (40, 120, 200) for y in (40, 140, 220)]), "9 shapes"),
+        (drawing(*[[(x, y), (x, y)] for x in range(20, 270, 40) for y in range(20, 270, 40)], width=8), "49 shapes"),
+        (drawing([(120, 40), (120, 240)], [(158, 45), (158, 235)]), "2 shapes"),
+        (
+            drawing(
+                [(100, 60), (120, 60)],
+                [(150, 90), (170, 90)],
+                [(100, 120), (120, 120)],
+                [(150, 150), (170, 150)],
+                [(100, 180), (120, 180)],
+                width=14,
+            ),
+            "5 shapes",
+        ),
+        (drawing([(20, 140), (260, 140)]), "wider than a digit"),
+        (drawing([(140, 140), (140, 140)]), "blob"),
+        (drawing([(140, 140), (140, 140)], width=120), "blob"),
+    ],
+)
+def test_what_is_no_single_digit_is_refused(image: Image.Image, message: str) -> None:
+    with pytest.raises(NoDigitError, match=message):
+        mnist_form(image)
+
+
+def test_a_digit_that_the_pen_left_in_parts_is_one() -> None:
+    five_with_a_loose_bar = drawing([(90, 60), (80, 130), (150, 130), (170, 190), (90, 230)], [(140, 45), (200, 40)])
+    assert mnist_form(five_with_a_loose_bar).any()
+
+
+def test_hardly_any_of_the_bundled_digits_is_refused() -> None:
+    digits = some_digits(0, 300)
+    refused = 0
+    for image in digits.images.numpy():
+        try:
+            mnist_form(Image.fromarray(image))
+        except NoDigitError:
+            refused += 1
+    assert refused <= 0.01 * len(digits)

@@ -1,0 +1,208 @@
+"""tools/predict.py: answers to pictures in files, and clear words where there is none."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import IMAGES, LABELS, ROOT, Run
+from handwriting.mnist_format import mnist_form
+from handwriting.recognizer import Recognizer
+from predict import percent
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+PREDICT = "python", "tools/predict.py"
+INTRODUCTION = "logistic, trained on optdigits:"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty of the bundled test digits, dark on light, in folders named for them."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(20):
+        path = folder / str(LABELS[number].item()) / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(255 - IMAGES[number].numpy()).resize((112, 112)).save(path)
+    return folder
+
+
+def predict(project: Path, *arguments: str, status: int = 0) -> tuple[str, str]:
+    """What the tool prints: the answers, and what else there is to say."""
+    done = subprocess.run(
+        [sys.executable, "tools/predict.py", *arguments], cwd=project, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == status, done
+    return done.stdout, done.stderr
+
+
+def test_a_line_for_each_picture_of_a_folder(finished: Path, pictures: Path) -> None:
+    answers, about = predict(finished, str(pictures))
+    lines = answers.splitlines()
+    assert len(lines) == 20
+    right = sum(line.removeprefix(str(pictures))[1] == line.split()[1] for line in lines)
+    assert right >= 12
+    assert about.startswith(INTRODUCTION)
+    assert "`make cnn`" in about
+
+
+def test_json_has_the_probabilities_that_the_model_gives(finished: Path, pictures: Path) -> None:
+    paths = sorted(pictures.rglob("*.png"))
+    answers = json.loads(predict(finished, "--json", *map(str, paths))[0])
+    forms = np.stack([mnist_form(Image.open(path)) for path in paths])
+    expected = Recognizer(finished / "models/model.onnx").probabilities(forms)
+    for path, answer, probabilities in zip(paths, answers, expected, strict=True):
+        assert answer["file"] == str(path)
+        assert answer["probabilities"] == probabilities.tolist()
+        first, second = probabilities.argsort()[:-3:-1]
+        assert (answer["digit"], answer["runner_up"]) == (first, second)
+        assert (answer["probability"], answer["runner_up_probability"]) == tuple(
+            probabilities[[first, second]].tolist()
+        )
+
+
+def test_standard_input(finished: Path, pictures: Path) -> None:
+    path = next(pictures.rglob("*.png"))
+    with path.open("rb") as file:
+        done = subprocess.run([sys.executable, *PREDICT[1:], "-"], cwd=finished, stdin=file, capture_output=True)
+    assert done.returncode == 0
+    assert done.stdout.split()[1:] == predict(finished, str(path))[0].encode().split()[1:]
+
+
+def test_show_writes_what_the_model_saw(finished: Path, pictures: Path, tmp_path: Path) -> None:
+    paths = sorted(pictures.rglob("*.png"))[:2]
+    predict(finished, "--show", str(tmp_path / "seen"), *map(str, paths))
+    assert len(list((tmp_path / "seen").iterdir())) == 2
+    for path in paths:
+        (seen,) = (tmp_path / "seen").glob(f"*-{path.parent.name}-{path.name}.png")
+        assert np.array_equal(np.asarray(Image.open(seen)), mnist_form(Image.open(path)))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no picture"),
+        (b"a text", "no picture"),
+        (b"%PDF-1.4", "no picture"),
+        (b"\x89PNG\r\n\x1a\n and then nothing", "no picture"),
+        (None, "No such file"),
+    ],
+)
+def test_a_file_that_is_no_picture(finished: Path, tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "file.png"
+    if content is not None:
+        path.write_bytes(content)
+    answers, about = predict(finished, str(path), status=1)
+    assert message in answers
+    assert "Traceback" not in about
+    assert message in json.loads(predict(finished, "--json", str(path), status=1)[0])[0]["problem"]
+
+
+def test_a_damaged_picture_is_named_and_the_others_answered(finished: Path, pictures: Path, tmp_path: Path) -> None:
+    good = next(pictures.rglob("*.png"))
+    (tmp_path / "half.png").write_bytes(good.read_bytes()[:100])
+    Image.new("L", (50, 50), 255).save(tmp_path / "empty.png")
+    shutil.copyfile(good, tmp_path / "good.png")
+    for name in ("notes.txt", "report.pdf"):
+        (tmp_path / name).write_text("no picture, and not taken for one")
+    (tmp_path / "folder.png").mkdir()
+    lines = predict(finished, str(tmp_path), status=1)[0].splitlines()
+    assert [line.split()[0].rpartition("/")[2] for line in lines] == ["empty.png", "good.png", "half.png"]
+    assert "nothing on it" in lines[0]
+    assert "%" in lines[1]
+    assert "damaged" in lines[2]
+
+
+def test_what_a_picture_says_of_its_camera_may_be_damaged(finished: Path, pictures: Path, tmp_path: Path) -> None:
+    path = next(pictures.rglob("*.png"))
+    Image.open(path).save(tmp_path / "camera.png", exif=b"damaged")
+    answers, about = predict(finished, str(tmp_path / "camera.png"))
+    assert answers.split()[1:] == predict(finished, str(path))[0].split()[1:]
+    assert len(about.splitlines()) == 3
+
+
+@pytest.mark.parametrize("side", [10_001, 20_000])
+def test_a_picture_that_is_too_large(finished: Path, tmp_path: Path, side: int) -> None:
+    Image.new("1", (side, 10_000)).save(tmp_path / "large.png")
+    assert "more than 100,000,000 pixels" in predict(finished, str(tmp_path), status=1)[0]
+
+
+def test_ctrl_c(finished: Path) -> None:
+    command = [sys.executable, "tools/predict.py", "-"]
+    with subprocess.Popen(command, cwd=finished, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        printed = [process.stderr.readline() for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert "Traceback" not in "".join(printed) + process.stderr.read()
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [(1.0, ">99.9%"), (0.9991, ">99.9%"), (0.999, "99.9%"), (0.5, "50.0%"), (0.001, "0.1%"), (0.0009, "<0.1%")],
+)
+def test_nothing_is_rounded_to_certainty(probability: float, text: str) -> None:
+    assert percent(probability) == text
+
+
+def test_evaluate_counts_what_is_right(finished: Path, pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "known")
+    Image.new("L", (50, 50), 255).save(tmp_path / "known/3/empty.png")
+    output = predict(finished, "--evaluate", str(tmp_path / "known"))[0]
+    paths = sorted((tmp_path / "known").rglob("*.png"))
+    answers = json.loads(predict(finished, "--json", *map(str, paths), status=1)[0])
+    right = sum(answer.get("digit") == int(Path(answer["file"]).parent.name) for answer in answers)
+    assert f"{right} of 21 right: {right / 21:.1%} (95 % interval " in output
+    assert "1 without an answer" in output
+    assert "3/empty.png: there is nothing on it" in output
+    assert output.count(".png: ") == 21 - right
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "either images or --evaluate"),
+        (["--evaluate", "tests", "README.md"], 2, "either images or --evaluate"),
+        (["--evaluate", "tests", "--json"], 2, "--evaluate goes with --model alone"),
+        (["--show", "README.md", "plots"], 1, "error: README.md: File exists"),
+        (["--show", "/proc/seen", "plots"], 1, "error: /proc/seen: "),
+        (["--evaluate", "tests"], 1, "error: tests: has to have folders 0 to 9"),
+        (["tests"], 1, "error: tests: holds no pictures"),
+        (["--model", "nowhere.onnx", "plots"], 1, "error: nowhere.onnx: No such file"),
+        (["--model", "README.md", "plots"], 1, "error: README.md: is no model that `dvc repro` has made"),
+    ],
+)
+def test_wrong_arguments(finished: Path, arguments: list[str], status: int, message: str) -> None:
+    assert message in predict(finished, *arguments, status=status)[1]
+
+
+def test_a_model_that_says_nothing_of_itself(project: Path) -> None:
+    model = onnx.load(project / "models/model.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, project / "other.onnx")
+    assert "is no model that `dvc repro` has made" in predict(project, "--model", "other.onnx", "plots", status=1)[1]
+
+
+def test_a_model_with_damaged_weights(project: Path) -> None:
+    model = onnx.load(project / "models/model.onnx")
+    weights = onnx.numpy_helper.to_array(model.graph.initializer[0]) * np.float32(np.nan)
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weights, model.graph.initializer[0].name))
+    onnx.save(model, project / "other.onnx")
+    assert "is no model that `dvc repro` has made" in predict(project, "--model", "other.onnx", "plots", status=1)[1]
+
+
+def test_the_page_and_predict_need_three_packages_alone(finished: Path, run: Run) -> None:
+    listing = "import sys, draw, predict; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = set(run(finished / "tools", "python", "-c", listing).split())
+    assert {"numpy", "onnxruntime", "PIL"} <= loaded
+    assert not loaded & {"torch", "torchvision", "scipy", "pandas", "sklearn", "matplotlib", "yaml", "dvc", "digits"}
+
+
+def test_without_the_packages_a_word_on_what_to_do(run: Run) -> None:
+    output = run(ROOT, "python", "-S", "tools/predict.py", "--help", status=1)
+    assert output == "error: python: numpy is not installed; `source .venv/bin/activate` first\n"

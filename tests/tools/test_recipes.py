@@ -1,0 +1,72 @@
+"""Every recipe is complete, and its numbers in README.md are those that were measured."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import measure_recipes as benchmark
+from conftest import ROOT, Run
+from digits.models.classifier import load_model
+from readme import with_table
+from train import TrainParams, refuse_conflicts
+
+import pandas as pd
+import pytest
+import yaml
+
+RECIPES = benchmark.read_recipes(ROOT)
+COMMITTED: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+GROUPS = {"model": ["mlp", "cnn"], "optimizer": ["sgd"], "schedule": ["step"]}
+# A network in the time that a test has.
+SMALL = ("-S", "train.epochs=1", "-S", "train.mlp.width=32", "-S", "train.cnn.width=4", "-S", "train.threads=1")
+
+
+def chosen_keys(train: dict[str, Any]) -> set[str]:
+    """The keys of section train that count for its choices, but what belongs to a run rather than to a recipe."""
+    unused = {group for choice, groups in GROUPS.items() for group in groups if train[choice] != group}
+    unused |= {"none": {"affine", "elastic"}, "affine": {"elastic"}, "elastic": set()}[train["augment"]]
+    return set(COMMITTED["train"]) - unused - {"seed", "device"}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_sets_all_that_counts_and_nothing_else(name: str) -> None:
+    recipe = RECIPES[name]
+    assert list(recipe) == ["train"]
+    assert set(recipe["train"]) == chosen_keys(recipe["train"])
+    refuse_conflicts(TrainParams(**benchmark.merge(COMMITTED, recipe)["train"]))
+
+
+def test_the_baseline_is_what_params_yaml_has() -> None:
+    assert benchmark.merge(COMMITTED, RECIPES["baseline"]) == COMMITTED
+
+
+def test_every_recipe_has_its_results_and_the_readme_shows_them() -> None:
+    results = pd.read_csv(benchmark.RESULTS)
+    measured = {(row.recipe, row.recipe_hash) for row in results.itertuples()}
+    assert measured == {(name, benchmark.recipe_hash(recipe)) for name, recipe in RECIPES.items()}
+    assert (results.groupby("recipe")["seed"].nunique() >= 5).all()
+    text = (ROOT / "README.md").read_text()
+    assert text == with_table(text, "recipes", benchmark.recipes_table(results))
+
+
+@pytest.mark.parametrize("name", ["linear", "mlp", "lenet5", "cnn-fast"])
+def test_a_recipe_runs_as_an_experiment(make_project: Callable[[], Path], run: Run, name: str) -> None:
+    project = make_project()
+    output = run(project, "python", "tools/recipe.py", name, *SMALL)
+    assert f"dvc exp run --name {name}" in output
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    expected = RECIPES[name]["train"]
+    assert {key: params["train"][key] for key in ("model", "optimizer", "sgd", "lr") if key in expected} == {
+        key: expected[key] for key in ("model", "optimizer", "sgd", "lr") if key in expected
+    }
+    assert run(project, "dvc", "exp", "list", "--name-only").split() == [name]
+    output = run(project, "python", "tools/recipe.py", name, status=1)
+    assert output.startswith(f"error: experiment: there is one already, got {name}; `dvc exp apply {name}`")
+    run(project, "python", "tools/recipe.py", name, "-n", "other", *SMALL, "-S", "train.seed=1", "train")
+    assert run(project, "dvc", "exp", "list", "--name-only").split() == [name, "other"]
+    _, info = load_model(project / "models/model.safetensors")
+    assert (info.architecture, info.dataset) == (expected["model"], "optdigits")
+
+
+def test_an_unknown_recipe_is_answered_with_the_known_ones(run: Run) -> None:
+    assert "choose from" in run(ROOT, "python", "tools/recipe.py", "cnn-bets", status=2)

@@ -1,0 +1,136 @@
+"""Experiments over seeds and learning rates, gathered, judged and drawn."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import experiments.runs as module
+import seeds
+import sweep
+from conftest import Run, commit
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from scipy.stats import ttest_1samp
+
+
+@pytest.fixture(scope="module")
+def swept(finished: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
+    """A project with three seeds of the committed parameters, two of another learning rate, and a repetition."""
+    project = Path(shutil.copytree(finished, tmp_path_factory.mktemp("swept") / "project"))
+    (project / "note").write_text("a commit of its own, so that no experiment is taken for the one before")
+    commit(project, run)
+    for name, lr, seed in (("a", 0.1, 1), ("b", 0.1, 2), ("c", 0.03, 0), ("d", 0.03, 1), ("repeated", 0.1, 1)):
+        changes = "-S", f"train.lr={lr}", "-S", f"train.seed={seed}"
+        run(project, "dvc", "exp", "run", "--temp", "--name", name, *changes, "evaluate")
+    # One whose model has not seen a test image.
+    run(project, "dvc", "exp", "run", "--temp", "--name", "unscored", "-S", "train.lr=0.3", "train")
+    return project
+
+
+def value(project: Path, run: Run, name: str, file: str, metric: str) -> float:
+    found = re.search(rf'"{metric}": ([0-9.]+)', run(project, "git", "show", f"{name}:metrics/{file}.json"))
+    assert found
+    return float(found[1])
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_seeds_of_the_same_parameters_are_taken_together(swept: Path, run: Run) -> None:
+    output = run(swept, "python", "tools/seeds.py", "--picture", "seeds.png")
+    blocks = output.strip().split("\n\n")
+    assert sorted(block.splitlines()[0] for block in blocks) == [
+        "parameters of HEAD; seeds 0, 1, 2",
+        "train.lr=0.03; seeds 0, 1",
+    ]
+    (committed,) = (block for block in blocks if block.startswith("parameters of HEAD"))
+    commits = [
+        "HEAD",
+        *run(swept, "git", "for-each-ref", "--format=%(refname)", "refs/exps/**/a", "refs/exps/**/b").split(),
+    ]
+    for split, file, metric in (("val", "train", "val_accuracy"), ("test", "test", "accuracy")):
+        values = 100 * np.array([value(swept, run, name, file, metric) for name in commits])
+        assert f"  {split:12}{values.mean():8.2f}{values.std(ddof=1):7.2f}" in committed
+    assert max(map(len, output.splitlines())) <= 80
+    assert picture_size(swept / "seeds.png") == (800, 450)
+
+
+def test_a_sweep_is_drawn(swept: Path, run: Run) -> None:
+    output = run(swept, "python", "tools/sweep.py", "--picture", "lr.png")
+    assert output == "lr.png: 7 runs; left out, for other differences: 0\n"
+    assert picture_size(swept / "lr.png") == (800, 450)
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (("seeds.py", "a", "c"), "error: train.seed: has to differ between runs alike in all else"),
+        (("sweep.py", "--x", "train.model"), "error: train.model: has to be a number"),
+        (("sweep.py", "--x", "train.lr", "--by", "train.lr"), "error: train.lr: has to be a number, and not what"),
+        (("compare.py", "HEAD", "unscored"), "error: metrics/predictions.csv: has to come from the model of unscored"),
+        (
+            ("sweep.py", "--x", "train.rate"),
+            "error: train.rate: has to be a parameter, got one that HEAD does not have",
+        ),
+        (("sweep.py", "a", "b"), "error: train.lr: has to have two values or more, got one"),
+        (("seeds.py", "nothing"), "error: revision: has to be a commit, an experiment or workspace, got nothing"),
+    ],
+)
+def test_what_cannot_be_judged_is_said(swept: Path, run: Run, command: tuple[str, ...], expected: str) -> None:
+    output = run(swept, "python", f"tools/{command[0]}", *command[1:], status=1)
+    assert expected in output
+    assert "Traceback" not in output
+
+
+def made_up(name: str, seed: int, accuracy: float, **params: object) -> module.Run:
+    given = {"train.lr": 0.1, "train.optimizer": "sgd", "train.seed": seed, "preprocess.val_size": 1000} | params
+    curves = pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.5, accuracy]})
+    return module.Run(
+        name, given, {"code": "a"}, {"val_accuracy": accuracy, "accuracy": accuracy, "images": 100}, curves
+    )
+
+
+def test_intervals_are_those_of_scipy_and_of_the_literature() -> None:
+    values = np.array([0.90, 0.92, 0.93, 0.95])
+    expected = ttest_1samp(values, 0).confidence_interval(0.95)
+    assert seeds.interval_by_seeds(values) == pytest.approx((expected.low, expected.high))
+
+
+def test_what_sets_runs_apart() -> None:
+    base, other = made_up("HEAD", 0, 0.9), made_up("x", 1, 0.8, **{"train.lr": 0.2})
+    again, more = made_up("y", 0, 0.85, **{"train.lr": 0.2}), made_up("z", 1, 0.7)
+    groups = seeds.by_recipe([base, other, again, more])
+    assert [[run.name for run in group] for group in groups] == [["y", "x"], ["HEAD", "z"]]
+    assert seeds.title(groups[0], base) == "train.lr=0.2; seeds 0, 1"
+    table = sweep.comparable(
+        [base, other, made_up("w", 0, 0.9, **{"train.model": "cnn"})], "train.lr", "train.optimizer"
+    )
+    assert list(table["train.lr"]) == [0.1, 0.2]
+
+
+def test_the_table_of_experiments_fits(swept: Path, run: Run, make_experiments: Callable[[Path], str]) -> None:
+    lines = make_experiments(swept).splitlines()
+    assert "val_accuracy" in lines[1]
+    assert "train.lr" in lines[1]
+    assert max(map(len, lines)) <= 100
+    accuracies = [float(match[1]) for line in lines if (match := re.search(r"\] +([01][.]\d+)", line))]
+    assert len(accuracies) == 6
+    assert accuracies == sorted(accuracies, reverse=True)
+
+
+@pytest.fixture
+def make_experiments(run: Run) -> Callable[[Path], str]:
+    """Run the command of `make experiments` without what make prepares."""
+
+    def print_table(project: Path) -> str:
+        listed = run(project, "make", "--dry-run", "--always-make", "experiments")
+        command = listed[listed.index("dvc exp show") :].replace("\\\n", "")
+        return run(project, "sh", "-c", command, COLUMNS="100")
+
+    return print_table

@@ -1,0 +1,87 @@
+"""Changed images stay digits in their frame."""
+
+from collections.abc import Mapping
+
+from conftest import some_digits
+from digits.training.augmentation import Augmentation
+
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+IMAGES = some_digits(0, 200).images
+NONE = {"degrees": 0.0, "shift": 0.0, "scale": 0.0, "shear": 0.0, "alpha": 0.0, "sigma": 4.0}
+RECIPE = {"degrees": 10.0, "shift": 2.0, "scale": 0.1, "shear": 0.1, "alpha": 10.0, "sigma": 4.0}
+
+
+def augment(images: torch.Tensor, strengths: Mapping[str, float], seed: int = 0) -> torch.Tensor:
+    return Augmentation(**NONE | dict(strengths))(images, torch.Generator().manual_seed(seed))
+
+
+def centers(images: torch.Tensor) -> torch.Tensor:
+    """Where the ink is, (N, 2): columns right and rows below the middle."""
+    places = torch.arange(28.0) - 13.5
+    ink = images.sum(dim=(1, 2))
+    return torch.stack([images.sum(dim=1) @ places / ink, images.sum(dim=2) @ places / ink], dim=1)
+
+
+def test_no_strength_changes_nothing() -> None:
+    torch.testing.assert_close(augment(IMAGES, {}), IMAGES.float(), rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["degrees", "shift", "scale", "shear", "alpha"])
+def test_each_strength_changes_every_image_differently(name: str) -> None:
+    same = IMAGES[:1].expand(20, 28, 28)
+    changed = augment(same, {name: RECIPE[name]})
+    assert (changed.shape, changed.dtype) == (same.shape, torch.float32)
+    assert torch.cdist(changed.flatten(1), changed.flatten(1)).fill_diagonal_(1e9).min() > 1
+
+
+def test_the_ink_stays_in_the_frame() -> None:
+    changed = augment(IMAGES, RECIPE)
+    assert changed.min() >= 0
+    assert changed.max() <= 255.001
+    ink, ink_before = (images.float().sum(dim=(1, 2)) for images in (changed, IMAGES))
+    assert ((ink / ink_before).mean() - 1).abs() < 0.05
+    assert (ink / ink_before).min() > 0.7
+    border = torch.cat([changed[:, 0], changed[:, -1], changed[:, :, 0], changed[:, :, -1]])
+    assert border.mean() < 0.01 * 255
+
+
+def test_a_shift_is_in_pixels_and_a_rotation_in_degrees() -> None:
+    dot = torch.zeros(500, 28, 28, dtype=torch.uint8)
+    dot[:, 14, 24] = 255
+
+    moved = centers(augment(dot, {"shift": 3.0})) - centers(dot.float())
+    assert moved.abs().max().item() == pytest.approx(3, abs=0.1)
+    turned = centers(augment(dot, {"degrees": 20.0}))
+    angles = (
+        torch.atan2(turned[:, 1], turned[:, 0]).rad2deg() - torch.atan2(torch.tensor(0.5), torch.tensor(10.5)).rad2deg()
+    )
+    assert angles.abs().max().item() == pytest.approx(20, abs=0.7)
+    assert turned.norm(dim=1).mean().item() == pytest.approx(10.5, abs=0.1)
+
+
+def test_a_scale_is_a_share_and_a_shear_in_pixels_per_pixel() -> None:
+    dot = torch.zeros(500, 28, 28, dtype=torch.uint8)
+    dot[:, 23, 23] = 255
+    before = centers(dot.float())
+    resized = centers(augment(dot, {"scale": 0.2})) / before
+    assert resized.min().item() == pytest.approx(0.8, abs=0.02)
+    assert resized.max().item() == pytest.approx(1.2, abs=0.02)
+    sheared = centers(augment(dot, {"shear": 0.2})) - before
+    assert sheared[:, 0].abs().max().item() == pytest.approx(0.2 * 9.5, abs=0.1)
+    assert sheared[:, 1].abs().max().item() == pytest.approx(0, abs=0.1)
+
+
+def test_displacements_are_those_of_a_gaussian_filter() -> None:
+    augmentation = Augmentation(**NONE | {"alpha": 14.0, "sigma": 2.0})
+    found = augmentation.displacements(3, torch.Generator().manual_seed(5))
+    noise = torch.rand(2, 3, 28, 28, generator=torch.Generator().manual_seed(5)) * 2 - 1
+    expected = gaussian_filter(noise.numpy(), sigma=2, mode="constant", axes=(2, 3), truncate=14)
+    torch.testing.assert_close(found, torch.from_numpy(expected).movedim(0, -1), rtol=1e-3, atol=1e-4)
+
+
+def test_the_generator_alone_decides() -> None:
+    assert torch.equal(augment(IMAGES, RECIPE, seed=1), augment(IMAGES, RECIPE, seed=1))
+    assert not torch.equal(augment(IMAGES, RECIPE, seed=1), augment(IMAGES, RECIPE, seed=2))

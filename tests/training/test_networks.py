@@ -1,0 +1,220 @@
+"""Every network with everything that it can be trained with."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from conftest import some_digits
+from digits.data.dataset import to_pixels
+from digits.evaluation.scoring import loss_and_accuracy, predict
+from digits.models.classifier import Classifier, ModelInfo, load_model, save_model
+from digits.models.networks import build_layers
+from digits.training import checkpoint
+from digits.training.augmentation import Augmentation
+from digits.training.checkpoint import Checkpoint
+from digits.training.gradients import Backpropagation, SoftmaxRegression
+from digits.training.loop import Training, fit
+from digits.training.optimizers import Lbfgs, Optimizer
+from digits.training.schedules import Schedule
+from small_networks import NETWORKS, build
+
+import pytest
+import torch
+
+BATCH, VAL = some_digits(0, 50), some_digits(600, 700)
+DEEP = [name for name in NETWORKS if name != "logistic"]
+LRS = {"sgd": 0.03, "adam": 0.003, "adamw": 0.003, "lbfgs": 1.0}
+AFFINE = {"degrees": 10.0, "shift": 2.0, "scale": 0.1, "shear": 0.1}
+AUGMENTATIONS = {
+    "none": None,
+    "affine": Augmentation(**AFFINE, alpha=0.0, sigma=1.0),
+    "elastic": Augmentation(**AFFINE, alpha=34.0, sigma=4.0),
+}
+
+
+def backpropagate(model: Classifier, precision: str = "float32", channels_last: bool = False) -> torch.Tensor:
+    return Backpropagation(model, 0.0, precision, channels_last).gradient(BATCH.images, BATCH.labels)
+
+
+def logits_and_gradient(
+    network: str, precision: str = "float32", channels_last: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    model = build(network)
+    logits = backpropagate(model, precision, channels_last)
+    return logits, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+
+def start(
+    network: str, optimizer: str, schedule: str, augmentation: str, precision: str = "float32", epochs: int = 1
+) -> tuple[Training, Iterator[dict[str, Any]]]:
+    """A training on the bundled digits, and its epochs."""
+    torch.manual_seed(3)
+    model = build(network)
+    logistic = network == "logistic"
+    gradient = SoftmaxRegression(model, 0.1) if logistic else Backpropagation(model, 0.1, precision, True)
+    parameters = list(model.parameters())
+    chosen: Optimizer | Lbfgs = Lbfgs(parameters, 1e-4, 0.1)
+    if optimizer != "lbfgs":
+        chosen = Optimizer(optimizer, parameters, 1e-4, momentum=0.9, nesterov=True)
+    training = Training(model, chosen, torch.Generator().manual_seed(0))
+    return training, fit(
+        training,
+        gradient.gradient,
+        Schedule(schedule, LRS[optimizer], warmup=0.2, epochs=epochs, size=1, gamma=0.5),
+        some_digits(0, 600),
+        VAL,
+        augmentation=AUGMENTATIONS[augmentation],
+        batch_size=600 if optimizer == "lbfgs" else 50,
+    )
+
+
+def train_epoch(
+    network: str, optimizer: str, schedule: str, augmentation: str, precision: str = "float32"
+) -> Classifier:
+    training, epochs = start(network, optimizer, schedule, augmentation, precision)
+    (row,) = epochs
+    assert row["val_loss"] < loss_and_accuracy(predict(build(network), VAL.images, 100), VAL.labels)[0]
+    return training.model
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "count"),
+    [
+        ("logistic", {}, 784 * 10 + 10),
+        ("mlp", {"width": 300, "depth": 1, "dropout": 0.0}, 784 * 300 + 300 + 300 * 10 + 10),
+        ("mlp", {"width": 8, "depth": 3, "dropout": 0.0}, 784 * 8 + 8 + 2 * (8 * 8 + 8) + 8 * 10 + 10),
+        # 156 + 2,416 + 48,120 + 10,164 + 850; LeCun et al. had 60,000 with the second convolution not fully connected.
+        ("lenet5", {}, 61_706),
+        ("cnn", {"width": 16, "depth": 1, "dropout": 0.0}, 400 + 4_608 + 18_432 + 2 * (16 + 32 + 64) + 5_770),
+    ],
+)
+def test_number_of_parameters(network: str, options: dict[str, Any], count: int) -> None:
+    layers = build_layers(network, options, seed=0)
+    assert sum(parameter.numel() for parameter in layers.parameters()) == count
+    assert layers(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("network", DEEP)
+def test_gradients_reach_all_parameters(network: str) -> None:
+    model = build(network)
+    logits = backpropagate(model)
+    assert (logits.shape, logits.dtype) == ((10, 50), torch.float32)
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_batch_is_learned_by_heart(network: str) -> None:
+    torch.manual_seed(0)
+    model = build(network)
+    gradient = SoftmaxRegression(model, 0.0) if network == "logistic" else Backpropagation(model, 0.0, "float32", False)
+    optimizer = Optimizer("adam", model.parameters(), weight_decay=0.0)
+    for _ in range(100):
+        optimizer.step(gradient.gradient, BATCH.images, BATCH.labels, lr=0.01)
+    assert torch.equal(predict(model, BATCH.images, 50).argmax(dim=1), BATCH.labels)
+
+
+@pytest.mark.parametrize("network", DEEP)
+def test_bfloat16_agrees_with_float32(network: str) -> None:
+    (logits, gradient), (logits_16, gradient_16) = (logits_and_gradient(network, x) for x in ("float32", "bfloat16"))
+    assert gradient_16.dtype == torch.float32
+    assert not torch.equal(logits, logits_16)
+    torch.testing.assert_close(logits_16, logits, rtol=0.02, atol=0.05)
+    assert torch.cosine_similarity(gradient, gradient_16, dim=0) > 0.98
+
+
+@pytest.mark.parametrize("network", ["lenet5", "cnn"])
+def test_channels_last_agrees_with_channels_first(network: str) -> None:
+    (logits, gradient), (logits_last, gradient_last) = (
+        logits_and_gradient(network, channels_last=x) for x in (False, True)
+    )
+    torch.testing.assert_close(logits_last, logits, rtol=1e-4, atol=1e-4)
+    assert torch.cosine_similarity(gradient_last, gradient, dim=0) > 0.9999
+
+
+def test_a_batch_of_floats_is_left_as_it_was() -> None:
+    model = build("lenet5")
+    backpropagation = Backpropagation(model, 0.0, "float32", False)
+    images = BATCH.images.float()
+    logits = backpropagation.gradient(images, BATCH.labels)
+    torch.testing.assert_close(backpropagation.gradient(images, BATCH.labels), logits)
+    assert torch.equal(images, BATCH.images.float())
+
+
+@pytest.mark.parametrize(
+    ("network", "optimizer", "schedule", "augmentation"),
+    [
+        *itertools.product(NETWORKS, ["sgd", "adam", "adamw"], ["constant", "linear", "cosine", "step"], AUGMENTATIONS),
+        ("logistic", "lbfgs", "constant", "none"),
+    ],
+)
+def test_everything_goes_with_everything(network: str, optimizer: str, schedule: str, augmentation: str) -> None:
+    train_epoch(network, optimizer, schedule, augmentation)
+
+
+@pytest.mark.parametrize(
+    ("network", "optimizer", "augmentation"),
+    [*itertools.product(NETWORKS, ["sgd", "adam", "adamw"], AUGMENTATIONS), ("logistic", "lbfgs", "none")],
+)
+def test_a_training_goes_on_in_another_process_as_if_it_had_not_been_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, optimizer: str, augmentation: str
+) -> None:
+    monkeypatch.setattr(checkpoint, "ROOT", tmp_path)
+    arguments = network, optimizer, "step", augmentation, "bfloat16", 4
+    whole, epochs = start(*arguments)
+    rows = list(epochs)
+
+    part, epochs = start(*arguments)
+    assert [next(epochs), next(epochs)] == rows[:2]
+    Checkpoint("a").save(part.state_dict())
+    rest, epochs = start(*arguments)
+    torch.manual_seed(99)
+    rest.load_state_dict(Checkpoint("a").load() or {})
+    assert list(epochs) == rows[2:]
+    assert rest.rows == rows
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(rest.model.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_seed_gives_the_same_bytes_and_the_file_the_same_model(
+    tmp_path: Path, network: str, threads: int
+) -> None:
+    torch.set_num_threads(threads)
+    try:
+        models = [train_epoch(network, "sgd", "linear", "elastic", "bfloat16") for _ in range(2)]
+    finally:
+        torch.set_num_threads(1)
+    info = ModelInfo(network, NETWORKS[network], "optdigits")
+    for name, model in zip("ab", models, strict=True):
+        save_model(tmp_path / name, model, info)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    loaded, loaded_info = load_model(tmp_path / "a")
+    assert loaded_info == info
+    torch.testing.assert_close(predict(loaded, BATCH.images, 50), predict(models[0], BATCH.images, 50))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_dropout_and_batch_statistics_are_off_at_evaluation(network: str) -> None:
+    model = train_epoch(network, "sgd", "constant", "none")
+    logits = predict(model, BATCH.images, 50)
+    assert torch.equal(predict(model, BATCH.images, 50), logits)
+    torch.testing.assert_close(predict(model, BATCH.images[:1], 1), logits[:1], rtol=1e-4, atol=1e-4)
+
+
+def test_lbfgs_finds_the_minimum_that_its_objective_has() -> None:
+    model = build("logistic")
+    train = some_digits(0, 200)
+    optimizer = Lbfgs(model.parameters(), weight_decay=0.01, label_smoothing=0.1)
+    gradient = SoftmaxRegression(model, 0.1)
+    for _ in range(150):
+        optimizer.step(gradient.gradient, train.images, train.labels, lr=1.0)
+    objective = torch.nn.functional.cross_entropy(
+        model(to_pixels(train.images)), train.labels, label_smoothing=0.1
+    ) + sum(0.01 / 2 * parameter.square().sum() for parameter in model.parameters())
+    gradients = torch.autograd.grad(objective, list(model.parameters()))
+    assert max(gradient.abs().max().item() for gradient in gradients) < 1e-4

@@ -1,0 +1,206 @@
+"""The training loop against the plain one that everybody writes."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from conftest import some_digits
+from digits.data.dataset import Dataset, to_pixels
+from digits.evaluation.scoring import loss_and_accuracy, predict, wilson_interval
+from digits.foundation.stage import UserError
+from digits.foundation.tensors import write_tensors
+from digits.models.classifier import Classifier, ModelInfo, load_model, save_model
+from digits.models.networks import build_layers
+from digits.training.gradients import SoftmaxRegression
+from digits.training.loop import Training, fit, resolve_device
+from digits.training.optimizers import Lbfgs, Optimizer
+from digits.training.schedules import Schedule
+
+import pytest
+import torch
+from scipy.stats import binomtest
+from torch import nn
+
+TRAIN, VAL, EMPTY = some_digits(0, 730), some_digits(730, 1000), some_digits(0, 0)
+
+
+def train(
+    model: Classifier,
+    val: Dataset = VAL,
+    optimizer: Optimizer | Lbfgs | None = None,
+    label_smoothing: float = 0.0,
+    schedule: str = "constant",
+    lr: float = 0.1,
+    warmup: float = 0.0,
+    epochs: int = 3,
+    batch_size: int = 100,
+    seed: int = 7,
+) -> list[dict[str, Any]]:
+    optimizer = optimizer or Optimizer("sgd", model.parameters(), weight_decay=0.0)
+    return list(
+        fit(
+            Training(model, optimizer, torch.Generator().manual_seed(seed)),
+            SoftmaxRegression(model, label_smoothing).gradient,
+            Schedule(schedule, lr, warmup, epochs, size=2, gamma=0.5),
+            TRAIN,
+            val,
+            augmentation=None,
+            batch_size=batch_size,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "reference"),
+    [
+        ("sgd", {}, torch.optim.SGD),
+        ("sgd", {"momentum": 0.9, "weight_decay": 0.01}, torch.optim.SGD),
+        ("sgd", {"momentum": 0.9, "nesterov": True}, torch.optim.SGD),
+        ("adam", {"weight_decay": 0.01}, torch.optim.Adam),
+        ("adamw", {"weight_decay": 0.01}, torch.optim.AdamW),
+    ],
+)
+@pytest.mark.parametrize(("mean_and_std", "label_smoothing"), [((0.0, 1.0), 0.0), ((0.13, 0.31), 0.2)])
+def test_the_weights_are_those_of_the_plain_loop(
+    name: str, options: dict[str, Any], reference: Any, mean_and_std: tuple[float, float], label_smoothing: float
+) -> None:
+    model = Classifier(build_layers("logistic", {}, seed=3), *mean_and_std)
+    linear = nn.Linear(784, 10)
+    linear.load_state_dict(model.layers[1].state_dict())
+    optimizer = Optimizer(name, model.parameters(), **{"weight_decay": 0.0} | options)
+    rows = train(model, optimizer=optimizer, label_smoothing=label_smoothing, lr=0.01)
+
+    peer = reference(linear.parameters(), lr=0.01, **options)
+    pixels = (to_pixels(TRAIN.images).flatten(1) - mean_and_std[0]) / mean_and_std[1]
+    generator = torch.Generator().manual_seed(7)
+    for row in rows:
+        loss_sum = correct = 0.0
+        for batch in torch.randperm(730, generator=generator).split(100):
+            logits = linear(pixels[batch])
+            labels = TRAIN.labels[batch]
+            peer.zero_grad()
+            nn.functional.cross_entropy(logits, labels, label_smoothing=label_smoothing).backward()
+            peer.step()
+            loss_sum += nn.functional.cross_entropy(logits, labels).item() * len(batch)
+            correct += (logits.argmax(1) == TRAIN.labels[batch]).sum().item()
+        assert row["train_loss"] == pytest.approx(loss_sum / 730, rel=1e-5)
+        assert row["train_accuracy"] == pytest.approx(correct / 730, abs=2 / 730)
+    torch.testing.assert_close(model.layers[1].weight, linear.weight, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model.layers[1].bias, linear.bias, rtol=1e-4, atol=1e-5)
+
+
+def test_an_epoch_ends_with_the_validation_images() -> None:
+    model = Classifier(build_layers("logistic", {}, seed=0))
+    row = train(model, epochs=1)[0]
+    logits = model(to_pixels(VAL.images))
+    assert row["val_loss"] == pytest.approx(nn.functional.cross_entropy(logits, VAL.labels).item(), rel=1e-5)
+    assert row["val_accuracy"] == pytest.approx((logits.argmax(1) == VAL.labels).double().mean().item())
+    assert (row["epoch"], row["lr"]) == (1, 0.1)
+
+
+def test_without_validation_images_their_metrics_are_absent() -> None:
+    row = train(Classifier(build_layers("logistic", {}, seed=0)), val=EMPTY, epochs=1)[0]
+    assert row["val_loss"] is row["val_accuracy"] is None
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        model = Classifier(build_layers("logistic", {}, seed))
+        train(model, seed=seed)
+        save_model(tmp_path / name, model, ModelInfo("logistic", {}, "optdigits"))
+    a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_initial_weights_leave_the_global_generator_alone() -> None:
+    state = torch.get_rng_state()
+    build_layers("logistic", {}, seed=5)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_weights_that_the_last_update_breaks_are_an_error() -> None:
+    with pytest.raises(UserError, match=r"no longer finite in epoch 1"):
+        train(Classifier(build_layers("logistic", {}, seed=0)), val=EMPTY, epochs=1, batch_size=730, lr=math.inf)
+
+
+def test_a_loss_without_end_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"train\.lr: the loss is no longer finite in epoch 1, got lr 1e\+38"):
+        train(Classifier(build_layers("logistic", {}, seed=0)), lr=1e38)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "expected"),
+    [
+        ("constant", 0.0, [1, 1, 1, 1, 1]),
+        ("linear", 0.0, [1, 0.75, 0.5, 0.25, 0]),
+        ("cosine", 0.0, [1, 0.853553, 0.5, 0.146447, 0]),
+        ("constant", 0.5, [0, 0.5, 1, 1, 1]),
+        ("linear", 0.5, [0, 0.5, 1, 0.5, 0]),
+        ("cosine", 0.5, [0, 0.5, 1, 0.5, 0]),
+        ("step", 0.0, [1, 1, 0.5, 0.5, 0.25]),
+        ("step", 0.5, [0, 0.5, 0.5, 0.5, 0.25]),
+    ],
+)
+def test_schedules_of_the_learning_rate(schedule: str, warmup: float, expected: list[float]) -> None:
+    chosen = Schedule(schedule, 0.1, warmup, epochs=8, size=4, gamma=0.5)
+    lrs = [chosen.lr_at(progress) for progress in (0, 0.25, 0.5, 0.75, 1)]
+    assert lrs == pytest.approx([0.1 * factor for factor in expected], abs=1e-7)
+
+
+def test_the_schedule_spans_the_training() -> None:
+    rows = train(Classifier(build_layers("logistic", {}, seed=0)), epochs=4, schedule="linear", warmup=0.5, lr=0.2)
+    assert [row["lr"] for row in rows] == pytest.approx([0.09375, 0.19375, 0.10625, 0.00625])
+
+
+def test_a_device_that_is_not_there() -> None:
+    assert resolve_device("cpu") == torch.device("cpu")
+    if not torch.backends.mps.is_available():
+        with pytest.raises(UserError, match="no such device, got mps"):
+            resolve_device("mps")
+
+
+def test_a_model_survives_its_file(tmp_path: Path) -> None:
+    model = Classifier(build_layers("logistic", {}, seed=0), 0.13, 0.31)
+    save_model(tmp_path / "model", model, ModelInfo("logistic", {}, "mnist"))
+    loaded, info = load_model(tmp_path / "model")
+    assert info == ModelInfo("logistic", {}, "mnist")
+    assert torch.equal(predict(loaded, VAL.images, 99), predict(model, VAL.images, 99))
+
+
+def test_a_damaged_model_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(UserError, match="is missing"):
+        load_model(path)
+    path.write_bytes(b"\x80\x04N.")
+    with pytest.raises(UserError, match="is damaged: "):
+        load_model(path)
+    for tensors, metadata in (
+        ({"a": torch.zeros(1)}, None),
+        ({"a": torch.zeros(1)}, {"model": "1"}),
+        ({"a": torch.zeros(1)}, {"model": '{"architecture": "logistic", "options": {}, "dataset": "mnist"}'}),
+        ({"a": torch.zeros(1)}, {"model": '{"architecture": "logistic", "options": {"a": 1}, "dataset": "mnist"}'}),
+        ({"a": torch.zeros(1)}, {"model": '{"architecture": "logistic", "options": 3, "dataset": "mnist"}'}),
+        ({"a": torch.zeros(1)}, {"model": '{"architecture": "other", "options": {}, "dataset": "mnist"}'}),
+    ):
+        write_tensors(path, tensors, metadata)
+        with pytest.raises(UserError, match="is damaged: "):
+            load_model(path)
+
+
+def test_prediction_by_batch_is_prediction_at_once() -> None:
+    model = Classifier(build_layers("logistic", {}, seed=0))
+    assert torch.allclose(predict(model, VAL.images, 7), predict(model, VAL.images, 1000), atol=1e-6)
+    assert model.training
+
+
+def test_loss_and_accuracy() -> None:
+    logits = torch.tensor([[2.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
+    loss, accuracy = loss_and_accuracy(logits, torch.tensor([0, 0, 0]))
+    assert loss == pytest.approx((0.126928 + 0.693147 + 1.313262) / 3, abs=1e-6)
+    assert accuracy == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(8571, 10000), (0, 10), (10, 10), (1, 360), (359, 360)])
+def test_interval_is_that_of_scipy(successes: int, trials: int) -> None:
+    expected = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    assert wilson_interval(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-12)

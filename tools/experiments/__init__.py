@@ -1,0 +1,1 @@
+"""Experiments: what Git has of them, what their results show, and the search for better ones."""

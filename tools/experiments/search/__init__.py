@@ -1,0 +1,1 @@
+"""Searching for parameters with Optuna, each trial a DVC experiment."""

@@ -1,0 +1,85 @@
+"""The file that says what a search tries: parameters of params.yaml with a range, with choices, or with one value."""
+
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from foundation.command import ROOT
+from foundation.repository import flattened
+
+# What DVC itself reads and writes with; to PyYAML, 1e-05 is a text.
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+Space = dict[str, Any]  # by the parameter's name: {"low": …, "high": …, "log": …}, a list, or one value
+
+
+def read_space(path: Path) -> Space:
+    """What to try; exits with every problem where that cannot be."""
+    space, params = read_yaml(path), flat_params()
+    problems = [f"\n  {name}: {problem}" for name in space for problem in problems_of(name, space[name], params)]
+    if not problems and not any(is_searched(entry) for entry in space.values()):
+        problems = [" has to have a range or choices, got none; see the comment in the committed search.yaml"]
+    if problems:
+        sys.exit(f"error: {path}:{''.join(problems)}")
+    if params["preprocess.val_size"] == 0:
+        sys.exit("error: preprocess.val_size: has to be above 0, since validation images judge, got 0; set it")
+    return space
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = YAML(typ="safe").load(path)
+    except OSError as error:
+        sys.exit(f"error: {path}: {error.strerror}; name a file with parameters and what they may be")
+    except (YAMLError, UnicodeDecodeError) as error:
+        sys.exit(f"error: {path}: is not YAML, got {error}")
+    if not isinstance(values, dict):
+        sys.exit(f"error: {path}: has to be a mapping of parameters to what they may be, got {values!r}")
+    return values
+
+
+def flat_params() -> dict[str, Any]:
+    """Every value of params.yaml by its dotted name."""
+    return dict(flattened(read_yaml(ROOT / "params.yaml")))
+
+
+def problems_of(name: Any, entry: Any, params: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with one parameter of a search."""
+    if name not in params:
+        yield "is no parameter of params.yaml; write its whole name, as in train.lr"
+    elif not name.startswith("train."):
+        yield "has to be of the section train, so that all trials are judged by the same images; set it in params.yaml"
+    if isinstance(entry, dict):
+        yield from problems_of_range(entry)
+    elif isinstance(entry, list):
+        if not entry or not all(map(is_plain, entry)) or len(set(map(repr, entry))) < len(entry):
+            yield f"choices have to be different plain values, at least one, got {entry}"
+    elif not is_plain(entry):
+        yield f"has to be a range, a list of choices, or a plain value, got {entry!r}"
+
+
+def problems_of_range(entry: dict[Any, Any]) -> Iterator[str]:
+    low, high, log = (entry.get(key, False) for key in ("low", "high", "log"))
+    if not {"low", "high"} <= set(entry) <= {"low", "high", "log"}:
+        yield f"a range has to have low and high, may have log, and nothing else, got {entry}"
+    elif not (is_number(low) and is_number(high) and low < high):
+        yield f"low and high have to be numbers, low the lower one, got {low!r} and {high!r}"
+    elif not isinstance(log, bool):
+        yield f"log has to be true or false, got {log!r}"
+    elif log and low <= 0:
+        yield f"with log: true, low has to be above 0, got {low}"
+
+
+def is_searched(entry: Any) -> bool:
+    return isinstance(entry, dict | list)
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_plain(value: Any) -> bool:
+    return isinstance(value, str | bool) or is_number(value)

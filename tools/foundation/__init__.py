@@ -1,0 +1,1 @@
+"""How a command starts, fails and ends, and how it reads this repository."""

@@ -1,0 +1,52 @@
+"""What all commands have in common: their help, their exit statuses, and what they say where a package is missing.
+
+Exit statuses: 0, done; 1, an error, or an answer that is bad news (each command's help says which); 2, wrong usage;
+130, interrupted.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose help begins with what the command is for.
+
+    Args:
+        description: the docstring of the command: its purpose, an example, details.
+    """
+
+    def __init__(self, description: str | None) -> None:
+        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def format_help(self) -> str:
+        """The description, then the usage and the options."""
+        description, self.description = self.description, None
+        options = super().format_help()
+        self.description = description
+        return f"{(description or '').strip()}\n\n{options}"
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Call `main`. Ctrl-C ends it with status 130; a reader who leaves, such as `| head`, ends it quietly."""
+    try:
+        main()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # As the documentation of Python's signal module advises, or flushing at exit would fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def require(*modules: str) -> None:
+    """Exit with what to do unless these modules are installed."""
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        sys.exit(f"error: python: {', '.join(missing)} not installed; `source .venv/bin/activate` first")

@@ -1,0 +1,58 @@
+"""The exported model, as the tools use it: with ONNX Runtime, NumPy and Pillow alone."""
+
+import json
+import sys
+from pathlib import Path
+
+from foundation.command import ROOT
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+MODEL = ROOT / "models/model.onnx"
+
+
+class Recognizer:
+    """A model that `stages/export.py` wrote.
+
+    Args:
+        path: of the ONNX file.
+
+    Raises:
+        SystemExit: the file is missing, damaged, or holds something else.
+    """
+
+    def __init__(self, path: Path = MODEL) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # for so small a network, more are slower
+        try:
+            self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+            about = self._session.get_modelmeta().custom_metadata_map
+            self.architecture, self.dataset = about["architecture"], about["dataset"]
+            metrics = json.loads(about["metrics"])
+            self.accuracy, self.low, self.high = (float(metrics[f"accuracy{end}"]) for end in ("", "_low", "_high"))
+            self.images = int(metrics["images"])
+            if not np.isfinite(self.probabilities(np.zeros((1, 28, 28), np.uint8))).all():
+                raise ValueError("its weights are damaged")
+        except OSError as error:
+            sys.exit(f"error: {path}: {error.strerror}; `dvc repro` makes models/model.onnx")
+        except Exception:  # ONNX Runtime has a dozen classes of its own without a common one
+            sys.exit(f"error: {path}: is no model that `dvc repro` has made; `dvc checkout --force` brings it back")
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Of each digit, float32 (N, 10), for images in MNIST's form, uint8 (N, 28, 28), 0 (paper) to 255 (ink)."""
+        pixels = images[:, None].astype(np.float32) / 255
+        result: NDArray[np.float32] = self._session.run(["probabilities"], {"pixels": pixels})[0]
+        return result
+
+    def introduction(self) -> str:
+        """Which model it is, how good on the test images, and which recipe gives a better one, if one clearly does."""
+        trained = f"{self.architecture}, trained on {self.dataset}"
+        lines = [
+            f"{trained}: {self.accuracy:.2%} of {self.images:,} test images right",
+            f"(95 % interval {self.low:.2%} to {self.high:.2%})",
+        ]
+        if self.architecture == "logistic":
+            lines.append("This is the linear model; `make cnn` trains a far better one.")
+        return "\n".join(lines)
