@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 RECIPES := $(notdir $(basename $(wildcard recipes/*.yaml)))
 
-.PHONY: run draw test verify reproduce experiments bench bench-recipes lint format constraints $(RECIPES)
+.PHONY: run draw test test-all verify reproduce experiments bench bench-recipes lint format constraints $(RECIPES)
 
 run: .venv/run.done .git
 	@python stages/download.py --check; status=$$?; \
@@ -23,7 +23,11 @@ run: .venv/run.done .git
 draw: .venv/run.done
 	@.venv/bin/python tools/draw.py $(ARGS)
 
+# Every module and every command, in minutes; test-all adds kills at random moments, whole searches, and the like.
 test: .venv/dev.done .git
+	.venv/bin/pytest -m "not long"
+
+test-all: .venv/dev.done .git
 	.venv/bin/pytest
 
 # Reads DVC's cache and the outputs again, and names what is damaged.

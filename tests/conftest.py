@@ -15,6 +15,7 @@ from digits.data.optdigits import load_optdigits
 
 import pytest
 import torch
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[1]
 torch.set_num_threads(1)
@@ -29,6 +30,8 @@ def some_digits(start: int, stop: int) -> Dataset:
 
 
 Run = Callable[..., str]
+MakeProject = Callable[[], Path]
+Once = Callable[[str, Callable[[], Path]], Path]
 
 # Whatever params.yaml says just now, tests start from these; of a name that stands in two sections, the first is meant.
 PARAMS = {
@@ -76,7 +79,27 @@ def run(environment: dict[str, str]) -> Run:
 
 
 @pytest.fixture(scope="session")
-def make_project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Callable[[], Path]:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Make a folder in the first of the parallel test processes that asks for it, for all of them.
+
+    The tests work in copies of it, or leave it as it is.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def make_once(name: str, make: Callable[[], Path]) -> Path:
+        note = shared / f"{name}.path"
+        with FileLock(f"{note}.lock"):
+            if not note.exists():
+                folder = make()
+                note.write_text(str(folder))
+        return Path(note.read_text())
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def make_project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> MakeProject:
     """Make a Git repository of the project's files as they are now, set to a short run on the bundled digits."""
     listed = run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     names = [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
@@ -99,16 +122,27 @@ def make_project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Callable
 
 
 @pytest.fixture(scope="session")
-def finished(make_project: Callable[[], Path], run: Run) -> Path:
+def finished(make_project: MakeProject, run: Run, once: Once) -> Path:
     """A project whose pipeline has run and whose results are committed; tests work in copies of it."""
-    folder = make_project()
-    run(folder, "dvc", "repro")
-    commit(folder, run)
-    return folder
+
+    def make() -> Path:
+        folder = make_project()
+        run(folder, "dvc", "repro")
+        commit(folder, run)
+        return folder
+
+    return once("finished", make)
+
+
+@pytest.fixture(scope="session")
+def copy_finished(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeProject:
+    """Copy the finished project, for a fixture of several tests."""
+    return lambda: Path(shutil.copytree(finished, tmp_path_factory.mktemp("copy") / "project"))
 
 
 @pytest.fixture
 def project(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished project, for one test."""
     return Path(shutil.copytree(finished, tmp_path / "project"))
 
 

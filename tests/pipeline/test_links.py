@@ -42,6 +42,7 @@ def test_tensors_and_models_take_their_space_once(project: Path, run: Run) -> No
     assert re.findall(r"(\d+) links", output)[0] != "1"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("link", ["hardlink", "symlink"])
 def test_nothing_writes_through_a_link(project: Path, run: Run, link: str) -> None:
     run(project, "dvc", "config", "cache.type", link)

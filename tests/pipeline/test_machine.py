@@ -88,6 +88,7 @@ cp -r metrics plots models ../after
 """
 
 
+@pytest.mark.long
 @mounting
 def test_the_command_that_the_message_names_brings_the_results_back(project: Path, tmp_path: Path, run: Run) -> None:
     before = {name: (project / name).read_bytes() for name in ("models/model.safetensors", "metrics/train.csv")}
@@ -104,6 +105,7 @@ def with_memory(megabytes: int, stage: str) -> tuple[str, ...]:
     return "sh", "-c", f"ulimit -d {megabytes * 1024} && exec python stages/{stage}.py"
 
 
+@pytest.mark.long
 def test_too_little_memory_for_the_data(project: Path, run: Run) -> None:
     count = 1_000_000
     for prefix in ("train", "t10k"):
@@ -116,6 +118,7 @@ def test_too_little_memory_for_the_data(project: Path, run: Run) -> None:
     assert output.count("\n") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", ["train", "evaluate"])
 def test_too_little_memory_for_a_batch(project: Path, run: Run, stage: str) -> None:
     edit(project / "params.yaml", "model: logistic", "model: cnn")

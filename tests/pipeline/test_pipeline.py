@@ -38,11 +38,11 @@ def test_nothing_to_do_the_second_time(project: Path, run: Run) -> None:
     ("file", "old", "new", "expected"),
     [
         ("params.yaml", "lr: 0.1", "lr: 0.05", STAGES[2:]),
-        ("params.yaml", "  seed: 0\n\ntrain", "  seed: 1\n\ntrain", STAGES[1:]),
+        pytest.param("params.yaml", "  seed: 0\n\ntrain", "  seed: 1\n\ntrain", STAGES[1:], marks=pytest.mark.long),
         ("stages/evaluate.py", "def summarize", "# touched\ndef summarize", ["evaluate"]),
         ("params.yaml", "bins: 10", "bins: 100", STAGES[3:]),
         ("stages/export.py", "def compare", "# touched\ndef compare", ["export"]),
-        ("stages/digits/data/optdigits.py", "np.zeros", "np.ones", STAGES),
+        pytest.param("stages/digits/data/optdigits.py", "np.zeros", "np.ones", STAGES, marks=pytest.mark.long),
     ],
 )
 def test_a_change_runs_only_what_it_affects(
@@ -52,13 +52,7 @@ def test_a_change_runs_only_what_it_affects(
     assert stages_run(run(project, "dvc", "repro")) == expected
 
 
-def test_two_runs_from_scratch_give_the_same_bytes(finished: Path, make_project: Callable[[], Path], run: Run) -> None:
-    other = make_project()
-    assert stages_run(run(other, "dvc", "repro")) == STAGES
-    assert (other / "dvc.lock").read_bytes() == (finished / "dvc.lock").read_bytes()
-    assert results(other) == results(finished)
-
-
+@pytest.mark.long
 def test_a_clone_runs_without_a_remote(finished: Path, tmp_path: Path, run: Run) -> None:
     run(tmp_path, "git", "clone", "--quiet", str(finished), "clone")
     # The metrics are in Git: once the model is trained anew and found to be the same, there is nothing to score.
@@ -67,13 +61,13 @@ def test_a_clone_runs_without_a_remote(finished: Path, tmp_path: Path, run: Run)
 
 
 def test_experiments_and_comparisons(project: Path, run: Run) -> None:
-    run(project, "dvc", "exp", "run", "--name", "slow", "-S", "train.lr=0.00001")
+    run(project, "dvc", "exp", "run", "--name", "slow", "-S", "train.lr=0.00001", "evaluate")
     assert run(project, "git", "diff", "--numstat", "params.yaml") == "1\t1\tparams.yaml\n"
     assert yaml.safe_load((project / "params.yaml").read_text())["train"]["lr"] == "1e-05"
     assert "train.lr" in run(project, "dvc", "params", "diff")
     rows = run(project, "dvc", "metrics", "diff", "--md")
     assert re.search(r"metrics.test\.json +\| accuracy +\| 0\.[89]\d* +\| 0\.[0-4]", rows)
-    run(project, "dvc", "exp", "run", "--temp", "--name", "fast", "-S", "train.lr=0.2")
+    run(project, "dvc", "exp", "run", "--temp", "--name", "fast", "-S", "train.lr=0.2", "evaluate")
     listed = run(project, "dvc", "exp", "list", "--name-only").split()
     assert set(listed) == {"slow", "fast"}
     for command in (("show",), ("diff", "fast", "slow")):
@@ -82,6 +76,7 @@ def test_experiments_and_comparisons(project: Path, run: Run) -> None:
         assert "Confusion matrix" in (project / "dvc_plots" / "index.html").read_text()
 
 
+@pytest.mark.long
 def test_optimizers_and_schedules_get_their_options(project: Path, run: Run) -> None:
     steps = ("train.schedule=step", "train.step.size=2", "train.step.gamma=0.5")
     for changes, lrs in (
@@ -97,6 +92,7 @@ def test_optimizers_and_schedules_get_their_options(project: Path, run: Run) -> 
     assert "Traceback" not in output
 
 
+@pytest.mark.long
 def test_a_queue_of_experiments(project: Path, run: Run) -> None:
     run(project, "dvc", "exp", "run", "--queue", "-S", "train.lr=0.05,0.2", "train")
     run(project, "dvc", "queue", "start", "-j", "2")

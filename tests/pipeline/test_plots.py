@@ -1,11 +1,11 @@
 """What `dvc plots` shows, in a real browser with no network."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from browser import needs_browser, open_browser
-from conftest import Run, commit
+from conftest import MakeProject, Run
 
 import pytest
 from selenium import webdriver
@@ -33,12 +33,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 
 @pytest.fixture(scope="module")
-def project(make_project: Callable[[], Path], run: Run) -> Path:
-    """A project with two experiments."""
-    folder = make_project()
-    run(folder, "dvc", "repro")
-    commit(folder, run)
-    run(folder, "dvc", "exp", "run", "--name", "slow", "-S", "train.lr=0.01")
+def project(copy_finished: MakeProject, run: Run) -> Path:
+    """A project with an experiment."""
+    folder = copy_finished()
+    run(folder, "dvc", "exp", "run", "--name", "slow", "-S", "train.lr=0.01", "evaluate")
     return folder
 
 
@@ -81,10 +79,11 @@ def test_every_plot_is_drawn(
     assert all(int(str(image.get_property("naturalWidth"))) > 300 for image in images)
 
 
+@pytest.mark.long
 def test_an_experiment_without_validation_images_keeps_its_other_lines(
     browser: webdriver.Chrome, project: Path, run: Run
 ) -> None:
-    run(project, "dvc", "exp", "run", "--temp", "--name", "noval", "-S", "preprocess.val_size=0")
+    run(project, "dvc", "exp", "run", "--temp", "--name", "noval", "-S", "preprocess.val_size=0", "evaluate")
     run(project, "dvc", "plots", "diff", "HEAD", "noval")
     plots = open_plots(browser, project / "dvc_plots/index.html")
     assert count(plots["Loss"], "line") == count(plots["Accuracy"], "line") == 3

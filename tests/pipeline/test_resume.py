@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from conftest import Run, commit
+from conftest import MakeProject, Once, Run, commit
 from digits.training import checkpoint
 from digits.training.checkpoint import KEPT, Checkpoint, repository
 
@@ -93,21 +93,25 @@ def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="module")
-def prepared(make_project: Callable[[], Path], run: Run) -> Path:
+def prepared(copy_finished: MakeProject, run: Run) -> Path:
     """A project with its data, set to the training "logistic"."""
-    folder = make_project()
+    folder = copy_finished()
+    shutil.rmtree(folder / ".checkpoints")
     set_params(folder, "logistic")
-    run(folder, "dvc", "repro", "preprocess")
     commit(folder, run)
     return folder
 
 
 @pytest.fixture(scope="module")
-def undisturbed(prepared: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> dict[str, bytes]:
+def undisturbed(prepared: Path, tmp_path_factory: pytest.TempPathFactory, run: Run, once: Once) -> dict[str, bytes]:
     """What that training gives when nobody disturbs it."""
-    folder = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("undisturbed") / "project"))
-    run(folder, *REPRO)
-    return results(folder, "dvc.lock")
+
+    def make() -> Path:
+        folder = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("undisturbed") / "project"))
+        run(folder, *REPRO)
+        return folder
+
+    return results(once("undisturbed", make), "dvc.lock")
 
 
 @pytest.fixture
@@ -153,6 +157,7 @@ def is_alive(process: int) -> bool:
         return False
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("training", SLOW)
 def test_killed_at_any_moment(project: Path, run: Run, start: Start, training: str) -> None:
     set_params(project, training)
@@ -181,6 +186,7 @@ def test_killed_at_any_moment(project: Path, run: Run, start: Start, training: s
     assert not list(project.rglob("*.tmp"))
 
 
+@pytest.mark.long
 def test_killed_while_the_checkpoint_is_being_written(project: Path, run: Run, undisturbed: dict[str, bytes]) -> None:
     # The second checkpoint is written in full, but has not taken the place of the first.
     script = f"""
@@ -210,6 +216,7 @@ def test_the_stage_is_killed(project: Path, run: Run, start: Start, undisturbed:
     assert results(project, "dvc.lock") == undisturbed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_dvc_and_the_stage_are_killed(
     project: Path, run: Run, start: Start, undisturbed: dict[str, bytes], number: int
@@ -226,6 +233,7 @@ def test_dvc_and_the_stage_are_killed(
     assert not list(project.rglob("*.tmp"))
 
 
+@pytest.mark.long
 def test_dvc_alone_is_killed(project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]) -> None:
     running = start(project, *REPRO)
     running.wait_for_checkpoint(project)
@@ -249,6 +257,7 @@ def test_dvc_alone_is_killed(project: Path, run: Run, start: Start, undisturbed:
     assert results(project, "dvc.lock") == undisturbed
 
 
+@pytest.mark.long
 def test_dvc_is_killed_before_it_takes_note(
     prepared: Path, project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]
 ) -> None:
@@ -267,6 +276,7 @@ def test_dvc_is_killed_before_it_takes_note(
     assert results(project, "dvc.lock") == undisturbed
 
 
+@pytest.mark.long
 def test_an_experiment_in_a_copy_is_killed(
     project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]
 ) -> None:
@@ -284,6 +294,7 @@ def test_an_experiment_in_a_copy_is_killed(
 UNTIL_DONE = 'until dvc queue status | grep -E "$1 .*(Failed|Success)"; do dvc queue start; done'
 
 
+@pytest.mark.long
 def test_a_queued_experiment_is_killed(project: Path, run: Run, start: Start) -> None:
     def attempt(name: str, interrupt: bool) -> str:
         run(project, "dvc", "exp", "run", "--queue", "--name", name, "-S", "train.epochs=61", "train")
@@ -301,6 +312,7 @@ def test_a_queued_experiment_is_killed(project: Path, run: Run, start: Start) ->
     run(project, "dvc", "queue", "stop", "--kill")
 
 
+@pytest.mark.long
 def test_twins_share_the_work(project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]) -> None:
     for other in ("a", "b"):
         shutil.copytree(project, project / f".dvc/tmp/exps/standalone/{other}", ignore=shutil.ignore_patterns("tmp"))
@@ -316,6 +328,7 @@ def test_twins_share_the_work(project: Path, run: Run, start: Start, undisturbed
         assert results(project / f".dvc/tmp/exps/standalone/{name}").items() <= undisturbed.items()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ["a flipped byte", "a lost end", "nothing left", "a pickle", "a pickle, signed"])
 def test_a_damaged_checkpoint_is_named_and_ignored(
     project: Path, run: Run, start: Start, undisturbed: dict[str, bytes], damage: str

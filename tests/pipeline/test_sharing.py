@@ -47,6 +47,7 @@ def test_what_was_pushed_is_pulled_and_nothing_runs(storage: Path, project: Path
     assert run(other, "git", "status", "--porcelain") == ""
 
 
+@pytest.mark.long
 def test_an_experiment_is_taken_over_without_training(storage: Path, project: Path, clone: Clone, run: Run) -> None:
     other = clone("other")
     (project / "note.txt").write_text("a commit that nobody else has yet")
@@ -67,6 +68,7 @@ def test_an_experiment_is_taken_over_without_training(storage: Path, project: Pa
     assert run(other, "git", "diff", "HEAD") == run(project, "git", "diff", "HEAD")
 
 
+@pytest.mark.long
 def test_an_experiment_without_a_remote_comes_without_its_model(project: Path, clone: Clone, run: Run) -> None:
     other = clone("other")
     run(project, "dvc", "exp", "save", "--name", "saved")

@@ -45,7 +45,7 @@ def test_the_code_of_a_pull_request_gets_no_token() -> None:
 
 
 def test_lint_and_tests_are_those_of_make() -> None:
-    assert list(steps("test", "run")) == ["make lint", "make test"]
+    assert list(steps("test", "run")) == ["make lint", "make test-all"]
 
 
 @pytest.fixture
@@ -74,6 +74,7 @@ def branch(project: Path, run: Run) -> Path:
     return project
 
 
+@pytest.mark.long
 def test_stale_results_are_reproduced_and_called_so(
     branch: Path, report: Callable[..., tuple[str, str]], run: Run
 ) -> None:
@@ -90,6 +91,7 @@ def test_stale_results_are_reproduced_and_called_so(
     assert "![" not in text  # Git has the pictures of other results
 
 
+@pytest.mark.long
 def test_fresh_results_are_shown_without_a_run(branch: Path, report: Callable[..., tuple[str, str]], run: Run) -> None:
     run(branch, "dvc", "repro")
     commit(branch, run)
@@ -102,6 +104,7 @@ def test_fresh_results_are_shown_without_a_run(branch: Path, report: Callable[..
     assert "plots/data.png" not in text  # the same as before
 
 
+@pytest.mark.long
 def test_only_stale_stages_run_where_a_remote_has_the_rest(
     branch: Path, report: Callable[..., tuple[str, str]], tmp_path: Path, run: Run
 ) -> None:

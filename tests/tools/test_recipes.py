@@ -1,6 +1,5 @@
 """Every recipe is complete, and its numbers in README.md are those that were measured."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +48,10 @@ def test_every_recipe_has_its_results_and_the_readme_shows_them() -> None:
     assert text == with_table(text, "recipes", benchmark.recipes_table(results))
 
 
-@pytest.mark.parametrize("name", ["linear", "mlp", "lenet5", "cnn-fast"])
-def test_a_recipe_runs_as_an_experiment(make_project: Callable[[], Path], run: Run, name: str) -> None:
-    project = make_project()
+@pytest.mark.parametrize(
+    "name", ["linear", *(pytest.param(name, marks=pytest.mark.long) for name in ("mlp", "lenet5", "cnn-fast"))]
+)
+def test_a_recipe_runs_as_an_experiment(project: Path, run: Run, name: str) -> None:
     output = run(project, "python", "tools/recipe.py", name, *SMALL)
     assert f"dvc exp run --name {name}" in output
     params = yaml.safe_load((project / "params.yaml").read_text())

@@ -19,6 +19,7 @@ def project(make_project: Callable[[], Path]) -> Path:
     return make_project()
 
 
+@pytest.mark.long
 def test_the_pipeline_as_committed(project: Path, tmp_path: Path, run: Run) -> None:
     (project / "note.txt").write_text("not for Git")
     output = run(project, *REPRODUCE, TMPDIR=str(tmp_path))
@@ -35,6 +36,7 @@ def test_the_pipeline_as_committed(project: Path, tmp_path: Path, run: Run) -> N
     assert not (project / "data").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", ["mlp", "lenet5", "cnn"])
 def test_every_network(project: Path, run: Run, model: str) -> None:
     small = ("-S", f"train.model={model}", "-S", "train.mlp.width=32", "-S", "train.cnn.width=4", *ELASTIC)
@@ -43,6 +45,7 @@ def test_every_network(project: Path, run: Run, model: str) -> None:
     assert re.search(r"the same bytes in \d+ outputs of 3 stages\n$", output)
 
 
+@pytest.mark.long
 def test_what_depends_on_time_is_named(make_project: Callable[[], Path], tmp_path: Path, run: Run) -> None:
     project = make_project()
     edit(project / "stages/download.py", 'write_text(f"{name}\\n"', 'write_text(f"{name} {os.times()}\\n"')
@@ -61,6 +64,7 @@ def test_a_run_that_fails_is_shown(project: Path, tmp_path: Path, run: Run) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_nothing(
     project: Path, tmp_path: Path, environment: dict[str, str], by: signal.Signals

@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from conftest import ROOT, Run, commit
+from conftest import ROOT, MakeProject, Run
 from experiments.search.space import read_space
 
 import pytest
@@ -25,12 +25,9 @@ Process = subprocess.Popen[bytes]
 
 
 @pytest.fixture(scope="module")
-def prepared(make_project: Callable[[], Path], run: Run) -> Path:
+def prepared(copy_finished: MakeProject) -> Path:
     """A project with its data; each test takes another name and another database."""
-    folder = make_project()
-    run(folder, "dvc", "repro", "preprocess")
-    commit(folder, run)
-    return folder
+    return copy_finished()
 
 
 def options(folder: Path, name: str, space: str, trials: int) -> list[str]:
@@ -111,6 +108,7 @@ def wait_for_trainings(folder: Path, before: set[Path], count: int) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_one_of_two_at_the_same_time_is_killed(
     prepared: Path, environment: dict[str, str], run: Run, tmp_path: Path
 ) -> None:
@@ -130,6 +128,7 @@ def test_one_of_two_at_the_same_time_is_killed(
     assert run(prepared, *command).startswith("two: 3 of 3 trials are there\n\nbest of 3")
 
 
+@pytest.mark.long
 def test_an_interrupted_trial_is_the_next_one_again(
     prepared: Path, environment: dict[str, str], run: Run, tmp_path: Path
 ) -> None:
@@ -144,6 +143,7 @@ def test_an_interrupted_trial_is_the_next_one_again(
     assert len(trainings(prepared) - before) == 1
 
 
+@pytest.mark.long
 def test_a_diverging_trial_fails_and_the_search_goes_on(prepared: Path, run: Run) -> None:
     arguments = options(
         prepared, "high", "train.optimizer: sgd\ntrain.lr: {low: 1e+37, high: 1e+38}\ntrain.epochs: 1\n", 2
@@ -153,6 +153,7 @@ def test_a_diverging_trial_fails_and_the_search_goes_on(prepared: Path, run: Run
     assert output.splitlines()[-1].startswith("error: high: no trial has a value, got 2 whose loss diverged; lower")
 
 
+@pytest.mark.long
 def test_a_failure_that_the_next_trial_would_have_too_ends_the_search(prepared: Path, run: Run) -> None:
     arguments = options(prepared, "wrong", "train.optimizer: [sdg, adamm]\n", 3)
     output = run(prepared, *SEARCH, *arguments, status=1)

@@ -76,6 +76,7 @@ def test_objects_of_the_cache(project: Path, run: Run) -> None:
     assert repair(project, run, output) == ["download", "train"]
 
 
+@pytest.mark.long
 def test_a_list_of_files_and_the_run_cache(project: Path, run: Run) -> None:
     listing = next((project / ".dvc/cache/files").rglob("*.dir"))
     entry = next(path for path in (project / ".dvc/cache/runs").rglob("*") if path.is_file())
@@ -89,6 +90,7 @@ def test_a_list_of_files_and_the_run_cache(project: Path, run: Run) -> None:
     assert repair(project, run, output) == ["download"]
 
 
+@pytest.mark.long
 def test_outputs(project: Path, run: Run) -> None:
     paths = [RAW, MODEL, "metrics/train.csv", "plots/confusion.csv"]
     for path in paths:
@@ -106,6 +108,7 @@ def test_an_output_that_git_has(project: Path, run: Run) -> None:
     assert run(project, *VERIFY).startswith("all right")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("link", ["hardlink", "symlink"])
 def test_an_output_that_is_a_link_into_the_cache(project: Path, run: Run, link: str) -> None:
     run(project, "dvc", "config", "cache.type", link)
@@ -120,6 +123,7 @@ def test_an_output_that_is_a_link_into_the_cache(project: Path, run: Run, link: 
     assert cached.samefile(project / MODEL)
 
 
+@pytest.mark.long
 def test_what_a_remote_has_is_not_computed_again(project: Path, tmp_path: Path, run: Run) -> None:
     run(project, "dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
     run(project, "dvc", "push")
@@ -131,6 +135,7 @@ def test_what_a_remote_has_is_not_computed_again(project: Path, tmp_path: Path, 
     assert repair(project, run, output, "dvc repro --pull") == []
 
 
+@pytest.mark.long
 def test_an_object_of_an_earlier_run(project: Path, run: Run) -> None:
     # A number that DVC and PyYAML read differently, in the run cache.
     run(project, "dvc", "exp", "run", "train", "--name", "slow", "-S", "train.lr=0.00001")
@@ -148,6 +153,7 @@ def test_an_object_of_an_earlier_run(project: Path, run: Run) -> None:
     assert cached.read_bytes() == content
 
 
+@pytest.mark.long
 def test_a_cache_elsewhere(project: Path, tmp_path: Path, run: Run) -> None:
     cache = tmp_path / "a cache"
     (project / ".dvc/cache").rename(cache)
@@ -162,6 +168,7 @@ def test_a_cache_elsewhere(project: Path, tmp_path: Path, run: Run) -> None:
     assert run(project, *VERIFY).startswith("all right")
 
 
+@pytest.mark.long
 def test_what_cannot_be_read(project: Path, run: Run) -> None:
     (project / MODEL).unlink()
     (project / MODEL).symlink_to("nowhere")
