@@ -43,7 +43,10 @@ ELSEWHERE = {
     'git commit -m "Add a remote" .dvc/config': ("tests/pipeline/test_sharing.py", "commit(project, run)"),
     "git push && dvc push": ("tests/pipeline/test_sharing.py", '"push"'),
     "git push && dvc exp push origin faster": ("tests/pipeline/test_sharing.py", '"exp", "push"'),
-    "git pull && dvc exp pull origin faster": ("tests/pipeline/test_sharing.py", '"exp", "pull"'),
+    "git pull && dvc exp pull origin faster && dvc exp apply faster": (
+        "tests/pipeline/test_sharing.py",
+        '"exp", "apply"',
+    ),
     "dvc queue logs NAME --follow": ("tests/pipeline/test_resume.py", '"queue", "logs"'),
 }
 # Pages for a reader who has run an experiment of this name on another page.
@@ -51,7 +54,6 @@ EXPERIMENTS = {
     "is-the-difference-real.md": "faster",
     "many-experiments.md": "faster",
     "plots.md": "faster",
-    "share-results.md": "faster",
     "your-own-pictures.md": "cnn",
 }
 
