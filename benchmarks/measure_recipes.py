@@ -27,7 +27,7 @@ from digits.evaluation.scoring import loss_and_accuracy, predict, wilson_interva
 from digits.figures.style import COLORS, new_figure, save_figure
 from digits.foundation.files import read_csv, write_csv
 from digits.models.classifier import load_model
-from readme import write_table
+from doc_tables import write_table
 
 import pandas as pd
 import torch
@@ -35,6 +35,7 @@ import yaml
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+PAGE = ROOT / "README.md"
 RESULTS = ROOT / "recipes/results.csv"
 CURVES = ROOT / "recipes/curves.csv"
 FIGURE = ROOT / "recipes/curves.png"
@@ -72,7 +73,7 @@ def main() -> None:
                 update(RESULTS, name, results)
                 update(CURVES, name, curves)
     save_figure(FIGURE, draw_curves(pd.read_csv(CURVES)))
-    write_table("recipes", recipes_table(pd.read_csv(RESULTS)))
+    write_table(PAGE, "recipes", recipes_table(pd.read_csv(RESULTS)))
 
 
 def read_recipes(folder: Path) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 Scores exported models on MNIST's test images, changed in several ways, and on the digits that scikit-learn carries: the
 28 x 28 pixels as they are, and brought to MNIST's form as tools/predict.py does it. What it measures takes the place of
-benchmarks/off_data_set.csv and of the table in README.md.
+benchmarks/off_data_set.csv and of the table in docs/your-own-pictures.md.
 Command: python benchmarks/off_data_set.py MODEL.onnx ...
 """
 
@@ -21,10 +21,10 @@ from digits.data.dataset import load_dataset, load_summary
 from digits.data.optdigits import load_optdigits
 from digits.evaluation.scoring import wilson_interval
 from digits.foundation.files import write_csv
+from doc_tables import write_table
 from handwriting.ink import NoDigitError
 from handwriting.mnist_format import mnist_form
 from handwriting.recognizer import Recognizer
-from readme import write_table
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,7 @@ from PIL import Image
 from scipy.ndimage import maximum_filter, minimum_filter
 
 SUMMARY = ROOT / "data/tensors/dataset.json"
+PAGE = ROOT / "docs/your-own-pictures.md"
 RESULTS = ROOT / "benchmarks/off_data_set.csv"
 FORM = "MNIST's form"
 FINE = 10  # pixels in place of each, where strokes are made thinner or thicker
@@ -62,7 +63,7 @@ def main() -> None:
             rows.append(row(model, name, FORM, right, int((~answered).sum())))
         print(pd.DataFrame(rows[-2 * len(models) :]).to_string(header=False, index=False), flush=True)
     write_csv(RESULTS, rows)
-    write_table("off data set", accuracies_table(pd.read_csv(RESULTS)))
+    write_table(PAGE, "off data set", accuracies_table(pd.read_csv(RESULTS)))
 
 
 def every_condition() -> Iterator[tuple[Images, NDArray[np.int64], str]]:

@@ -1,8 +1,8 @@
-"""The images that models are tried on beside their own are what they are called, and the README shows the results."""
+"""The images that models are tried on beside their own are what they are called, and the docs show the results."""
 
 import off_data_set as benchmark
-from conftest import ROOT, some_digits
-from readme import with_table
+from conftest import some_digits
+from doc_tables import with_table
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,8 @@ from PIL import Image
 DIGITS = [Image.fromarray(image) for image in some_digits(0, 10).images.numpy()]
 
 
-def test_the_readme_shows_what_was_measured() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_shows_what_was_measured() -> None:
+    text = benchmark.PAGE.read_text(encoding="utf-8")
     table = benchmark.accuracies_table(pd.read_csv(benchmark.RESULTS))
     assert text == with_table(text, "off data set", table)
 

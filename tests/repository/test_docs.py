@@ -1,16 +1,20 @@
-"""The commands that README.md shows run: here, in their order, on the bundled digits, or where the table says."""
+"""README.md and docs/: the commands that each page shows run in their order, and every link leads somewhere."""
 
 import re
 from pathlib import Path
 
-from conftest import ROOT, Run
+from conftest import ROOT, Run, edit
 
 import pytest
 
-# No test runs these: they install from the network, or set a variable of the shell.
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+MAX_README_LINES = 150
+
+# No test runs these, for the reasons given.
 NOT_RUN = {
-    "source .venv/bin/activate",
-    ".venv/bin/pip install torch==2.15.0 torchvision==0.29.2 --index-url <PyTorch's CPU index>",
+    "source .venv/bin/activate": "sets variables of the user's shell",
+    ".venv/bin/pip install torch==2.15.0 torchvision==0.29.2 --index-url <PyTorch's CPU index>": "needs the network",
 }
 # What another test runs, or CI, each with a piece of it that stands there.
 ELSEWHERE = {
@@ -20,8 +24,18 @@ ELSEWHERE = {
     "pip install -r requirements.txt": ("Makefile", "pip install -r requirements.txt"),
     "MNIST_MIRROR=/path/to/mnist make run": (".ci/run", "MNIST_MIRROR="),
     "make draw": ("tests/tools/test_draw.py", '"tools/draw.py"'),
+    'make draw ARGS="--model models/cnn.onnx"': ("Makefile", "tools/draw.py $(ARGS)"),
     "python tools/predict.py seven.jpg note.png": ("tests/tools/test_predict.py", '"tools/predict.py"'),
+    "python tools/predict.py --model models/cnn.onnx seven.jpg": ("tests/tools/test_predict.py", '"--model"'),
+    "make cnn": ("tests/tools/test_recipes.py", '"tools/recipe.py", name, *SMALL'),
+    'make cnn ARGS="-n cnn-1 -S train.seed=1"': (
+        "tests/tools/test_recipes.py",
+        '"-n", "other", *SMALL, "-S", "train.seed=1"',
+    ),
     "make experiments": ("tests/tools/test_runs.py", '"experiments"'),
+    "make reproduce": ("tests/tools/test_reproduce.py", '"tools/reproduce.py"'),
+    'make reproduce ARGS="-S train.model=cnn"': ("tests/tools/test_reproduce.py", '"-S", f"train.model={model}"'),
+    "make verify": ("tests/tools/test_verify.py", '"tools/verify.py"'),
     "python tools/sweep.py --by train.optimizer --picture sweep.png": ("tests/tools/test_runs.py", "tools/sweep.py"),
     "python tools/seeds.py --picture seeds.png": ("tests/tools/test_runs.py", "tools/seeds.py"),
     "python tools/search.py --trials 20 --jobs 2 --picture search.png": ("tests/tools/test_search.py", '"--picture"'),
@@ -29,29 +43,100 @@ ELSEWHERE = {
     'git commit -m "Add a remote" .dvc/config': ("tests/pipeline/test_sharing.py", "commit(project, run)"),
     "git push && dvc push": ("tests/pipeline/test_sharing.py", '"push"'),
     "git push && dvc exp push origin faster": ("tests/pipeline/test_sharing.py", '"exp", "push"'),
-    "git pull && dvc exp pull origin faster": ("tests/pipeline/test_sharing.py", '"exp", "pull"'),
-    "dvc exp apply faster": ("tests/pipeline/test_sharing.py", '"exp", "apply"'),
+    "git pull && dvc exp pull origin faster && dvc exp apply faster": (
+        "tests/pipeline/test_sharing.py",
+        '"exp", "apply"',
+    ),
     "dvc queue logs NAME --follow": ("tests/pipeline/test_resume.py", '"queue", "logs"'),
+}
+# Pages for a reader who has run an experiment of this name on another page.
+EXPERIMENTS = {
+    "is-the-difference-real.md": "faster",
+    "many-experiments.md": "faster",
+    "plots.md": "faster",
+    "your-own-pictures.md": "cnn",
 }
 
 
-def commands() -> list[str]:
-    blocks = re.findall(r"(?ms)^```console\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"))
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def commands(page: Path) -> list[str]:
+    """The commands in the `console` blocks of a page, without comments, continued lines joined."""
+    blocks = re.findall(r"(?ms)^```console\n(.*?)^```", read(page))
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    return [" ".join(line[2:].split()) for line in lines if line.startswith("$ ")]
+    return [" ".join(re.sub(r"\s#\s.*", "", line[2:]).split()) for line in lines if line.startswith("$ ")]
+
+
+def to_run(page: Path) -> list[str]:
+    return [command for command in commands(page) if command not in {*ELSEWHERE, *NOT_RUN}]
+
+
+def test_the_tables_name_only_what_pages_show() -> None:
+    shown = {command for page in PAGES for command in commands(page)}
+    assert {*ELSEWHERE, *NOT_RUN} <= shown
+    assert len(shown) > 40
+    assert set(EXPERIMENTS) <= {page.name for page in PAGES if to_run(page)}
 
 
 @pytest.mark.parametrize("command", ELSEWHERE)
 def test_what_runs_elsewhere_stands_there(command: str) -> None:
-    assert command in commands()
     path, piece = ELSEWHERE[command]
-    assert piece in (ROOT / path).read_text(encoding="utf-8")
+    assert piece in read(ROOT / path)
 
 
-def test_the_commands_run_in_their_order(project: Path, run: Run) -> None:
-    shown = [command for command in commands() if command not in {*ELSEWHERE, *NOT_RUN}]
-    assert len(shown) > 10
-    for command in shown:
+@pytest.mark.parametrize("page", [page for page in PAGES if to_run(page)], ids=lambda page: page.name)
+def test_the_commands_of_a_page_run_in_their_order(project: Path, run: Run, page: Path) -> None:
+    if name := EXPERIMENTS.get(page.name):
+        edit(project / "params.yaml", "bins: 10", "bins: 9")
+        run(project, "dvc", "exp", "save", "--name", name)  # without training, which takes longer
+    for command in to_run(page):
         run(project, "sh", "-c", command)
         if command.startswith("dvc queue start"):  # its trainings go on in the background
             run(project, "dvc", "queue", "stop", "--kill")
+
+
+def prose(page: Path) -> str:
+    """The text of a page without its blocks of code."""
+    return re.sub(r"(?ms)^```.*?^```$", "", read(page))
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub calls the headings of a page; it numbers those that repeat."""
+    found: list[str] = []
+    for heading in re.findall(r"(?m)^#+ (.+)$", prose(page)):
+        text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+        found.append(re.sub(r"[^\w\- ]", "", text).replace(" ", "-"))
+    return {f"{name}-{found[:i].count(name)}" if name in found[:i] else name for i, name in enumerate(found)}
+
+
+def links(page: Path) -> list[str]:
+    """The links and images of a page that lead to no other site."""
+    text = re.sub(r"`[^`\n]*`", "", prose(page))
+    found = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    return [link for link in found if not re.match(r"https?://", link)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.is_relative_to(ROOT), link
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_headings_become_anchors_as_on_github(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# Is `a_b` real?\n## CPU only, or a GPU\n```\n# no heading\n```\n## [One](x.md) & two\n## CPU only, or a GPU\n"
+    )
+    assert anchors(page) == {"is-a_b-real", "cpu-only-or-a-gpu", "one--two", "cpu-only-or-a-gpu-1"}
+
+
+def test_the_readme_is_short_and_its_table_leads_to_every_page() -> None:
+    assert len(read(README).splitlines()) <= MAX_README_LINES
+    linked = {link for row in re.findall(r"(?m)^\|.*$", read(README)) for link in re.findall(r"\]\(([^)]+)\)", row)}
+    assert {f"docs/{page.name}" for page in PAGES if page != README} <= linked

@@ -6,7 +6,7 @@ from typing import Any
 import measure_recipes as benchmark
 from conftest import ROOT, Run
 from digits.models.classifier import load_model
-from readme import with_table
+from doc_tables import with_table
 from train import TrainParams, refuse_conflicts
 
 import pandas as pd
@@ -44,7 +44,7 @@ def test_every_recipe_has_its_results_and_the_readme_shows_them() -> None:
     measured = {(row.recipe, row.recipe_hash) for row in results.itertuples()}
     assert measured == {(name, benchmark.recipe_hash(recipe)) for name, recipe in RECIPES.items()}
     assert (results.groupby("recipe")["seed"].nunique() >= 5).all()
-    text = (ROOT / "README.md").read_text()
+    text = benchmark.PAGE.read_text(encoding="utf-8")
     assert text == with_table(text, "recipes", benchmark.recipes_table(results))
 
 
