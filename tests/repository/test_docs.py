@@ -86,7 +86,10 @@ def test_what_runs_elsewhere_stands_there(command: str) -> None:
     assert piece in read(ROOT / path)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if to_run(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, id=page.name, marks=[pytest.mark.long] * (page != README)) for page in PAGES if to_run(page)],
+)
 def test_the_commands_of_a_page_run_in_their_order(project: Path, run: Run, page: Path) -> None:
     if name := EXPERIMENTS.get(page.name):
         edit(project / "params.yaml", "bins: 10", "bins: 9")
