@@ -20,7 +20,7 @@ RAW = Path("data/raw")
 
 DATA_UNAVAILABLE = 3  # exit status of --check; errors exit with 1
 ALTERNATIVES = """
-Set a mirror, a URL or a folder that holds the four archives:
+Name a mirror, a URL or a folder that holds the four archives:
   MNIST_MIRROR=/path/to/mnist dvc repro
 or use the 1,797 digits bundled with scikit-learn:
   dvc exp run -S download.dataset=optdigits -S preprocess.val_size=137 \\

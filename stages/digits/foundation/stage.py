@@ -24,7 +24,7 @@ class UserError(Exception):
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main`, from the repository root alone and only if no other stage is running there.
+    """Call `main`, provided that this is the repository root and no other stage is running here.
 
     Exits with status 1 and one message on a `UserError`, on an interrupt, and if the machine has no space, no
     permission or no memory.

@@ -54,8 +54,8 @@ def cnn(width: int, depth: int, dropout: float) -> nn.Sequential:
     """
     return nn.Sequential(
         *convolution(1, width, 5, padding=0, pool=True),  # (N, width, 12, 12)
-        *stage(width, 2 * width, depth),  # (N, 2 width, 6, 6)
-        *stage(2 * width, 4 * width, depth),  # (N, 4 width, 3, 3)
+        *block(width, 2 * width, depth),  # (N, 2 width, 6, 6)
+        *block(2 * width, 4 * width, depth),  # (N, 4 width, 3, 3)
         nn.Flatten(),
         nn.Dropout(dropout),
         nn.Linear(4 * width * 3 * 3, CLASSES),
@@ -67,7 +67,7 @@ def hidden(inputs: int, outputs: int, dropout: float) -> list[nn.Module]:
     return [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout)]
 
 
-def stage(inputs: int, outputs: int, depth: int) -> list[nn.Module]:
+def block(inputs: int, outputs: int, depth: int) -> list[nn.Module]:
     """`depth` 3 x 3 convolutions of `cnn`; the last halves height and width."""
     pools = [False] * (depth - 1) + [True]
     channels = pairwise([inputs] + [outputs] * depth)
@@ -104,7 +104,7 @@ def build_layers(architecture: str, options: Mapping[str, Any], seed: int) -> nn
         ValidationError: the options are missing, unknown, of the wrong type or out of range.
     """
     network, schema = NETWORKS[architecture]
-    checked = schema(**options)  # they may come from a model file
+    checked = schema(**options)  # validated here, because they may come from a model file
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return network(**checked.model_dump())

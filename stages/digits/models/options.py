@@ -1,4 +1,4 @@
-"""Options of the networks that have any; apart from networks.py, so that reading params.yaml needs no PyTorch."""
+"""Options of the networks, in a module of their own because train reads params.yaml before it imports PyTorch."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from pydantic import Field
 
 
 class NetworkOptions(Section):
-    """Options of `mlp` and `cnn`, which say what they mean."""
+    """Options of `mlp` and `cnn`."""
 
     width: Annotated[int, Field(ge=1, le=4096)]
     depth: Annotated[int, Field(ge=1, le=32)]
@@ -16,4 +16,4 @@ class NetworkOptions(Section):
 
 
 class NoOptions(Section):
-    """Options of a fixed network: none."""
+    """Options of `logistic` and `lenet5`: none."""

@@ -22,7 +22,7 @@ from digits.foundation.stage import ROOT
 import torch
 import yaml
 
-MAX_CHECKPOINTS = 10  # kept, the latest
+MAX_CHECKPOINTS = 10  # older ones are removed
 MAX_SAVE_SHARE = 0.01  # of the training time, spent on saving
 INITIAL_SAVE_SECONDS = 0.002  # assumed until a save has been measured
 DIGEST_BYTES = 32  # of the SHA-256 in front of the state

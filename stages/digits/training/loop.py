@@ -17,7 +17,7 @@ from digits.training.schedules import Schedule
 import torch
 
 VAL_BATCH_SIZE = 1000
-# Training metrics are computed for so many batches at once: batch by batch, they would take a tenth of the time.
+# Training metrics are computed for this many batches at once; one by one, they would take a tenth of the time.
 BATCHES_PER_SCORE = 100
 
 
