@@ -1,4 +1,4 @@
-# Every target sets up .venv by itself; its Python comes first on the path, so that DVC runs the stages with it.
+# Every target sets up .venv if necessary. Its Python comes first on PATH, so that DVC runs the stages with it.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -11,7 +11,7 @@ run: .venv/run.done .git
 	if [ $$status -eq 0 ]; then \
 		dvc repro && dvc metrics show metrics/test.json; \
 	elif [ $$status -eq 3 ] && git diff --quiet HEAD -- params.yaml; then \
-		printf '\nRunning on the digits that scikit-learn carries instead. For MNIST later:\n'; \
+		printf '\nRunning on the digits bundled with scikit-learn instead. To switch to MNIST later:\n'; \
 		printf '  git checkout HEAD params.yaml && make run\n\n'; \
 		dvc exp run -S download.dataset=optdigits -S preprocess.val_size=137 -S train.lr=0.1 -S train.batch_size=100 \
 			&& dvc metrics show metrics/test.json; \
@@ -19,7 +19,7 @@ run: .venv/run.done .git
 		exit $$status; \
 	fi
 
-# A page to draw digits on. ARGS="--model cnn.onnx" goes to the tool.
+# Opens a page to draw digits on. ARGS="--model cnn.onnx" is passed to the tool.
 draw: .venv/run.done
 	@.venv/bin/python tools/draw.py $(ARGS)
 
@@ -30,29 +30,29 @@ test: .venv/dev.done .git
 test-all: .venv/dev.done .git
 	.venv/bin/pytest
 
-# Reads DVC's cache and the outputs again, and names what is damaged.
+# Checks DVC's cache and the outputs, and lists damaged files.
 verify: .venv/run.done .git
 	@.venv/bin/python tools/verify.py
 
-# Runs the last commit twice from scratch and compares. ARGS="-S train.model=cnn" goes to `dvc exp run`.
+# Runs the last commit twice from scratch and compares. ARGS="-S train.model=cnn" is passed to `dvc exp run`.
 reproduce: .venv/run.done .git
 	@.venv/bin/python tools/reproduce.py $(ARGS)
 
-# The experiments, the best on the validation images first, with the parameters in which they differ.
+# Lists the experiments by validation accuracy, best first, with the parameters in which they differ.
 experiments: .venv/run.done .git
 	@dvc exp show --no-pager --only-changed --hide-workspace --sort-by metrics/train.json:val_accuracy --sort-order desc \
 		--drop 'Created|State|Executor|(stages|data|models|metrics|plots)/.*|.*(loss|ece|low|high|images|errors|parameters|train_accuracy)'
 
-# QUICK=1 ends within two minutes and leaves the committed results alone.
+# QUICK=1 takes less than two minutes and does not overwrite the committed results.
 bench: .venv/run.done
 	.venv/bin/dvc repro
 	.venv/bin/python benchmarks/run.py $(if $(QUICK),--quick)
 
-# make cnn and so on: runs the recipe as an experiment of that name. ARGS="-S train.seed=1" goes to `dvc exp run`.
+# make cnn etc.: runs the recipe as an experiment of that name. ARGS="-S train.seed=1" is passed to `dvc exp run`.
 $(RECIPES): .venv/run.done .git
 	@.venv/bin/python tools/recipe.py $@ $(ARGS)
 
-# Measures all recipes, an hour for five seeds; NAMES="cnn mlp" SEEDS=2 measures less.
+# Measures all recipes with five seeds, which takes an hour; to measure fewer: NAMES="cnn mlp" SEEDS=2.
 bench-recipes: .venv/run.done .git
 	.venv/bin/python benchmarks/measure_recipes.py --seeds $(or $(SEEDS),5) $(NAMES)
 
@@ -65,7 +65,7 @@ format: .venv/dev.done
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-# Pins anew what the direct dependencies pull in; PyTorch's CUDA packages stay free, so that CPU-only builds fit.
+# Updates the pins of indirect dependencies. PyTorch's CUDA packages stay unpinned, so that CPU-only builds install.
 constraints:
 	$(PYTHON) -m venv --clear .venv/fresh
 	sed -e '/^-/d' -e 's/ *#.*//' requirements.txt requirements-dev.txt > .venv/fresh/direct.txt
@@ -86,9 +86,9 @@ constraints:
 	.venv/bin/pip install -r requirements-dev.txt
 	touch $@ .venv/run.done
 
-# A downloaded archive has no Git history.
+# A copy downloaded as an archive has no Git repository.
 .git:
-	@echo "DVC's experiments need a Git repository, and this copy is none: making one with a first commit."
+	@echo "DVC's experiments need a Git repository, which this copy is not: creating one with a first commit."
 	git init --quiet
 	git add --all
 	git -c user.name=digits -c user.email=digits@localhost commit --quiet --message "Start from a downloaded copy"

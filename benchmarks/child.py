@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-READING = ("read_raw", "read_name", "load_dataset", "load_model")
-WRITING = ("save_dataset", "save_figure", "save_model", "write_json", "write_csv", "write_name")
+READING = ("read_raw", "read_dataset_name", "load_dataset", "load_model")
+WRITING = ("save_dataset", "save_figure", "save_model", "write_json", "write_csv", "write_dataset_name")
 
 
 def stage(name: str, started: float) -> dict[str, float]:

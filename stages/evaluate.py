@@ -1,4 +1,4 @@
-"""Score the trained classifier on the test images: the only place that does.
+"""Score the trained classifier on the test images; no other stage does.
 
 Reads models/model.safetensors, data/tensors/test.safetensors and metrics/train.csv; writes metrics/test.json,
 metrics/predictions.csv (a row per test image), and in plots the tables confusion.csv, digits.csv and reliability.csv
@@ -11,8 +11,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from digits.foundation.files import read_csv, write_csv, write_json
-from digits.foundation.params import Section, first_problem, read_params, shown
+from digits.foundation.files import damaged_file, read_csv, write_csv, write_json
+from digits.foundation.params import Section, first_problem, read_params, short_repr
 from digits.foundation.stage import UserError, run
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -45,14 +45,14 @@ Metric = Annotated[float, Field(ge=0, le=1e39, allow_inf_nan=False)]
 
 
 class Epoch(BaseModel):
-    """What the curves need of a row of metrics/train.csv, which is text, and empty where there were no images."""
+    """A row of metrics/train.csv, as text; validation cells are empty if there are no validation images."""
 
     epoch: int
     train_loss: Metric
     train_accuracy: Metric
     val_loss: Metric | Literal[""]
     val_accuracy: Metric | Literal[""]
-    lr: Metric  # the last cell of a row: it lacks where a row is cut off
+    lr: Metric  # the last column, missing if the row is cut off
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def main() -> None:
     saliency = mean_saliency(model, test.images, test.labels)
     if not (logits.isfinite().all() and saliency.isfinite().all() and math.isfinite(scores["loss"])):
         raise UserError(
-            f"{MODEL}: its weights are too large, got logits, a loss or derivatives that are not finite; lower "
+            f"{MODEL}: its weights are too large, got logits, a loss or gradients that are not finite; lower "
             "train.lr and run `dvc repro`"
         )
     choice = logits.argmax(dim=1)
@@ -104,22 +104,20 @@ def main() -> None:
 
 
 def read_curves(path: Path) -> list[dict[str, str]]:
-    """The rows of metrics/train.csv, as text that can be drawn.
+    """The rows of metrics/train.csv, as text, checked.
 
     Raises:
-        UserError: the file is missing, damaged, or holds something else.
+        UserError: the file is missing or damaged, or holds something else.
     """
-    from digits.foundation.tensors import damaged
-
     try:
         rows = read_csv(path)
         epochs = [row.epoch for row in TypeAdapter(list[Epoch]).validate_python(rows)]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise damaged(path, str(error))
+        raise damaged_file(path, str(error))
     except ValidationError as error:
-        raise damaged(path, first_problem(error))
+        raise damaged_file(path, first_problem(error))
     if not rows or epochs != list(range(1, len(rows) + 1)):
-        raise damaged(path, f"a row for every epoch, from 1 on, is needed, got the epochs {shown(epochs)}")
+        raise damaged_file(path, f"expected a row for each epoch, starting at 1, got epochs {short_repr(epochs)}")
     return rows
 
 

@@ -1,7 +1,7 @@
-"""Export the trained classifier for use without PyTorch, and check that it gives the same answers there.
+"""Export the trained classifier for use without PyTorch, and check that its predictions stay the same.
 
 Reads models/model.safetensors, metrics/test.json and the images in data/tensors/test.safetensors; writes
-models/model.onnx: from pixels to probabilities, with the classes, the data set and the metrics in its metadata.
+models/model.onnx, from pixels to probabilities, with the classes, the data set and the metrics in its metadata.
 Command: python stages/export.py
 """
 
@@ -9,11 +9,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from digits.foundation.files import replacing
-from digits.foundation.params import first_problem
+from digits.foundation.files import read_json, replacing
 from digits.foundation.stage import UserError, run
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +23,7 @@ METRICS = Path("metrics/test.json")
 EXPORTED = Path("models/model.onnx")
 Metric = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Metrics = Annotated[dict[str, Metric], Field(min_length=1)]
-BATCH_SIZE = 1000  # of the check; bounds memory
+BATCH_SIZE = 1000  # bounds the memory that the check takes
 
 
 def main() -> None:
@@ -42,7 +41,7 @@ def main() -> None:
         "architecture": info.architecture,
         "classes": json.dumps([str(digit) for digit in range(10)]),
         "dataset": info.dataset,
-        "metrics": json.dumps(read_metrics(METRICS)),
+        "metrics": json.dumps(read_json(METRICS, TypeAdapter(Metrics))),
     }
     exported = to_onnx(model, metadata)
     difference = compare(predict(model, images, BATCH_SIZE), predict_onnx(exported, images, BATCH_SIZE))
@@ -51,42 +50,25 @@ def main() -> None:
     print(f"{EXPORTED}: {len(exported):,} bytes, probabilities within {difference:.0e} of PyTorch's")
 
 
-def read_metrics(path: Path) -> dict[str, float]:
-    """What evaluate wrote.
-
-    Raises:
-        UserError: the file is missing, damaged, or holds something else.
-    """
-    from digits.foundation.tensors import damaged
-
-    try:
-        metrics: dict[str, float] = TypeAdapter(Metrics).validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{path}: is missing; `dvc repro` makes it")
-    except ValidationError as error:
-        raise damaged(path, first_problem(error))
-    return metrics
-
-
 def compare(logits: "torch.Tensor", probabilities: "torch.Tensor") -> float:
-    """The largest difference between the probabilities that PyTorch's logits give and ONNX Runtime's.
+    """The largest difference between the probabilities of PyTorch, from its logits, and those of ONNX Runtime.
 
     Args:
         logits, probabilities: float32 (N, 10).
 
     Raises:
-        UserError: it is more than rounding explains, or the most probable digit differs.
+        UserError: it is larger than rounding explains, or predictions differ.
     """
-    # A logit of 50 is itself rounded to 4e-6, larger ones in proportion, and so are the sums that lead to it.
+    # In float32 a logit of 50 is rounded to 4e-6, larger ones in proportion, and so are the sums that lead to it.
     tolerance = 1e-5 * max(1.0, logits.abs().max().item() / 50)
     expected = logits.softmax(dim=1)
     difference = (probabilities - expected).abs().max().item()
-    others = (probabilities.argmax(dim=1) != expected.argmax(dim=1)).sum().item()
-    if not difference < tolerance or others > 0:
+    disagreements = (probabilities.argmax(dim=1) != expected.argmax(dim=1)).sum().item()
+    if not difference < tolerance or disagreements > 0:
         raise UserError(
-            f"{EXPORTED}: ONNX Runtime has to give PyTorch's probabilities to {tolerance:.0e} and its answers, got a "
-            f"difference of {difference:.1e} and {others:,} other answers; `pip install -r requirements.txt` brings "
-            "the versions that do, then run `dvc repro`"
+            f"{EXPORTED}: ONNX Runtime has to match PyTorch's probabilities to {tolerance:.0e} and its answers, got "
+            f"a difference of {difference:.1e} and {disagreements:,} other answers; install the pinned versions "
+            "with `pip install -r requirements.txt`, then run `dvc repro`"
         )
     return difference
 

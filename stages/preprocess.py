@@ -1,4 +1,4 @@
-"""Turn the archives into tensors: training, validation and test images with their labels.
+"""Convert the archives to tensors: training, validation and test images with their labels.
 
 Reads data/raw; writes train.safetensors, val.safetensors, test.safetensors and dataset.json in data/tensors,
 and plots/data.png.
@@ -19,7 +19,7 @@ TRAIN = Path("data/tensors/train.safetensors")
 VAL = Path("data/tensors/val.safetensors")
 TEST = Path("data/tensors/test.safetensors")
 SUMMARY = Path("data/tensors/dataset.json")
-PICTURE = Path("plots/data.png")
+FIGURE = Path("plots/data.png")
 
 
 class PreprocessParams(Section):
@@ -31,7 +31,7 @@ class PreprocessParams(Section):
 
 def main() -> None:
     params = read_params("preprocess", PreprocessParams)
-    from digits.data.archives import read_name, read_raw
+    from digits.data.archives import read_dataset_name, read_raw
     from digits.data.dataset import Summary, pixel_statistics, save_dataset
     from digits.data.split import stratified_split
     from digits.figures.data import draw_data
@@ -40,17 +40,17 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    name, all_train, test = read_name(RAW), read_raw(RAW, "train"), read_raw(RAW, "t10k")
+    name, all_train, test = read_dataset_name(RAW), read_raw(RAW, "train"), read_raw(RAW, "t10k")
     if params.val_size >= len(all_train):
         raise params_error(
             f"preprocess.val_size: has to be smaller than the {len(all_train):,} training images, got {params.val_size}"
         )
-    rest, drawn = stratified_split(all_train.labels.numpy(), params.val_size, params.seed)
-    train, val = all_train.take(rest), all_train.take(drawn)
+    train_indices, val_indices = stratified_split(all_train.labels.numpy(), params.val_size, params.seed)
+    train, val = all_train.take(train_indices), all_train.take(val_indices)
     mean, std = pixel_statistics(train.images)
     if std < 1e-6:
         raise UserError(
-            f"{RAW}: training images need paper and ink, got a deviation of {std:g}; delete it and run `dvc repro`"
+            f"{RAW}: training pixels have to vary, got a standard deviation of {std:g}; delete it and run `dvc repro`"
         )
 
     for path, dataset in ((TRAIN, train), (VAL, val), (TEST, test)):
@@ -58,7 +58,7 @@ def main() -> None:
     sizes = {"train": len(train), "val": len(val), "test": len(test)}
     write_json(SUMMARY, Summary(name=name, **sizes, pixel_mean=mean, pixel_std=std).model_dump())
     labels = {"train": train.labels.numpy(), "val": val.labels.numpy(), "test": test.labels.numpy()}
-    save_figure(PICTURE, draw_data(name, train.images.numpy(), labels))
+    save_figure(FIGURE, draw_data(name, train.images.numpy(), labels))
     print(f"{name}:", ", ".join(f"{size:,} {split}" for split, size in sizes.items()), "images")
 
 

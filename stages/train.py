@@ -1,7 +1,7 @@
 """Train the classifier on the training images and score it on the validation images after every epoch.
 
 Reads train.safetensors, val.safetensors and dataset.json in data/tensors; writes models/model.safetensors,
-metrics/train.csv (a row per epoch) and metrics/train.json (the last row, and how many parameters the model has).
+metrics/train.csv (a row per epoch) and metrics/train.json (the last row, and the number of parameters).
 Command: python stages/train.py
 """
 
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from digits.foundation.files import write_csv, write_json
-from digits.foundation.params import Depth, Number, Section, Seed, Share, Width, params_error, read_params
+from digits.foundation.params import Number, Section, Seed, Share, params_error, read_params
 from digits.foundation.stage import run
+from digits.models.options import NetworkOptions
 from digits.training.allocator import keep_freed_memory
 
 from pydantic import Field
@@ -28,12 +29,6 @@ SUMMARY = Path("data/tensors/dataset.json")
 MODEL = Path("models/model.safetensors")
 CURVES = Path("metrics/train.csv")
 METRICS = Path("metrics/train.json")
-
-
-class NetworkParams(Section):
-    width: Width
-    depth: Depth
-    dropout: Share
 
 
 class AffineParams(Section):
@@ -62,8 +57,8 @@ class TrainParams(Section):
     """Section `train` of params.yaml."""
 
     model: Literal["logistic", "mlp", "lenet5", "cnn"]
-    mlp: NetworkParams
-    cnn: NetworkParams
+    mlp: NetworkOptions
+    cnn: NetworkOptions
     normalize: bool
     augment: Literal["none", "affine", "elastic"]
     affine: AffineParams
@@ -101,7 +96,7 @@ def main() -> None:
     torch.set_num_threads(params.threads or os.cpu_count() or 1)
     torch.manual_seed(params.seed)  # dropout
     device = resolve_device(params.device)
-    train, val = load_dataset(TRAIN), load_dataset(VAL, may_be_empty=True)
+    train, val = load_dataset(TRAIN), load_dataset(VAL, allow_empty=True)
     summary = load_summary(SUMMARY)
     mean, std = (summary.pixel_mean, summary.pixel_std) if params.normalize else (0.0, 1.0)
     options = {"mlp": params.mlp.model_dump(), "cnn": params.cnn.model_dump()}.get(params.model, {})
@@ -117,7 +112,7 @@ def main() -> None:
         write_csv(CURVES, saved["rows"])
         if len(saved["rows"]) < params.epochs or not is_recorded("train", CURVES):
             training.load_state_dict(saved)
-            print(f"going on after epoch {len(training.rows)} of {params.epochs}, as far as an earlier run came")
+            print(f"resuming after epoch {len(training.rows)} of {params.epochs}, from an earlier run's checkpoint")
 
     start = time.perf_counter()
     for row in fit(
@@ -135,30 +130,33 @@ def main() -> None:
         print(progress(row, params.epochs, time.perf_counter() - start), flush=True)
     save_model(MODEL, model, ModelInfo(params.model, options, summary.name))
     last = {name: value for name, value in training.rows[-1].items() if name not in ("epoch", "lr")}
-    known = {name: value for name, value in last.items() if value is not None}  # without validation images, not theirs
+    known = {name: value for name, value in last.items() if value is not None}  # val_* without validation images
     write_json(METRICS, known | {"parameters": parameters})
 
 
 def refuse_conflicts(params: TrainParams) -> None:
-    """Refuse what the chosen model or optimizer cannot honour.
+    """Refuse settings that the chosen model or optimizer does not support.
 
     Raises:
-        UserError: with every conflict.
+        UserError: there are conflicts; the message lists all of them.
     """
     lbfgs, logistic = params.optimizer == "lbfgs", params.model == "logistic"
-    whole = "lbfgs takes the training images as a whole"
+    line_search = "lbfgs finds its step by a line search"
     conflicts = [
         (
             lbfgs and not logistic,
-            f"optimizer: lbfgs is for the model logistic, got {params.model}; take sgd, adam or adamw",
+            f"optimizer: lbfgs needs the model logistic, got {params.model}; use sgd, adam or adamw",
         ),
-        (lbfgs and params.augment != "none", f"augment: {whole}, unchanged, got {params.augment}; set it to none"),
+        (
+            lbfgs and params.augment != "none",
+            f"augment: lbfgs needs the same images at every update, got {params.augment}; set it to none",
+        ),
         (
             lbfgs and params.schedule != "constant",
-            f"schedule: {whole} and searches its step, got {params.schedule}; set it to constant",
+            f"schedule: {line_search}, got {params.schedule}; set it to constant",
         ),
-        (lbfgs and params.warmup > 0, f"warmup: {whole} and searches its step, got {params.warmup}; set it to 0"),
-        (lbfgs and params.lr > 1e6, f"lr: lbfgs searches its step, beginning with lr, got {params.lr:g}; set it to 1"),
+        (lbfgs and params.warmup > 0, f"warmup: {line_search}, got {params.warmup}; set it to 0"),
+        (lbfgs and params.lr > 1e6, f"lr: {line_search} that starts with lr, got {params.lr:g}; set it to 1"),
         (
             logistic and params.precision == "bfloat16",
             "precision: the model logistic is trained in float32, got bfloat16; set it to float32",
@@ -172,13 +170,13 @@ def refuse_conflicts(params: TrainParams) -> None:
             "sgd.nesterov: needs momentum, got a momentum of 0; set sgd.momentum, for example to 0.9",
         ),
     ]
-    problems = [f"\n  train.{problem}" for is_there, problem in conflicts if is_there]
+    problems = [f"\n  train.{problem}" for applies, problem in conflicts if applies]
     if problems:
         raise params_error("".join(problems))
 
 
 def choose_gradient(params: TrainParams, model: "Classifier") -> "Gradient":
-    """The way to the gradient: a formula for softmax regression, autograd for the other models."""
+    """How to compute the gradient: in closed form for softmax regression, by autograd for the other models."""
     from digits.training.gradients import Backpropagation, SoftmaxRegression
 
     if params.model == "logistic":
@@ -204,7 +202,7 @@ def choose_augmentation(params: TrainParams) -> "Augmentation | None":
 
 
 def progress(row: dict[str, Any], epochs: int, seconds: float) -> str:
-    """One line of at most 80 characters about an epoch."""
+    """A line of at most 80 characters about an epoch."""
     val = f"  val loss {row['val_loss']:.4f} acc {row['val_accuracy']:.4f}" if row["val_loss"] is not None else ""
     return (
         f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bad_input import little, many, refusal
-from digits.data.archives import read_name, read_raw
+from digits.data.archives import read_dataset_name, read_raw
 from digits.data.idx import MAX_ITEMS, read_idx, write_idx
 
 import numpy as np
@@ -167,12 +167,12 @@ def test_labels_that_do_not_fit(tmp_path: Path, labels: list[int]) -> None:
 )
 def test_any_name_of_a_data_set(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "dataset.txt").write_bytes(content)
-    refused = refusal(lambda: read_name(tmp_path), tmp_path / "dataset.txt")
-    assert refused or read_name(tmp_path) == content.decode().strip()
+    refused = refusal(lambda: read_dataset_name(tmp_path), tmp_path / "dataset.txt")
+    assert refused or read_dataset_name(tmp_path) == content.decode().strip()
 
 
 def test_a_name_without_end(tmp_path: Path) -> None:
     with (tmp_path / "dataset.txt").open("wb") as file:
         file.truncate(10**10)  # takes no space on the disk
     with little(seconds=5, megabytes=10):
-        assert refusal(lambda: read_name(tmp_path), tmp_path / "dataset.txt")
+        assert refusal(lambda: read_dataset_name(tmp_path), tmp_path / "dataset.txt")

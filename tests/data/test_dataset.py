@@ -32,7 +32,7 @@ def test_statistics_are_those_of_numpy() -> None:
 def test_a_data_set_survives_its_file(tmp_path: Path, count: int) -> None:
     dataset = Dataset(torch.from_numpy(ARRAYS[0][:count]), torch.arange(count))
     save_dataset(tmp_path / "a", dataset)
-    loaded = load_dataset(tmp_path / "a", may_be_empty=True)
+    loaded = load_dataset(tmp_path / "a", allow_empty=True)
     assert torch.equal(loaded.images, dataset.images)
     assert torch.equal(loaded.labels, dataset.labels)
     assert len(loaded) == count
@@ -46,16 +46,16 @@ def test_a_damaged_data_set_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is damaged: .*header"):
         load_dataset(path)
     write_tensors(path, {"images": torch.zeros(2, 28, 28)})
-    with pytest.raises(UserError, match=r"images and labels are needed, got images torch.float32 \(2, 28, 28\)"):
+    with pytest.raises(UserError, match=r"expected images and labels, got images torch.float32 \(2, 28, 28\)"):
         load_dataset(path)
     write_tensors(path, {"images": torch.zeros(2, 28, 28), "labels": torch.zeros(2)})
-    with pytest.raises(UserError, match=r"labels, int64 .N,., are needed, got "):
+    with pytest.raises(UserError, match=r"expected images, .* and labels, int64 .N,., got "):
         load_dataset(path)
     save_dataset(path, Dataset(torch.from_numpy(ARRAYS[0][:2]), torch.tensor([3, 10])))
     with pytest.raises(UserError, match="labels have to be 0 to 9, got 3 to 10"):
         load_dataset(path)
     save_dataset(path, Dataset(torch.from_numpy(ARRAYS[0][:0]), torch.arange(0)))
-    with pytest.raises(UserError, match="images are needed, got none"):
+    with pytest.raises(UserError, match="expected images, got none"):
         load_dataset(path)
 
 
@@ -74,7 +74,7 @@ def test_a_split_follows_its_seed() -> None:
     assert splits[0] == splits[1] != splits[2]
 
 
-def test_bundled_digits_have_the_form_of_mnist() -> None:
+def test_bundled_digits_have_the_format_of_mnist() -> None:
     images, labels = ARRAYS
     assert images.shape == (1797, 28, 28)
     assert images.dtype == labels.dtype == np.uint8

@@ -4,7 +4,7 @@ import gzip
 import struct
 from pathlib import Path
 
-from digits.data.archives import read_name, read_raw
+from digits.data.archives import read_dataset_name, read_raw
 from digits.data.idx import read_idx, write_idx
 from digits.foundation.stage import UserError
 
@@ -46,9 +46,9 @@ WHOLE = header(5, 28, 28) + IMAGES.tobytes()
         (pack(header(5, 28, 28, kind=13) + IMAGES.tobytes()), "got 00000d03"),
         (pack(WHOLE[:10]), "ends inside its header"),
         (pack(header(5, 28, 27) + IMAGES[:, :, :27].tobytes()), "shape .28, 28., got .28, 27."),
-        (pack(header(6, 28, 28) + IMAGES.tobytes()), "promises 4704 bytes, got 3920"),
+        (pack(header(6, 28, 28) + IMAGES.tobytes()), "claims 4704 bytes, got 3920"),
         (pack(header(2**32 - 1, 28, 28)), "1 to 1,000,000 items, got 4,294,967,295"),
-        (pack(WHOLE + b"\x00"), "promises 3920 bytes, got more"),
+        (pack(WHOLE + b"\x00"), "claims 3920 bytes, got more"),
     ],
 )
 def test_a_damaged_archive_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
@@ -63,7 +63,7 @@ def test_a_missing_archive(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is missing; `dvc repro`"):
         read_idx(tmp_path / "nothing.gz", ())
     with pytest.raises(UserError, match="is missing; `dvc repro`"):
-        read_name(tmp_path)
+        read_dataset_name(tmp_path)
 
 
 def write_raw(folder: Path, images: np.ndarray, labels: np.ndarray) -> Path:

@@ -22,8 +22,8 @@ import pytest
 import trustme
 
 CONTENT = {"small.gz": b"s" * 100, "large.gz": b"l" * 300_000}
-BROKEN = "no connection, or one that broke off"
-WRONG = "not the published archive, its SHA-256 differs"
+BROKEN = "no connection, or it was lost"
+WRONG = "not the published archive, SHA-256 differs"
 # No folder can be closed to root, as which containers often run; for everybody else the test runs.
 UNLESS_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 FOREVER = 20.0  # seconds, far more than any of these tests allows
@@ -76,9 +76,9 @@ FAULTS: dict[str, tuple[Way, str]] = {
     "hangs-up": (lambda _: [], BROKEN),
     "not-http": (lambda _: [b"\0\xff\r\n\r\n"], BROKEN),
     "no-chunks": (lambda data: [CHUNKED, data], BROKEN),
-    "redirect-loop": (lambda _: [to("/redirect-loop/large.gz")], "redirects without end"),
+    "redirect-loop": (lambda _: [to("/redirect-loop/large.gz")], "too many redirects"),
     "redirect-to-404": (lambda _: [to("/missing/large.gz")], "HTTP status 404"),
-    "redirect-to-file": (lambda _: [to("file:///etc/hostname")], "redirects to what is not http"),
+    "redirect-to-file": (lambda _: [to("file:///etc/hostname")], "redirects to a URL that is not HTTP"),
     "redirect-to-nonsense": (lambda _: [to("http://[/")], BROKEN),
     "redirect-flood": (lambda _: flood(to("/missing/large.gz")), "HTTP status 404"),
     "flood": (lambda _: flood(head()), WRONG),
@@ -134,7 +134,7 @@ def server() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def archives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirrors, "ARCHIVES", {name: hashlib.sha256(data).hexdigest() for name, data in CONTENT.items()})
-    monkeypatch.setattr(mirrors, "ANSWER_SECONDS", 2)
+    monkeypatch.setattr(mirrors, "RESPONSE_SECONDS", 2)
     monkeypatch.setattr(mirrors, "STALL_SECONDS", 0.5)
     monkeypatch.setattr(http_request, "TIMEOUT_SECONDS", (1, 0.5))
 
@@ -187,7 +187,7 @@ def test_the_next_mirror_serves_what_one_does_not(
     with within(8), pytest.raises(UserError) as caught:
         fetch(list(CONTENT), [f"{server}/{way}", f"{folder}/nowhere"], cache)
     assert str(caught.value).splitlines() == [
-        "download: no mirror gives large.gz:",
+        "download: no mirror delivers large.gz:",
         f"  {server}/{way}: {reason}",
         f"  {folder}/nowhere: no such file",
     ]
@@ -208,11 +208,11 @@ def test_mirrors_that_give_no_answer_are_left_out(
         server.replace("http", "https"): BROKEN,
         f"{server}/always/hangs-up": BROKEN,
         f"{server}/always/not-http": BROKEN,
-        f"{server}/always/redirect-loop": "redirects without end",
-        f"{server}/always/redirect-to-file": "redirects to what is not http",
+        f"{server}/always/redirect-loop": "too many redirects",
+        f"{server}/always/redirect-to-file": "redirects to a URL that is not HTTP",
         f"{server}/always/redirect-to-nonsense": BROKEN,
         f"{server}/always/silence": "stalled",
-        f"{server}/always/trickled-head": "no answer within 2 s",
+        f"{server}/always/trickled-head": "no response within 2 s",
     }
     with within(8):  # all of them together
         fetch(list(CONTENT), [*silent, str(folder)], cache)
@@ -226,7 +226,7 @@ def test_where_nothing_answers_the_user_knows_soon(cache: Path) -> None:
         urls = [
             f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/{name}" for scheme in ("http", "https") for name in "abc"
         ]
-        with within(8), pytest.raises(UserError, match=r"c: (stalled|no answer within 2 s)"):
+        with within(8), pytest.raises(UserError, match=r"c: (stalled|no response within 2 s)"):
             fetch(list(CONTENT), urls, cache)
 
 
@@ -270,7 +270,7 @@ def test_a_slow_mirror_is_given_up_only_below_the_slowest_rate(
 ) -> None:
     fetch(["large.gz"], [f"{server}/slow"], cache)
     assert content(cache) == {"large.gz": CONTENT["large.gz"]}
-    monkeypatch.setattr(mirrors, "SLOWEST_BYTES_PER_SECOND", 10**9)
+    monkeypatch.setattr(mirrors, "MIN_BYTES_PER_SECOND", 10**9)
     with pytest.raises(UserError, match=r"slow: stalled"):
         fetch(["small.gz"], [f"{server}/always/slow"], cache)
 
@@ -311,7 +311,7 @@ def test_a_folder_with_something_else_in_its_place_or_in_that_of_an_archive(
 
 
 def test_no_mirror_at_all(cache: Path) -> None:
-    with pytest.raises(UserError, match="none is named"):
+    with pytest.raises(UserError, match="the list of mirrors is empty"):
         fetch(["small.gz"], [], cache)
 
 

@@ -287,7 +287,7 @@ DTYPES = st.sampled_from([torch.uint8, torch.int64, torch.int64, torch.int32, to
         [("images", "labels")] * 5 + [("images", "label"), ("labels", "images"), ("images", "images")]
     ),
     more=st.sampled_from([{}, {}, {}, {}, {"more": torch.zeros(1)}]),
-    may_be_empty=st.booleans(),
+    allow_empty=st.booleans(),
 )
 def test_any_data_set(
     tmp_path: Path,
@@ -296,14 +296,14 @@ def test_any_data_set(
     label: int,
     names: tuple[str, str],
     more: dict[str, torch.Tensor],
-    may_be_empty: bool,
+    allow_empty: bool,
 ) -> None:
     path = tmp_path / "file"
     tensors = torch.zeros(images[0], dtype=images[1]), torch.full(labels[0], label, dtype=torch.int64).to(labels[1])
     write_tensors(path, dict(zip(names, tensors, strict=True)) | more)
     fits = images == ((2, 28, 28), torch.uint8) and labels == ((2,), torch.int64) and 0 <= label <= 9
-    fits |= images == ((0, 28, 28), torch.uint8) and labels == ((0,), torch.int64) and may_be_empty
-    refused = refusal(lambda: load_dataset(path, may_be_empty=may_be_empty), path)
+    fits |= images == ((0, 28, 28), torch.uint8) and labels == ((0,), torch.int64) and allow_empty
+    refused = refusal(lambda: load_dataset(path, allow_empty=allow_empty), path)
     assert bool(refused) == (not fits or names != ("images", "labels") or bool(more))
 
 

@@ -75,8 +75,8 @@ def test_a_wrong_value_is_named(
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"optimizer": "lbfgs", "model": "cnn", "lr": "1"}, ["optimizer: lbfgs is for the model logistic, got cnn"]),
-        ({"optimizer": "lbfgs", "augment": "affine"}, ["augment: lbfgs takes"]),
+        ({"optimizer": "lbfgs", "model": "cnn", "lr": "1"}, ["optimizer: lbfgs needs the model logistic, got cnn"]),
+        ({"optimizer": "lbfgs", "augment": "affine"}, ["augment: lbfgs needs"]),
         ({"optimizer": "lbfgs", "schedule": "step", "warmup": "0.1"}, ["schedule: lbfgs", "warmup: lbfgs"]),
         ({"optimizer": "lbfgs", "lr": "1e7"}, ["lr: lbfgs"]),
         ({"precision": "bfloat16", "channels_last": "true"}, ["precision: ", "channels_last: "]),
@@ -114,7 +114,7 @@ def test_all_problems_come_in_one_message(tmp_path: Path, monkeypatch: pytest.Mo
         "  train.seed: should be a valid integer, got 'two'",
         "  train.epoch: is not a parameter; did you mean `epochs`?",
         "  train.zzz: is not a parameter; remove it",
-        "Correct it and run `dvc repro`: what was computed before comes back from the cache, without training again.",
+        "Correct it and run `dvc repro`: earlier results are restored from the cache, without training again.",
     ]
 
 

@@ -44,7 +44,7 @@ def test_a_full_disk(project: Path, run: Run, stage: str, folder: str, size: str
     before = files(project)
     command = "python", f"stages/{stage}.py"
     output = run(project, *NAMESPACE, "sh", "-c", FULL, "sh", size, folder, *command, status=1)
-    assert f"{named}: No space left on device; put that right and run" in output
+    assert f"{named}: No space left on device; fix this and run" in output
     assert GOES_BACK in output
     assert "Traceback" not in output
     assert files(project) == before
@@ -69,7 +69,7 @@ def test_a_folder_that_nobody_may_write_to(project: Path, run: Run, stage: str, 
     before = files(project)
     command = "python", f"stages/{stage}.py"
     output = run(project, *NAMESPACE, "sh", "-c", READ_ONLY, "sh", folder, *command, status=1)
-    assert f"{named}: Read-only file system; put that right" in output
+    assert f"{named}: Read-only file system; fix this" in output
     assert "Traceback" not in output
     assert files(project) == before
 
@@ -114,7 +114,7 @@ def test_too_little_memory_for_the_data(project: Path, run: Run) -> None:
             for _ in range(10):
                 file.write(bytes(count // 10 * 28 * 28))
     output = run(project, *with_memory(1000, "preprocess"), status=1, OPENBLAS_NUM_THREADS="1")
-    assert output.startswith("error: memory: there is too little for this stage; ")
+    assert output.startswith("error: memory: not enough for this stage; ")
     assert output.count("\n") == 1
 
 
@@ -130,7 +130,7 @@ def test_too_little_memory_for_a_batch(project: Path, run: Run, stage: str) -> N
         edit(project / "params.yaml", "  batch_size: 100\n", "  batch_size: 1300\n")
     before = files(project)
     output = run(project, *with_memory(900, stage), status=1, OPENBLAS_NUM_THREADS="1")
-    assert "error: memory: there is too little for this stage; " in output
+    assert "error: memory: not enough for this stage; " in output
     assert "lower batch_size" in output
     assert "Traceback" not in output
     assert files(project) == before

@@ -88,7 +88,7 @@ def test_optimizers_and_schedules_get_their_options(project: Path, run: Run) -> 
         assert list(curves.lr) == lrs
         assert curves.val_loss.is_monotonic_decreasing
     output = run(project, "dvc", "exp", "run", "-S", "train.model=cnn", "train", status=255)
-    assert "error: params.yaml: \n  train.optimizer: lbfgs is for the model logistic, got cnn" in output
+    assert "error: params.yaml: \n  train.optimizer: lbfgs needs the model logistic, got cnn" in output
     assert "Traceback" not in output
 
 

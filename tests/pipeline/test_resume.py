@@ -13,7 +13,7 @@ from pathlib import Path
 
 from conftest import MakeProject, Once, Run, commit
 from digits.training import checkpoint
-from digits.training.checkpoint import KEPT, Checkpoint, repository
+from digits.training.checkpoint import MAX_CHECKPOINTS, Checkpoint, repository_root
 
 import numpy as np
 import pytest
@@ -131,7 +131,7 @@ def results(folder: Path, *more: str) -> dict[str, bytes]:
 
 def resumed_after(output: str) -> int | None:
     """The epoch after which a run went on, None for one that began with the first."""
-    found = re.search(r"going on after epoch (\d+)", output)
+    found = re.search(r"resuming after epoch (\d+)", output)
     return int(found[1]) if found else None
 
 
@@ -243,7 +243,7 @@ def test_dvc_alone_is_killed(project: Path, run: Run, start: Start, undisturbed:
     os.kill(orphan, signal.SIGSTOP)  # for the test not to depend on how fast it is
     output = run(project, *REPRO, status=255)
     os.kill(orphan, signal.SIGCONT)
-    assert f"error: {project}: process {orphan} is at a stage here" in output
+    assert f"error: {project}: process {orphan} is running a stage here" in output
     assert f"`kill {orphan}`" in output
     assert epochs_trained(output) == []
 
@@ -322,7 +322,7 @@ def test_twins_share_the_work(project: Path, run: Run, start: Start, undisturbed
         assert running.process.returncode == 0, running.output()
     waited, trained = sorted((first.output(), second.output()), key=lambda output: len(epochs_trained(output)))
     assert len(epochs_trained(trained)) == 60
-    assert "is at the very same training; waiting for its results" in waited
+    assert "is already running this training; waiting for its results" in waited
     assert epochs_trained(waited) == []
     for name in "ab":
         assert results(project / f".dvc/tmp/exps/standalone/{name}").items() <= undisturbed.items()
@@ -348,7 +348,7 @@ def test_a_damaged_checkpoint_is_named_and_ignored(
     }
     path.write_bytes(damaged[damage])
     output = run(project, *STAGE)
-    assert f"warning: {path}: is damaged; training starts anew" in output
+    assert f"warning: {path}: is damaged; training starts over" in output
     assert epochs_trained(output)[0] == 1
     assert results(project).items() <= undisturbed.items()
     assert not (project / "harmed").exists()
@@ -364,14 +364,14 @@ class Harmful:
 def test_checkpoints_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "ROOT", tmp_path)
     held = Checkpoint("oldest")
-    for number in range(KEPT + 5):
+    for number in range(MAX_CHECKPOINTS + 5):
         saved = Checkpoint(f"{number:02}")
         saved.save({"rows": []})
         os.utime(saved.path, (number, number))
     del saved
     Checkpoint("newest").save({"rows": []})
     left = {path.name for path in (tmp_path / ".checkpoints").iterdir()}
-    numbers = [f"{number:02}" for number in range(5, KEPT + 5)]
+    numbers = [f"{number:02}" for number in range(5, MAX_CHECKPOINTS + 5)]
     assert left == {"oldest.lock", "newest.pt", "newest.lock"} | {
         f"{n}.{end}" for n in numbers for end in ("pt", "lock")
     }
@@ -388,4 +388,4 @@ def test_checkpoints_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_a_copy_for_an_experiment_belongs_to_its_repository(folder: str, expected: str) -> None:
-    assert repository(Path(folder)) == Path(expected)
+    assert repository_root(Path(folder)) == Path(expected)

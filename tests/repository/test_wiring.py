@@ -80,8 +80,8 @@ def test_the_section_is_what_the_script_reads(stage: str, monkeypatch: pytest.Mo
     read_params(stage, getattr(importlib.import_module(stage), f"{stage.capitalize()}Params"))
 
 
-def test_the_way_on_without_mnist_is_the_same_everywhere() -> None:
-    command = importlib.import_module("download").WAYS_ON.split("carries:")[1].replace("\\\n", "").split()
+def test_the_alternative_to_mnist_is_the_same_everywhere() -> None:
+    command = importlib.import_module("download").ALTERNATIVES.split("scikit-learn:")[1].replace("\\\n", "").split()
     for name in ("Makefile", "docs/network-and-hardware.md"):
         assert " ".join(command) in " ".join((ROOT / name).read_text().replace("\\\n", "").split()), name
 

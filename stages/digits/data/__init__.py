@@ -1,1 +1,4 @@
-"""The data set: where the archives come from, what they hold, and the tensors made of them."""
+"""The data: where the archives come from, what they hold, and the tensors made from them.
+
+download alone uses mirrors, http_request and optdigits; preprocess alone uses archives.
+"""

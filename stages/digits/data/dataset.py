@@ -1,19 +1,19 @@
-"""Labelled digit images, and the files that hold them and what is known of them."""
+"""Labelled images of digits, the file that holds them, and the summary of a data set."""
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from digits.foundation.params import Section, first_problem
-from digits.foundation.stage import UserError
-from digits.foundation.tensors import damaged, described, read_tensors, write_tensors
+from digits.foundation.files import damaged_file, read_json
+from digits.foundation.params import Section
+from digits.foundation.tensors import describe, read_tensors, write_tensors
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter
 
-Name = Literal["mnist", "optdigits"]
+DatasetName = Literal["mnist", "optdigits"]
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Dataset:
 
 
 class Summary(Section):
-    """What dataset.json says: the name, how many images each split has, and the training pixels, in [0, 1]."""
+    """What dataset.json holds: the name, the size of each split, and statistics of the training pixels, in [0, 1]."""
 
-    name: Name
+    name: DatasetName
     train: Annotated[int, Field(ge=1)]
     val: Annotated[int, Field(ge=0)]
     test: Annotated[int, Field(ge=1)]
@@ -53,7 +53,7 @@ class Summary(Section):
 
 
 def to_pixels(images: torch.Tensor) -> torch.Tensor:
-    """Images, uint8 or float32 (N, 28, 28), as pixels, float32 (N, 1, 28, 28) in [0, 1], as torchvision does it."""
+    """Images, uint8 or float32 (N, 28, 28), as pixels, float32 (N, 1, 28, 28) in [0, 1], like ToTensor."""
     return images.unsqueeze(1).to(torch.float32, copy=True).div_(255)
 
 
@@ -62,23 +62,23 @@ def save_dataset(path: Path, dataset: Dataset) -> None:
     write_tensors(path, {"images": dataset.images, "labels": dataset.labels})
 
 
-def load_dataset(path: Path, *, may_be_empty: bool = False) -> Dataset:
+def load_dataset(path: Path, *, allow_empty: bool = False) -> Dataset:
     """Read a file that `save_dataset` wrote.
 
     Raises:
-        UserError: it is missing, damaged, or holds something else, or no images although it may not be empty.
+        UserError: it is missing or damaged, holds something else, or is empty without `allow_empty`.
     """
     tensors, _ = read_tensors(path)
     if sorted(tensors) != ["images", "labels"]:
-        raise damaged(path, f"images and labels are needed, got {described(tensors)}")
+        raise damaged_file(path, f"expected images and labels, got {describe(tensors)}")
     images, labels = tensors["images"], tensors["labels"]
-    typed = images.dtype == torch.uint8 and labels.dtype == torch.int64
-    if not typed or labels.ndim != 1 or images.shape != (len(labels), 28, 28):
-        raise damaged(path, f"images, uint8 (N, 28, 28), and labels, int64 (N,), are needed, got {described(tensors)}")
+    types_match = images.dtype == torch.uint8 and labels.dtype == torch.int64
+    if not types_match or labels.ndim != 1 or images.shape != (len(labels), 28, 28):
+        raise damaged_file(path, f"expected images, uint8 (N, 28, 28), and labels, int64 (N,), got {describe(tensors)}")
     if ((labels < 0) | (labels > 9)).any():
-        raise damaged(path, f"labels have to be 0 to 9, got {labels.min()} to {labels.max()}")
-    if len(labels) == 0 and not may_be_empty:
-        raise damaged(path, "images are needed, got none")
+        raise damaged_file(path, f"labels have to be 0 to 9, got {labels.min()} to {labels.max()}")
+    if len(labels) == 0 and not allow_empty:
+        raise damaged_file(path, "expected images, got none")
     return Dataset(images, labels)
 
 
@@ -86,20 +86,15 @@ def load_summary(path: Path) -> Summary:
     """Read a file that holds a `Summary` as JSON.
 
     Raises:
-        UserError: it is missing, damaged, or holds something else.
+        UserError: it is missing or damaged, or holds something else.
     """
-    try:
-        return Summary.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{path}: is missing; `dvc repro` makes it")
-    except ValidationError as error:
-        raise damaged(path, first_problem(error))
+    return read_json(path, TypeAdapter(Summary))
 
 
 def pixel_statistics(images: torch.Tensor) -> tuple[float, float]:
     """Mean and standard deviation of the pixels, in [0, 1], of images, uint8 (N, 28, 28).
 
-    Counted in whole numbers, so that they are the same on every machine.
+    Computed from integer counts, so they are the same on every machine.
     """
     counts = torch.bincount(images.flatten(), minlength=256).tolist()
     total = sum(counts)

@@ -1,4 +1,4 @@
-"""The IDX format of the MNIST archives: a big-endian header, then bytes, gzipped.
+"""The IDX format of the MNIST archives: a big-endian header followed by bytes, gzipped.
 
 Source: the description on the MNIST page of LeCun, Cortes and Burges.
 """
@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from digits.foundation.files import replacing
+from digits.foundation.files import missing_file, replacing
 from digits.foundation.stage import UserError
 
 import numpy as np
@@ -19,15 +19,14 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-UNSIGNED_BYTE = 8  # the format's code for the type of the values
-MAX_ITEMS = 10**6  # MNIST has 60,000, the largest set of its family 814,255; bounds what a header can claim
+UNSIGNED_BYTE = 8  # the format's code for the data type
+MAX_ITEMS = 10**6  # bounds what a header can claim; MNIST has 60,000, the largest EMNIST set 814,255
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
     """Write `array`, uint8 of any shape, as a gzipped IDX file, the same bytes every time."""
     header = struct.pack(f">HBB{array.ndim}I", 0, UNSIGNED_BYTE, array.ndim, *array.shape)
-    # The time would make each archive another one.
-    packed = gzip.compress(header + array.astype(np.uint8).tobytes(), mtime=0)
+    packed = gzip.compress(header + array.astype(np.uint8).tobytes(), mtime=0)  # a time stamp would change the bytes
     with replacing(path) as temporary:
         temporary.write_bytes(packed)
 
@@ -51,15 +50,15 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> "torch.Tensor":
         with gzip.open(path) as file:
             header = file.read(8 + 4 * len(item_shape))
             size = _count_items(path, header, item_shape) * math.prod(item_shape)
-            values = file.read(size + 1)  # to its end: the checksum stands there
+            values = file.read(size + 1)  # past the end, so that gzip checks its checksum
     except FileNotFoundError:
-        raise UserError(f"{path}: is missing; `dvc repro` fetches it")
+        raise missing_file(path)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise _damaged(path, f"it cannot be unpacked: {error}")
     if len(values) != size:
-        raise _damaged(path, f"its header promises {size} bytes, got {'more' if len(values) > size else len(values)}")
+        raise _damaged(path, f"its header claims {size} bytes, got {'more' if len(values) > size else len(values)}")
     with tempfile.TemporaryDirectory() as folder:
-        # The reader takes a path to an unpacked file.
+        # torchvision reads unpacked files only.
         unpacked = Path(folder, "idx")
         unpacked.write_bytes(header + values)
         array: torch.Tensor = read_sn3_pascalvincent_tensor(str(unpacked))
@@ -67,7 +66,7 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> "torch.Tensor":
 
 
 def _count_items(path: Path, header: bytes, item_shape: tuple[int, ...]) -> int:
-    """How many items of `item_shape` the header promises."""
+    """The number of items that the header claims, after checking the rest of it."""
     ndim = 1 + len(item_shape)
     magic = struct.pack(">HBB", 0, UNSIGNED_BYTE, ndim)
     if header[:4] != magic:

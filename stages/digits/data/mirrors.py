@@ -1,4 +1,4 @@
-"""Fetching the MNIST archives, each from the first mirror that gives it unharmed."""
+"""Downloading the MNIST archives, each from the first mirror that delivers it intact; download alone does this."""
 
 import hashlib
 import sys
@@ -15,8 +15,8 @@ import requests
 from filelock import FileLock
 from tqdm import tqdm
 
-# SHA-256 of the archives that LeCun, Cortes and Burges published, the smallest first: it tells most quickly whether
-# a mirror is of use.
+# SHA-256 of the archives that LeCun, Cortes and Burges published, smallest first: it shows soonest whether a mirror
+# works.
 ARCHIVES = {
     "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
     "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
@@ -24,23 +24,23 @@ ARCHIVES = {
     "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
 }
 CACHE = platformdirs.user_cache_path("mnist")
-ANSWER_SECONDS = 10  # all mirrors together: where packets vanish, even the look-up of a name can take minutes
-STALL_SECONDS = 10  # without data, or below the slowest rate
-SLOWEST_BYTES_PER_SECOND = 5_000
-LARGEST_BYTES = 2**24  # where reading ends, whatever comes; the largest archive has 9.9 MB
+RESPONSE_SECONDS = 10  # for all mirrors together: behind a firewall that drops packets, a DNS lookup can take minutes
+STALL_SECONDS = 10  # without data, or below the minimum rate
+MIN_BYTES_PER_SECOND = 5_000
+MAX_BYTES = 2**24  # read of a file, whatever its size; the largest archive has 9.9 MB
 
 
 def missing_archives(folder: Path) -> list[str]:
-    """Names of the archives that `folder` does not hold unharmed, the smallest first."""
+    """Names of the archives that are missing or damaged in `folder`, smallest first."""
     return [
-        name for name in ARCHIVES if not ((folder / name).is_file() and _is_right(name, (folder / name).read_bytes()))
+        name for name in ARCHIVES if not ((folder / name).is_file() and _is_intact(name, (folder / name).read_bytes()))
     ]
 
 
 def fetch(names: Iterable[str], mirrors: Sequence[str], cache: Path) -> None:
-    """Fetch archives into `cache`, where they appear under their names only once their SHA-256 is right.
+    """Download archives into `cache`, where they get their names only after their SHA-256 has been checked.
 
-    It ends whatever a mirror does: one that stalls is given up, one that sends on and on is read to `LARGEST_BYTES`.
+    This ends whatever a mirror does: a stalled one is abandoned, an endless response is read up to `MAX_BYTES`.
 
     Args:
         names: of the archives, from `ARCHIVES`.
@@ -48,50 +48,50 @@ def fetch(names: Iterable[str], mirrors: Sequence[str], cache: Path) -> None:
         cache: the folder to fill.
 
     Raises:
-        UserError: no mirror gave an archive; the message has each mirror's reason.
+        UserError: no mirror delivered an archive; the message says why for each mirror.
         OSError: the cache cannot be written.
     """
     mirrors = list(dict.fromkeys(mirrors))
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / ".lock"):  # all of a user's clones share the cache
-        silent: dict[str, str] | None = None
+        unresponsive: dict[str, str] | None = None
         for name in names:
             reasons: dict[str, str] = {}
             for mirror in mirrors:
-                if _is_url(mirror) and silent is None:
-                    silent = _silent_ones([mirror for mirror in mirrors if _is_url(mirror)])
-                if silent and mirror in silent:
-                    reasons[mirror] = silent[mirror]
-                elif _take(name, mirror, cache, reasons):
+                if _is_url(mirror) and unresponsive is None:
+                    unresponsive = _find_unresponsive([mirror for mirror in mirrors if _is_url(mirror)])
+                if unresponsive and mirror in unresponsive:
+                    reasons[mirror] = unresponsive[mirror]
+                elif _fetch_from(mirror, name, cache, reasons):
                     break
             else:
-                listed = "".join(f"\n  {mirror}: {reasons[mirror]}" for mirror in mirrors) or " none is named"
-                raise UserError(f"download: no mirror gives {name}:{listed}")
+                listed = "".join(f"\n  {mirror}: {reasons[mirror]}" for mirror in mirrors)
+                raise UserError(f"download: no mirror delivers {name}:{listed or ' the list of mirrors is empty'}")
 
 
-def _silent_ones(urls: Sequence[str]) -> dict[str, str]:
-    """Those of `urls` that give no answer of any kind, each with the reason, which is said."""
-    asked = {url: Request(_address(url, next(iter(ARCHIVES))), wanted_bytes=0) for url in urls}
-    deadline = time.monotonic() + ANSWER_SECONDS
-    silent = {}
-    for url, request in asked.items():
+def _find_unresponsive(urls: Sequence[str]) -> dict[str, str]:
+    """Try all `urls` at once; print and return those that do not respond, each with the reason."""
+    requested = {url: Request(_address(url, next(iter(ARCHIVES))), max_bytes=0) for url in urls}
+    deadline = time.monotonic() + RESPONSE_SECONDS
+    unresponsive = {}
+    for url, request in requested.items():
         request.join(max(0.0, deadline - time.monotonic()))
         if request.is_alive():
-            silent[url] = f"no answer within {ANSWER_SECONDS} s"
+            unresponsive[url] = f"no response within {RESPONSE_SECONDS} s"
         elif request.error and not isinstance(request.error, requests.HTTPError):
-            silent[url] = _reason(request.error)
-        if url in silent:
-            print(f"{url}: {silent[url]}; trying the next mirror", file=sys.stderr)
-    return silent
+            unresponsive[url] = _reason(request.error)
+        if url in unresponsive:
+            print(f"{url}: {unresponsive[url]}; trying the next mirror", file=sys.stderr)
+    return unresponsive
 
 
-def _take(name: str, mirror: str, cache: Path, reasons: dict[str, str]) -> bool:
-    """Fetch one archive from one mirror; where that fails, say so and keep the reason."""
+def _fetch_from(mirror: str, name: str, cache: Path, reasons: dict[str, str]) -> bool:
+    """Fetch an archive from a mirror and return whether that worked; if not, print and store the reason."""
     address = _address(mirror, name)
     try:
-        content = _download(address) if _is_url(mirror) else _read(Path(address))
-        if not _is_right(name, content):
-            raise ValueError("not the published archive, its SHA-256 differs")
+        content = _download(address) if _is_url(mirror) else _read_file(Path(address))
+        if not _is_intact(name, content):
+            raise ValueError("not the published archive, SHA-256 differs")
     except (OSError, ValueError) as error:
         reasons[mirror] = _reason(error)
         print(f"{address}: {reasons[mirror]}; trying the next mirror", file=sys.stderr)
@@ -101,18 +101,18 @@ def _take(name: str, mirror: str, cache: Path, reasons: dict[str, str]) -> bool:
     return True
 
 
-def _is_right(name: str, content: bytes) -> bool:
+def _is_intact(name: str, content: bytes) -> bool:
     return hashlib.sha256(content).hexdigest() == ARCHIVES[name]
 
 
 def _download(url: str) -> bytes:
-    """Fetch `url`, as far as `LARGEST_BYTES`.
+    """Download `url`, at most `MAX_BYTES` of it.
 
     Raises:
-        requests.RequestException: the server failed.
-        TimeoutError: it stalled.
+        requests.RequestException: the request failed.
+        TimeoutError: the server stalled.
     """
-    request = Request(url, LARGEST_BYTES)
+    request = Request(url, MAX_BYTES)
     received = 0
     deadline = time.monotonic() + STALL_SECONDS
     with tqdm(desc=url.rpartition("/")[2], unit="B", unit_scale=True, disable=None) as progress:
@@ -122,22 +122,22 @@ def _download(url: str) -> bytes:
             received += new
             progress.total = request.size
             progress.update(new)
-            # What arrives earns time, but never more than at the start: after a fast beginning, too, a stall is one.
-            deadline = min(deadline + new / SLOWEST_BYTES_PER_SECOND, time.monotonic() + STALL_SECONDS)
+            # Data extends the deadline, at most to STALL_SECONDS from now, so that a stall after a fast start counts.
+            deadline = min(deadline + new / MIN_BYTES_PER_SECOND, time.monotonic() + STALL_SECONDS)
             if time.monotonic() > deadline and request.is_alive():
-                request.wanted_bytes = 0
-                raise TimeoutError(f"slower than {SLOWEST_BYTES_PER_SECOND} bytes per second")
+                request.max_bytes = 0
+                raise TimeoutError(f"slower than {MIN_BYTES_PER_SECOND} bytes per second")
     if request.error:
         raise request.error
     return bytes(request.body)
 
 
-def _read(path: Path) -> bytes:
-    """Read an archive of a folder that serves as a mirror."""
+def _read_file(path: Path) -> bytes:
+    """Read an archive from a folder that serves as a mirror."""
     if not path.is_file():
         raise FileNotFoundError(path)
     with path.open("rb") as file:
-        return file.read(LARGEST_BYTES)
+        return file.read(MAX_BYTES)
 
 
 def _is_url(mirror: str) -> bool:
@@ -149,20 +149,20 @@ def _address(mirror: str, name: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """A failure of a mirror in a few words."""
+    """Why a mirror failed, in a few words."""
     match error:
         case requests.HTTPError(response=requests.Response(status_code=status)):
             return f"HTTP status {status}"
         case requests.TooManyRedirects():
-            return "redirects without end"
+            return "too many redirects"
         case requests.exceptions.InvalidSchema():
-            return "redirects to what is not http"
+            return "redirects to a URL that is not HTTP"
         case requests.exceptions.SSLError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
             return "its certificate is not trusted"
         case TimeoutError():
             return "stalled"
         case requests.ConnectionError():
-            return "no connection, or one that broke off"
+            return "no connection, or it was lost"
         case FileNotFoundError():
             return "no such file"
         case _:

@@ -1,4 +1,4 @@
-"""The handwritten digits that scikit-learn carries, in MNIST's form."""
+"""The handwritten digits bundled with scikit-learn, converted to MNIST's format; download writes them."""
 
 import numpy as np
 from PIL import Image
@@ -7,7 +7,7 @@ from PIL import Image
 def load_optdigits() -> tuple[np.ndarray, np.ndarray]:
     """Read the 1,797 images of the test part of "Optical Recognition of Handwritten Digits" (UCI).
 
-    Each 8 x 8 image is scaled to the 20 x 20 box in the middle of a 28 x 28 image, as MNIST's digits are.
+    Each 8 x 8 image is scaled to the 20 x 20 box in the middle of a 28 x 28 image, as in MNIST.
 
     Returns:
         images, uint8 (1797, 28, 28), 0 to 255, and labels, uint8 (1797,), 0 to 9.
@@ -15,7 +15,7 @@ def load_optdigits() -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    small = np.round(bunch.images * (255 / 16)).astype(np.uint8)  # the original counts ink from 0 to 16
+    small = np.round(bunch.images * (255 / 16)).astype(np.uint8)  # the original values are 0 to 16
     images = np.zeros((len(small), 28, 28), dtype=np.uint8)
     for image, original in zip(images, small, strict=True):
         image[4:24, 4:24] = np.asarray(Image.fromarray(original).resize((20, 20), Image.Resampling.BICUBIC))

@@ -1,4 +1,4 @@
-"""Splitting labelled images in two."""
+"""Stratified splits: download draws the bundled test images, preprocess the validation images."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def stratified_split(labels: np.ndarray, size: int, seed: int) -> tuple[np.ndarr
         seed: of the shuffle.
 
     Returns:
-        Indices of the rest (N - size,) and of the drawn (size,), each int64, in ascending order.
+        Indices of the remaining items (N - size,) and of those drawn (size,), each int64, in ascending order.
     """
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     by_label = shuffled[np.argsort(labels[shuffled], kind="stable")]

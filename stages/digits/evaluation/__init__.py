@@ -1,1 +1,4 @@
-"""How good a classifier is, what it confuses, and what it looks at."""
+"""How good a classifier is, what it confuses, and what it looks at.
+
+evaluate alone uses calibration, confusion and saliency.
+"""

@@ -1,4 +1,4 @@
-"""Whether a model is right as often as it says."""
+"""Calibration: whether a model is right as often as its confidence says."""
 
 import math
 from typing import Any
@@ -7,15 +7,15 @@ import numpy as np
 
 
 def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int) -> list[dict[str, Any]]:
-    """Sort images into bins of equal width by confidence, and compare confidence and accuracy in each.
+    """Sort images into equally wide bins of confidence, and compare confidence and accuracy in each.
 
     Args:
         confidence: float (N,), the probability given to the predicted digit, in [0, 1].
         correct: bool (N,).
-        bins: how many.
+        bins: number of bins.
 
     Returns:
-        A row per bin that has images: bin_low, bin_high, confidence (mean), accuracy, share (of all images).
+        A row for each bin that is not empty: bin_low, bin_high, confidence (mean), accuracy, share (of all images).
     """
     edges = np.linspace(0, 1, bins + 1)
     members = np.digitize(confidence, edges[1:-1], right=True)
@@ -32,7 +32,7 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int) -> list[
 
 
 def expected_calibration_error(rows: list[dict[str, Any]]) -> float:
-    """Mean distance of confidence and accuracy over the bins of `reliability`, weighted by share, in [0, 1].
+    """Mean distance between confidence and accuracy over the bins of `reliability`, weighted by share, in [0, 1].
 
     Source: C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, On calibration of modern neural networks (2017), equation 3.
     """

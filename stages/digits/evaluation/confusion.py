@@ -1,4 +1,4 @@
-"""Which digit is taken for which."""
+"""Which digits are mistaken for which."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ def count_confusions(actual: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def list_confusions(counts: np.ndarray) -> list[dict[str, Any]]:
-    """A row per pair of an actual and a predicted digit: the count, and its share of the images of the actual digit."""
+    """A row for each pair of actual and predicted digit: the count, and its share of the actual digit's images."""
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
     return [
         {"actual": a, "predicted": p, "count": int(counts[a, p]), "share": float(shares[a, p])}
@@ -21,9 +21,9 @@ def list_confusions(counts: np.ndarray) -> list[dict[str, Any]]:
 
 
 def list_digits(counts: np.ndarray) -> list[dict[str, Any]]:
-    """A row per digit: its images, its errors (images of it taken for another), precision and recall.
+    """A row per digit: number of images, errors (how many of these are misclassified), precision and recall.
 
-    Precision is 0 for a digit that is never predicted, recall for one of which there are no images.
+    Precision is 0 for a digit that is never predicted, recall is 0 for a digit without images.
     """
     images, predictions, correct = counts.sum(axis=1), counts.sum(axis=0), counts.diagonal()
     return [

@@ -1,4 +1,4 @@
-"""What a classifier looks at."""
+"""Saliency: which pixels a classifier looks at."""
 
 from digits.data.dataset import to_pixels
 
@@ -9,18 +9,18 @@ IMAGES_PER_DIGIT = 100
 
 
 def mean_saliency(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """How much a usual change of each pixel speaks for a digit, averaged over the first 100 images of that digit.
+    """How much a typical change of each pixel speaks for a digit, averaged over the first 100 images of that digit.
 
-    It is the derivative, by the pixel, of the digit's logit less the mean of all ten (a softmax ignores what they
-    share), times the pixel's standard deviation over the images (a pixel that never has ink says nothing). For softmax
-    regression the derivative is the same for every image: the weights.
+    This is the derivative, with respect to the pixel, of the digit's logit minus the mean logit (softmax ignores what
+    all ten share), times the pixel's standard deviation over the images (a pixel that is always blank has no effect).
+    For softmax regression the derivative is the same for every image: the weights.
 
     Args:
         images: uint8 (N, 28, 28).
         labels: int64 (N,).
 
     Returns:
-        float32 (10, 28, 28); 0 for a digit of which there are no images.
+        float32 (10, 28, 28); 0 for a digit without images.
     """
     model.eval()
     saliency = torch.zeros(10, 28, 28)

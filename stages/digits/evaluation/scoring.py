@@ -1,4 +1,4 @@
-"""How good predictions are."""
+"""Predictions and how good they are."""
 
 import math
 
@@ -10,7 +10,7 @@ from torch import nn
 
 @torch.inference_mode()
 def predict(model: nn.Module, images: torch.Tensor, batch_size: int) -> torch.Tensor:
-    """Logits, float32 (N, 10), of images, uint8 (N, 28, 28), `batch_size` at a time; dropout and the like are off."""
+    """Logits, float32 (N, 10), of images, uint8 (N, 28, 28), `batch_size` at a time, in evaluation mode."""
     was_training = model.training
     model.eval()
     logits = torch.cat([model(to_pixels(batch)) for batch in images.split(batch_size)])
@@ -19,21 +19,21 @@ def predict(model: nn.Module, images: torch.Tensor, batch_size: int) -> torch.Te
 
 
 def loss_and_accuracy(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
-    """Mean cross-entropy per image, in nats, and the share of images whose largest logit is the label's.
+    """Mean cross-entropy per image, in nats, and accuracy: the share of images whose largest logit is the label's.
 
     Args:
         logits: float32 (N, 10), N > 0.
         labels: int64 (N,).
     """
     logits, labels = logits.cpu(), labels.cpu()
-    # With so few classes, the softmax is much faster along the first dimension, the maximum along the last.
+    # With so few classes, log-softmax is much faster along the first dimension, argmax along the last.
     log_likelihoods = logits.T.contiguous().log_softmax(dim=0).gather(0, labels[None])
     correct = logits.contiguous().argmax(dim=1) == labels
     return -log_likelihoods.double().mean().item(), correct.double().mean().item()
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % score interval of a proportion, `trials` > 0.
+    """The 95 % Wilson score interval of a proportion, `trials` > 0.
 
     Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
     """

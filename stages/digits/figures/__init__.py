@@ -1,1 +1,4 @@
-"""The pictures in plots/."""
+"""The figures in plots/.
+
+preprocess alone uses data; evaluate alone uses results.
+"""

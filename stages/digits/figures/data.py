@@ -1,4 +1,4 @@
-"""A look at the data before training."""
+"""The figure of the data set, drawn by preprocess."""
 
 from digits.figures.style import COLORS, new_figure, tile
 
@@ -9,11 +9,11 @@ COLUMNS = 12
 
 
 def draw_data(name: str, images: np.ndarray, labels: dict[str, np.ndarray]) -> Figure:
-    """The first training images of every digit, beside the number of images per digit in each split.
+    """The first training images of each digit, next to the number of images per digit in each split.
 
     Args:
         name: of the data set.
-        images: uint8 (N, 28, 28), of the split "train".
+        images: uint8 (N, 28, 28), of the training split.
         labels: int64 (N,), by split.
     """
     figure = new_figure(11, 4.6, f"{name}: training images by digit, and how many there are in each split")

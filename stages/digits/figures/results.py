@@ -1,4 +1,4 @@
-"""A look at how a classifier was trained, at what it gets wrong, and at what it looks at."""
+"""The figures of a trained classifier, drawn by evaluate: training curves, errors and saliency."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ ROWS, COLUMNS = 4, 8
 
 
 def draw_most_wrong(images: np.ndarray, actual: np.ndarray, predicted: np.ndarray, confidence: np.ndarray) -> Figure:
-    """The images that the model got wrong with the highest confidence, the worst first.
+    """The errors that the model made with the highest confidence, the worst first.
 
     Args:
         images: uint8 (N, 28, 28).
@@ -38,7 +38,7 @@ def draw_most_wrong(images: np.ndarray, actual: np.ndarray, predicted: np.ndarra
 
 
 def draw_confused(images: np.ndarray, actual: np.ndarray, predicted: np.ndarray, confidence: np.ndarray) -> Figure:
-    """For each pair of an actual (row) and a predicted digit (column), the image most confidently so confused."""
+    """For each pair of actual digit (row) and predicted digit (column), the error with the highest confidence."""
     gallery = np.zeros((10, 10, 28, 28), dtype=np.uint8)
     for index in np.argsort(confidence, kind="stable"):
         if actual[index] != predicted[index]:
@@ -58,10 +58,10 @@ def draw_confused(images: np.ndarray, actual: np.ndarray, predicted: np.ndarray,
 
 
 def draw_saliency(saliency: np.ndarray) -> Figure:
-    """Which ink speaks for each digit and which against it.
+    """Which pixels speak for each digit, and which against it.
 
     Args:
-        saliency: float (10, 28, 28), of `mean_saliency`.
+        saliency: float (10, 28, 28), from `mean_saliency`.
     """
     figure = new_figure(10, 4.2, "What the model looks at: ink that speaks for the digit (blue) and against it (red)")
     axes = figure.subplots()
@@ -85,7 +85,7 @@ def draw_curves(rows: Sequence[Mapping[str, str]]) -> Figure:
     """Loss and accuracy by epoch.
 
     Args:
-        rows: of metrics/train.csv, as text; without validation images their cells are empty.
+        rows: of metrics/train.csv, as text; validation cells are empty if there are no validation images.
     """
     figure = new_figure(5, 5.7, "Loss and accuracy by epoch")
     epochs = [int(row["epoch"]) for row in rows]

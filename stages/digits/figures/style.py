@@ -1,4 +1,4 @@
-"""The look of the figures, and images of digits arranged in them."""
+"""The style of the figures, and images of digits arranged in a grid."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ import numpy as np
 from matplotlib import rcdefaults, rcParams
 from matplotlib.figure import Figure
 
-# Blue and orange of Okabe and Ito, which people with any colour blindness can tell apart, and a third grey in between.
+# Blue and orange from the colour-blind-safe palette of Okabe and Ito, and a grey.
 COLORS = ["#0072b2", "#e69f00", "#999999"]
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
-    """An empty figure of `width` by `height` inches, 100 dots each."""
-    # The user's own settings must not show; DejaVu Sans comes with matplotlib, so neither do the machine's fonts.
+    """An empty figure of `width` by `height` inches at 100 dpi."""
+    # Independent of the user's settings and of installed fonts: DejaVu Sans comes with matplotlib.
     rcdefaults()
     rcParams["font.family"] = "DejaVu Sans"
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
@@ -29,7 +29,7 @@ def save_figure(path: Path, figure: Figure) -> None:
 
 
 def tile(images: np.ndarray, gap: int, fill: float) -> np.ndarray:
-    """Arrange images, (R, C, H, W), in R rows and C columns, `gap` pixels of `fill` between and around them.
+    """Arrange images, (R, C, H, W), in R rows and C columns with `gap` pixels of `fill` between and around them.
 
     Returns:
         (R (H + gap) + gap, C (W + gap) + gap), of the images' type.

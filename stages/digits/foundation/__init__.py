@@ -1,1 +1,1 @@
-"""How a stage runs and fails, and how it reads parameters and writes files. Knows nothing of digits."""
+"""How a stage runs, fails, reads parameters and writes files. Knows nothing about digits; used by every stage."""

@@ -1,24 +1,29 @@
-"""Writing files so that a reader sees the old one or the new one, never half of one."""
+"""Reading and writing files; a reader sees the old file or the new one, never half of one."""
 
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from digits.foundation.params import first_problem, printable
 from digits.foundation.stage import UserError
+
+from pydantic import TypeAdapter, ValidationError
+
+Value = TypeVar("Value")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, which takes the name `path` when the block ends without an error.
+    """Yield a temporary path beside `path`; it is renamed to `path` if the block ends without an error.
 
-    The old file is unlinked rather than written to, so one that is hard-linked into DVC's cache keeps its content. The
-    temporary name is always the same: what a killed process left is overwritten by the next one.
+    The old file is unlinked rather than overwritten, so a file that is hard-linked into DVC's cache keeps its content.
+    The temporary name is always the same: the next process overwrites what a killed one left behind.
 
     Raises:
-        OSError: the file cannot be written; its `filename` is `path`, also where the system does not say which.
+        OSError: the file cannot be written; its `filename` is `path` even if the system names no file.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -29,8 +34,32 @@ def replacing(path: Path) -> Iterator[Path]:
         error.filename = str(path)
         raise
     finally:
-        with suppress(OSError):  # it has the other name already, or the system lets nobody write here
+        with suppress(OSError):  # already renamed, or on a read-only file system
             temporary.unlink()
+
+
+def missing_file(path: Path) -> UserError:
+    """The error for a file that an earlier stage should have written."""
+    return UserError(f"{path}: is missing; `dvc repro` makes it")
+
+
+def damaged_file(path: Path, problem: str) -> UserError:
+    """The error for a file that has to be written again."""
+    return UserError(f"{path}: is damaged: {printable(problem)}; delete it and run `dvc repro`")
+
+
+def read_json(path: Path, schema: TypeAdapter[Value]) -> Value:
+    """Read a JSON file and check it against `schema`.
+
+    Raises:
+        UserError: it is missing or damaged, or does not match.
+    """
+    try:
+        return schema.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise missing_file(path)
+    except ValidationError as error:
+        raise damaged_file(path, first_problem(error))
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -50,11 +79,11 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         with path.open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
     except FileNotFoundError:
-        raise UserError(f"{path}: is missing; `dvc repro` makes it")
+        raise missing_file(path)
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write `rows`, which share their keys, as CSV with a header, floats rounded to 6 digits and None as nothing."""
+    """Write `rows`, which share their keys, as CSV with a header, floats rounded to 6 digits, None as an empty cell."""
     rows = list(rows)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")

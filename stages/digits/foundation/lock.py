@@ -1,4 +1,4 @@
-"""One process at a time, for as long as it lives: a lock ends with its process, however that ends."""
+"""One process at a time: a file lock that is released when its process ends, however it ends."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,14 @@ from filelock import FileLock, Timeout
 
 
 def acquire(path: Path, *, wait: bool = False) -> FileLock | None:
-    """Take the lock `path` and write this process's number into it.
+    """Take the lock `path` and write this process's id into it.
 
     Args:
-        path: of a file that exists for the lock alone; its folder is made.
-        wait: until whoever holds it has ended, instead of giving up.
+        path: of a file that serves as the lock; its folder is created.
+        wait: until the process that holds the lock has ended, instead of giving up.
 
     Returns:
-        The lock, which is let go when it is garbage, or None where another process holds it.
+        The lock, which is released when it is garbage-collected, or None if another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
@@ -25,11 +25,11 @@ def acquire(path: Path, *, wait: bool = False) -> FileLock | None:
     try:
         path.write_text(f"{os.getpid()}\n", encoding="utf-8")
     except OSError as error:
-        error.filename = str(path)  # which the system does not say where the disk is full
+        error.filename = str(path)  # on a full disk, the system names no file
         raise
     return lock
 
 
 def holder(path: Path) -> str:
-    """Number of the process that holds the lock `path`, if it is to be known."""
+    """Id of the process that holds the lock `path`, or "unknown"."""
     return path.read_text(encoding="utf-8").strip() if path.is_file() else "unknown"

@@ -1,4 +1,4 @@
-"""Reading one section of params.yaml, completely checked."""
+"""Reading a section of params.yaml and checking all of it."""
 
 import re
 import reprlib
@@ -14,8 +14,8 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 PARAMS = Path("params.yaml")
-MAX_BYTES = 100_000  # of params.yaml; PyYAML takes seconds for as many
-MAX_PROBLEMS = 20  # that one message names
+MAX_BYTES = 100_000  # of params.yaml; PyYAML takes seconds to read that many
+MAX_PROBLEMS = 20  # listed in one message
 
 
 class Section(BaseModel):
@@ -24,26 +24,23 @@ class Section(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def _number(value: Any) -> Any:
-    """Text in scientific notation as a float: YAML 1.1 reads `1e-05` (no dot) as text."""
+def _parse_number(value: Any) -> Any:
+    """Turn text in scientific notation into a float: YAML 1.1 reads `1e-05` (no dot) as text."""
     is_number = isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?", value)
     return float(value) if is_number else value
 
 
-Number = Annotated[float, BeforeValidator(_number)]
+Number = Annotated[float, BeforeValidator(_parse_number)]
 Share = Annotated[Number, Field(ge=0, lt=1)]
-# NumPy and PyTorch both accept every seed of this range.
+# NumPy and PyTorch both accept every seed in this range.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-# Of a network.
-Width = Annotated[int, Field(ge=1, le=4096)]
-Depth = Annotated[int, Field(ge=1, le=32)]
 Model = TypeVar("Model", bound=Section)
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which besides refuses keys that stand twice, and merge keys (`<<`).
+    """PyYAML's safe loader, which also rejects duplicate keys and merge keys (`<<`).
 
-    Of the former the last would win without a word; a few lines of the latter can stand for any amount of memory.
+    PyYAML would silently take the last of duplicate keys; a few lines of merge keys can use any amount of memory.
     """
 
     def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
@@ -51,10 +48,10 @@ class _Loader(yaml.SafeLoader):
         keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for (_, name), count in Counter((key.tag, key.value) for key in keys).items():
             if count > 1:
-                raise yaml.MarkedYAMLError(problem=f"the key {shown(name)} stands twice", problem_mark=node.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"duplicate key {short_repr(name)}", problem_mark=node.start_mark)
         if any(key.tag == "tag:yaml.org,2002:merge" for key in keys):
             raise yaml.MarkedYAMLError(
-                problem="a merge key (`<<`) is not taken, write the values out", problem_mark=node.start_mark
+                problem="merge keys (`<<`) are not supported, write the values out", problem_mark=node.start_mark
             )
         return node
 
@@ -63,47 +60,47 @@ def read_params(section: str, model: type[Model]) -> Model:
     """Read `section` of params.yaml in the working directory as a `model`.
 
     Raises:
-        UserError: the file or the section is missing or is no YAML, or keys are unknown, missing, of the wrong type
-            or out of range. One message names the problems of the section.
+        UserError: the file is missing or not valid YAML, the section is missing, or keys are unknown, missing, of the
+            wrong type or out of range. One message lists the problems of the section.
     """
     document = _read_yaml()
     values = document.get(section) if isinstance(document, dict) else None
     if not isinstance(values, dict):
-        raise UserError(f"{PARAMS}: section `{section}` has to be a mapping, got {shown(values)}; add it")
+        raise UserError(f"{PARAMS}: section `{section}` has to be a mapping, got {short_repr(values)}; add it")
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(section, details, model) for details in error.errors()[:MAX_PROBLEMS]]
+        problems = [_describe_in_section(section, details, model) for details in error.errors()[:MAX_PROBLEMS]]
         if error.error_count() > MAX_PROBLEMS:
             problems.append(f"and {error.error_count() - MAX_PROBLEMS:,} more")
         raise params_error("".join(f"\n  {problem}" for problem in problems))
 
 
 def params_error(problem: str) -> UserError:
-    """A wrong parameter, said together with the way back to the results of the last good one."""
+    """The error for a wrong parameter, with the way back to earlier results."""
     return UserError(
-        f"{PARAMS}: {problem}\nCorrect it and run `dvc repro`: what was computed before comes back from the cache, "
-        "without training again."
+        f"{PARAMS}: {problem}\nCorrect it and run `dvc repro`: earlier results are restored from the cache, without "
+        "training again."
     )
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first thing that pydantic found: where, what, and what it got instead, on a bounded printable line."""
+    """The first problem that pydantic found, with its place and the value, as a short printable line."""
     details = error.errors()[0]
     where = printable(".".join(map(str, details["loc"])))
-    return f"{where}: {_said(details)}".removeprefix(": ")
+    return f"{where}: {_describe(details)}".removeprefix(": ")
 
 
-def shown(value: Any) -> str:
-    """`value` in at most 60 printable characters, at a cost that is bounded however much it stands for."""
+def short_repr(value: Any) -> str:
+    """`value` in at most 60 printable characters, at little cost even if it is huge."""
     try:
         return f"{reprlib.repr(value):.60}"
-    except ValueError:  # Python refuses to write out whole numbers of more than 4,300 digits
-        return "a number of thousands of digits"
+    except ValueError:  # Python refuses to print integers of more than 4,300 digits
+        return "a number with thousands of digits"
 
 
 def printable(text: str) -> str:
-    """The first 300 characters of `text`, those that a terminal would obey as escapes."""
+    """The first 300 characters of `text`, with control characters escaped."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text[:300])
 
 
@@ -114,15 +111,13 @@ def _read_yaml() -> Any:
         if len(content) > MAX_BYTES:
             raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
         return _Loader(content.decode("utf-8")).get_single_data()
-    # PyYAML lets errors of Python through where text is no value of its type, such as the date 2026-13-01.
+    # PyYAML lets Python's own errors through if text is not a value of its type, such as the date 2026-13-01.
     except (OSError, yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         problem = printable(str(error))
-        raise UserError(
-            f"{PARAMS}: cannot be read: {problem}; `git checkout HEAD {PARAMS}` brings the committed one back"
-        )
+        raise UserError(f"{PARAMS}: cannot be read: {problem}; `git checkout HEAD {PARAMS}` restores it")
 
 
-def _problem(section: str, details: Mapping[str, Any], model: type[Section]) -> str:
+def _describe_in_section(section: str, details: Mapping[str, Any], model: type[Section]) -> str:
     where = printable(".".join(map(str, (section, *details["loc"]))))
     if details["type"] == "missing":
         return f"{where}: is missing; add it"
@@ -133,8 +128,8 @@ def _problem(section: str, details: Mapping[str, Any], model: type[Section]) -> 
         similar = get_close_matches(str(name), model.model_fields, n=1)
         advice = f"did you mean `{similar[0]}`?" if similar else "remove it"
         return f"{where}: is not a parameter; {advice}"
-    return f"{where}: {_said(details)}"
+    return f"{where}: {_describe(details)}"
 
 
-def _said(details: Mapping[str, Any]) -> str:
-    return f"{details['msg'].removeprefix('Input ')}, got {shown(details['input'])}"
+def _describe(details: Mapping[str, Any]) -> str:
+    return f"{details['msg'].removeprefix('Input ')}, got {short_repr(details['input'])}"

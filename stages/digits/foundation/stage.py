@@ -10,22 +10,24 @@ from digits.foundation.lock import acquire, holder
 
 ROOT = Path(__file__).resolve().parents[3]
 LOCK = ROOT / ".dvc/tmp/stage.lock"
-ADVICE = "run the same command again; `git checkout HEAD . && dvc checkout --force` goes back to the last commit"
-# What the machine is to blame for, rather than a bug.
-MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EPIPE}
-# As PyTorch and C++ have it in a RuntimeError.
+ADVICE = "run the same command again; `git checkout HEAD . && dvc checkout --force` restores the last commit"
+# Problems of the machine rather than bugs.
+MACHINE_ERRORS = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EPIPE,
+}  # fmt: skip
+# How PyTorch and C++ put it in a RuntimeError.
 OUT_OF_MEMORY = "allocate memory", "out of memory", "bad_alloc", "MemoryError"
 
 
 class UserError(Exception):
-    """Something the user can put right: where it is, what it is, and what to do about it."""
+    """A problem that the user can fix: where it is, what it is, and what to do about it."""
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main` from the repository root, where no other stage is running.
+    """Call `main`, provided that this is the repository root and no other stage is running here.
 
-    Ends with status 1 and one message on a `UserError`, an interruption, and what the machine is to blame for: no
-    space, no permission, no memory.
+    Exits with status 1 and one message on a `UserError`, on an interrupt, and if the machine has no space, no
+    permission or no memory.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -34,11 +36,11 @@ def run(main: Callable[[], None]) -> None:
         lock = acquire(LOCK)
         if not lock:
             raise UserError(
-                f"{ROOT}: process {holder(LOCK)} is at a stage here, and may have outlived its DVC; wait for it, "
-                f"or end it with `kill {holder(LOCK)}`, and run the same command again, which takes up its work"
+                f"{ROOT}: process {holder(LOCK)} is running a stage here, perhaps after its DVC was killed; wait for "
+                f"it or stop it with `kill {holder(LOCK)}`, then run the same command again, which resumes its work"
             )
         main()
-        # Nothing is left to interrupt, and PyTorch's own ending would print a traceback.
+        # Nothing is left to interrupt, and PyTorch would print a traceback on its way out.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
     except UserError as error:
@@ -46,19 +48,14 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.exit(f"error: {Path(sys.argv[0]).stem}: interrupted; run the same command again")
     except OSError as error:
-        if error.errno not in MACHINE:
+        if error.errno not in MACHINE_ERRORS:
             raise
         where = error.filename or "standard output or a temporary file"
-        sys.exit(f"error: {where}: {error.strerror}; put that right and {ADVICE}")
+        sys.exit(f"error: {where}: {error.strerror}; fix this and {ADVICE}")
     except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
         sys.exit(
-            "error: memory: there is too little for this stage; end other programs, or lower batch_size or the "
-            f"network's width in params.yaml, and {ADVICE}"
+            "error: memory: not enough for this stage; close other programs, or lower batch_size or the network's "
+            f"width in params.yaml, and {ADVICE}"
         )
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, PyTorch or C++ says with `error` that memory is short."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)

@@ -1,11 +1,9 @@
-"""Tensors in safetensors files, which hold numbers and text, and nothing that could run."""
+"""Tensors in safetensors files, which hold numbers and text only, nothing that could run as code."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from digits.foundation.files import replacing
-from digits.foundation.params import printable
-from digits.foundation.stage import UserError
+from digits.foundation.files import damaged_file, missing_file, replacing
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,10 +14,10 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dic
     """Write contiguous tensors to a safetensors file, the same bytes every time.
 
     Args:
-        metadata: of one key at most: safetensors writes several in an order that changes from run to run.
+        metadata: at most one key: safetensors writes several in an order that changes from run to run.
 
     Raises:
-        OSError: it cannot be written; safetensors' own `save_file` would not say so with an OSError.
+        OSError: it cannot be written; safetensors' own `save_file` would raise another error.
     """
     with replacing(path) as temporary:
         temporary.write_bytes(save(dict(tensors), metadata))
@@ -32,22 +30,15 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         UserError: it is missing or damaged.
     """
     if not path.is_file():
-        raise UserError(f"{path}: is missing; `dvc repro` makes it")
+        raise missing_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             return file.get_tensors(), file.metadata() or {}
-    except FileNotFoundError:
-        raise UserError(f"{path}: is missing; `dvc repro` makes it")
-    # A header can promise shapes of which PyTorch says with a TypeError or RuntimeError that it has no such tensors.
+    # PyTorch raises a TypeError or RuntimeError if the header claims shapes that no tensor can have.
     except (OSError, SafetensorError, TypeError, RuntimeError) as error:
-        raise damaged(path, str(error).partition("\n")[0])
+        raise damaged_file(path, str(error).partition("\n")[0])
 
 
-def damaged(path: Path, problem: str) -> UserError:
-    """A file that has to be made again, with the reason."""
-    return UserError(f"{path}: is damaged: {printable(problem)}; delete it and run `dvc repro`")
-
-
-def described(tensors: Mapping[str, torch.Tensor]) -> str:
+def describe(tensors: Mapping[str, torch.Tensor]) -> str:
     """Names, types and shapes of tensors."""
     return ", ".join(f"{name} {tensor.dtype} {tuple(tensor.shape)}" for name, tensor in tensors.items()) or "nothing"

@@ -1,1 +1,4 @@
-"""The networks, the classifier and its file, and the ONNX model."""
+"""The networks, the classifier and its file, and the ONNX model.
+
+export alone uses onnx_export.
+"""

@@ -4,29 +4,25 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
-from digits.foundation.params import Depth, Section, Share, Width
+from digits.foundation.params import Section
+from digits.models.options import NetworkOptions, NoOptions
 
 import torch
-from pydantic import validate_call
 from torch import nn
 
 CLASSES = 10
-# Options may come from the file of a model: those that params.yaml could not have are refused with a ValidationError.
-checked = validate_call(config=Section.model_config)
 
 
-@checked
 def logistic() -> nn.Sequential:
-    """Softmax regression, that is logistic regression of several classes: 7,850 parameters."""
+    """Softmax regression, that is, multiclass logistic regression: 7,850 parameters."""
     return nn.Sequential(
         nn.Flatten(),
         nn.Linear(28 * 28, CLASSES),
     )
 
 
-@checked
-def mlp(width: Width, depth: Depth, dropout: Share) -> nn.Sequential:
-    """A multilayer perceptron of `depth` hidden layers with `width` units each, dropout after every one of them."""
+def mlp(width: int, depth: int, dropout: float) -> nn.Sequential:
+    """A multilayer perceptron: `depth` hidden layers of `width` units, each followed by dropout."""
     sizes = [28 * 28] + [width] * depth
     return nn.Sequential(
         nn.Flatten(),
@@ -35,9 +31,8 @@ def mlp(width: Width, depth: Depth, dropout: Share) -> nn.Sequential:
     )
 
 
-@checked
 def lenet5() -> nn.Sequential:
-    """LeNet-5 with rectifiers, maxima in place of averages, all maps connected, a linear output: 61,706 parameters.
+    """LeNet-5 with ReLU, max pooling, all feature maps connected and a linear output layer: 61,706 parameters.
 
     Source: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document recognition,
     Proceedings of the IEEE 86 (1998), section II.B.
@@ -52,16 +47,15 @@ def lenet5() -> nn.Sequential:
     )  # fmt: skip
 
 
-@checked
-def cnn(width: Width, depth: Depth, dropout: Share) -> nn.Sequential:
-    """A compact convolutional network of 1 + 2 `depth` convolutions, `width` channels after the first.
+def cnn(width: int, depth: int, dropout: float) -> nn.Sequential:
+    """A compact convolutional network: 1 + 2 `depth` convolutions, the first with `width` output channels.
 
-    The maxima are taken before the normalisation, which spares it three quarters of its work.
+    Max pooling comes before batch normalisation, which saves it three quarters of its work.
     """
     return nn.Sequential(
         *convolution(1, width, 5, padding=0, pool=True),  # (N, width, 12, 12)
-        *stage(width, 2 * width, depth),  # (N, 2 width, 6, 6)
-        *stage(2 * width, 4 * width, depth),  # (N, 4 width, 3, 3)
+        *block(width, 2 * width, depth),  # (N, 2 width, 6, 6)
+        *block(2 * width, 4 * width, depth),  # (N, 4 width, 3, 3)
         nn.Flatten(),
         nn.Dropout(dropout),
         nn.Linear(4 * width * 3 * 3, CLASSES),
@@ -73,7 +67,7 @@ def hidden(inputs: int, outputs: int, dropout: float) -> list[nn.Module]:
     return [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout)]
 
 
-def stage(inputs: int, outputs: int, depth: int) -> list[nn.Module]:
+def block(inputs: int, outputs: int, depth: int) -> list[nn.Module]:
     """`depth` 3 x 3 convolutions of `cnn`; the last halves height and width."""
     pools = [False] * (depth - 1) + [True]
     channels = pairwise([inputs] + [outputs] * depth)
@@ -81,7 +75,7 @@ def stage(inputs: int, outputs: int, depth: int) -> list[nn.Module]:
 
 
 def convolution(inputs: int, outputs: int, size: int, padding: int, pool: bool) -> list[nn.Module]:
-    """A convolution, which needs no bias before a normalisation, and what follows it."""
+    """A convolution, without the bias that batch normalisation would cancel, and the layers that follow it."""
     return [
         nn.Conv2d(inputs, outputs, size, padding=padding, bias=False),
         *([nn.MaxPool2d(2)] if pool else []),
@@ -90,7 +84,12 @@ def convolution(inputs: int, outputs: int, size: int, padding: int, pool: bool) 
     ]
 
 
-NETWORKS: dict[str, Callable[..., nn.Sequential]] = {"logistic": logistic, "mlp": mlp, "lenet5": lenet5, "cnn": cnn}
+NETWORKS: dict[str, tuple[Callable[..., nn.Sequential], type[Section]]] = {
+    "logistic": (logistic, NoOptions),
+    "mlp": (mlp, NetworkOptions),
+    "lenet5": (lenet5, NoOptions),
+    "cnn": (cnn, NetworkOptions),
+}
 
 
 def build_layers(architecture: str, options: Mapping[str, Any], seed: int) -> nn.Sequential:
@@ -98,12 +97,14 @@ def build_layers(architecture: str, options: Mapping[str, Any], seed: int) -> nn
 
     Args:
         architecture: logistic, mlp, lenet5 or cnn.
-        options: the arguments of the function of that name.
-        seed: of PyTorch's own initialisation.
+        options: arguments of the function of that name.
+        seed: of PyTorch's default initialisation.
 
     Raises:
         ValidationError: the options are missing, unknown, of the wrong type or out of range.
     """
+    network, schema = NETWORKS[architecture]
+    checked = schema(**options)  # validated here, because they may come from a model file
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return NETWORKS[architecture](**options)
+        return network(**checked.model_dump())

@@ -1,4 +1,4 @@
-"""The classifier as an ONNX model, from pixels to probabilities, with its normalisation inside."""
+"""The classifier as an ONNX model from pixels to probabilities, normalisation included; export alone uses it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,10 +17,10 @@ def to_onnx(model: nn.Module, metadata: Mapping[str, str]) -> bytes:
 
     Args:
         model: from pixels, float32 (N, 1, 28, 28) in [0, 1], to logits, float32 (N, 10).
-        metadata: what the file says of itself.
+        metadata: stored in the file.
 
     Returns:
-        An ONNX file from `pixels` to `probabilities`, float32 (N, 10), with any number N of images.
+        An ONNX file that maps `pixels` to `probabilities`, float32 (N, 10), for any number N of images.
     """
     network = nn.Sequential(model, nn.Softmax(dim=1)).eval()
     program: Any = torch.onnx.export(
@@ -32,7 +32,7 @@ def to_onnx(model: nn.Module, metadata: Mapping[str, str]) -> bytes:
         verbose=False,
     )
     exported = program.model_proto
-    # Of each layer, PyTorch notes the path of the file and the line that made it.
+    # PyTorch records the source file and line of each layer.
     for part in (exported.graph, *exported.graph.node, *exported.graph.value_info):
         del part.metadata_props[:]
     onnx.helper.set_model_props(exported, dict(metadata))
@@ -42,7 +42,7 @@ def to_onnx(model: nn.Module, metadata: Mapping[str, str]) -> bytes:
 
 
 def predict_onnx(model: bytes, images: torch.Tensor, batch_size: int) -> torch.Tensor:
-    """Probabilities, float32 (N, 10), of images, uint8 (N, 28, 28), by ONNX Runtime on one thread."""
+    """Probabilities, float32 (N, 10), of images, uint8 (N, 28, 28), from ONNX Runtime on one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

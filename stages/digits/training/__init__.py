@@ -1,1 +1,1 @@
-"""All that the stage train alone is made of: the loop and what it calls."""
+"""Training: the loop and what it calls, used by train alone."""

@@ -1,18 +1,18 @@
-"""How the C library hands out memory."""
+"""Tuning of the C library's memory allocator."""
 
 import ctypes
 import sys
 
-# Numbers of glibc's malloc.h, and the largest threshold that it accepts.
+# Constants of glibc's malloc.h, and the largest threshold that it accepts.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_MMAP_THRESHOLD = 32 * 1024**2
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep the memory of one batch for the next, on Linux with glibc; elsewhere do nothing.
+    """Make the C library keep freed memory for the next batch, on Linux with glibc; elsewhere do nothing.
 
-    By default it gives large blocks back to the system, which clears their pages anew for every batch: up to a third of
-    the time that a convolutional network takes to train.
+    By default it returns large blocks to the system, which has to clear their pages again for every batch: up to a
+    third of the training time of a convolutional network.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:

@@ -1,7 +1,7 @@
-"""Files from which a training goes on after its process has died.
+"""Checkpoints, from which training resumes after its process has died.
 
-They lie outside of DVC's outputs, which DVC deletes before a stage runs, and outlive the training itself, since DVC may
-die before it has taken note of the results.
+They are not DVC outputs, because DVC deletes those before a stage runs. They are kept after training has finished,
+because DVC may die before it records the results.
 """
 
 import hashlib
@@ -22,31 +22,31 @@ from digits.foundation.stage import ROOT
 import torch
 import yaml
 
-KEPT = 10  # those that were written last
-SHARE_OF_TIME = 0.01  # that saving may take
-SECONDS = 0.002  # that saving is taken to need before it has been measured
-DIGEST_BYTES = 32  # of SHA-256, before the state
+MAX_CHECKPOINTS = 10  # older ones are removed
+MAX_SAVE_SHARE = 0.01  # of the training time, spent on saving
+INITIAL_SAVE_SECONDS = 0.002  # assumed until a save has been measured
+DIGEST_BYTES = 32  # of the SHA-256 in front of the state
 
 
 class Checkpoint:
-    """The checkpoint of one training, which one process at a time reads and writes.
+    """The checkpoint of one training run; one process at a time can use it.
 
     Args:
-        key: two trainings have the same one only if they give the same bytes.
+        key: identifies the run; runs with the same key give the same bytes.
     """
 
     def __init__(self, key: str) -> None:
-        self.path = repository(ROOT) / ".checkpoints" / f"{key}.pt"
+        self.path = repository_root(ROOT) / ".checkpoints" / f"{key}.pt"
         lock = self.path.with_suffix(".lock")
         self.lock = acquire(lock)
         if not self.lock:
-            print(f"process {holder(lock)} is at the very same training; waiting for its results", flush=True)
+            print(f"process {holder(lock)} is already running this training; waiting for its results", flush=True)
             self.lock = acquire(lock, wait=True)
         remove_old_checkpoints(self.path.parent)
-        self.last, self.seconds = time.monotonic(), SECONDS
+        self.last_save, self.save_seconds = time.monotonic(), INITIAL_SAVE_SECONDS
 
     def load(self) -> dict[str, Any] | None:
-        """What was saved last; None where nothing was, or where it is damaged, which is said."""
+        """The state that was saved last; None if there is none or, with a warning, if the file is damaged."""
         try:
             data = self.path.read_bytes()
         except FileNotFoundError:
@@ -54,18 +54,18 @@ class Checkpoint:
         digest, content = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
         try:
             if hashlib.sha256(content).digest() == digest:
-                return dict(torch.load(io.BytesIO(content), weights_only=True))  # tensors and plain values, no code
+                return dict(torch.load(io.BytesIO(content), weights_only=True))  # tensors and plain values, never code
         except UnpicklingError:
             pass
-        print(f"warning: {self.path}: is damaged; training starts anew", file=sys.stderr)
+        print(f"warning: {self.path}: is damaged; training starts over", file=sys.stderr)
         return None
 
     def is_due(self) -> bool:
-        """Whether so much time has passed since the last save that another one takes only its share of it."""
-        return time.monotonic() - self.last > self.seconds / SHARE_OF_TIME
+        """Whether enough time has passed since the last save for another one to stay within `MAX_SAVE_SHARE`."""
+        return time.monotonic() - self.last_save > self.save_seconds / MAX_SAVE_SHARE
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Write `state`, of tensors, plain values, lists and mappings, so that it outlives even the machine's end."""
+        """Write `state`, of tensors, plain values, lists and mappings, so that it survives even a power failure."""
         start = time.monotonic()
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
@@ -75,17 +75,17 @@ class Checkpoint:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        self.last = time.monotonic()
-        self.seconds = self.last - start
+        self.last_save = time.monotonic()
+        self.save_seconds = self.last_save - start
 
 
-def repository(folder: Path) -> Path:
-    """The repository itself, of which `folder` may be a copy that DVC made for an experiment."""
+def repository_root(folder: Path) -> Path:
+    """The root of the real repository, even if `folder` is a copy that DVC made for an experiment."""
     return next((parent.parents[2] for parent in folder.parents if parent.match(".dvc/tmp/exps")), folder)
 
 
 def training_key(params: str, inputs: Iterable[Path], device: torch.device) -> str:
-    """A hash of all that the bytes of the result depend on: parameters, inputs, code, PyTorch, processor, threads."""
+    """A hash of everything the resulting bytes depend on: parameters, inputs, code, PyTorch, processor and threads."""
     modules = [module for name, module in sys.modules.items() if name.split(".")[0] in ("__main__", "digits")]
     code = sorted(Path(str(module.__file__)) for module in modules)
     machine = torch.__version__, torch.cpu.get_capabilities(), device, torch.get_num_threads()
@@ -97,9 +97,9 @@ def training_key(params: str, inputs: Iterable[Path], device: torch.device) -> s
 
 
 def is_recorded(stage: str, output: Path) -> bool:
-    """Whether dvc.lock has the present content of `output` as a result of `stage`.
+    """Whether dvc.lock records the current content of `output` as a result of `stage`.
 
-    DVC has then taken note of the training that gave it, and runs the stage again only because it was told to.
+    If so, DVC knows about the run that wrote it, and runs the stage again only because it was forced to.
     """
     lock = ROOT / "dvc.lock"
     stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.is_file() else {}
@@ -109,15 +109,15 @@ def is_recorded(stage: str, output: Path) -> bool:
 
 
 def remove_old_checkpoints(folder: Path) -> None:
-    """Keep those that were written last, and those of the trainings that are going on."""
+    """Keep the latest checkpoints and those of running processes."""
 
     def last_written(lock: Path) -> float:
         path = lock.with_suffix(".pt")
         return path.stat().st_mtime if path.exists() else 0.0
 
-    with suppress(FileNotFoundError):  # another training does the same at the same time
-        for path in sorted(folder.glob("*.lock"), key=last_written, reverse=True)[KEPT:]:
+    with suppress(FileNotFoundError):  # another process does the same at the same time
+        for path in sorted(folder.glob("*.lock"), key=last_written, reverse=True)[MAX_CHECKPOINTS:]:
             lock = acquire(path)
-            # The lock goes last: whoever may take it finds nothing else.
+            # The lock is removed last, so that whoever takes it next finds no checkpoint.
             for file in [*folder.glob(f"*{path.stem}.pt*"), path] if lock else []:
                 file.unlink()

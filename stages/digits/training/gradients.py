@@ -1,6 +1,6 @@
-"""The gradient of the mean cross-entropy: by its formula for softmax regression, by autograd for the other models.
+"""The gradient of the mean cross-entropy: in closed form for softmax regression, by autograd for the other models.
 
-The formula gives the same gradient to rounding, in half the time or less.
+The closed form agrees with autograd to rounding and takes half the time or less.
 """
 
 from typing import cast
@@ -17,12 +17,12 @@ from torch.nn import functional
 class SoftmaxRegression:
     """The logits of a linear classifier, and the gradient of the mean cross-entropy with respect to its parameters.
 
-    Two things make it fast. Logits stand class first, (10, N), the layout that suits matrix products and the softmax of
-    so few classes. And the scaling and the normalisation of the pixels are folded into the weights, W (v / 255 - mean)
-    / std = (W / (255 std)) v - W mean / std, so that the values v of the images, 0 to 255, are only converted.
+    Two things make it fast. Logits have the class first, (10, N), the better layout for matrix products and for a
+    softmax over so few classes. And the scaling and normalisation of the pixels are folded into the weights,
+    W (v / 255 - mean) / std = (W / (255 std)) v - W mean / std, so the image values v, 0 to 255, are only converted.
 
     Args:
-        model: a classifier of one linear layer, whose parameters are used in place.
+        model: a classifier with one linear layer, whose parameters are shared, not copied.
         label_smoothing: share of the probability, in [0, 1), that is spread over all classes.
     """
 
@@ -37,15 +37,16 @@ class SoftmaxRegression:
         self.targets = one_hot * (1 - label_smoothing) + label_smoothing / CLASSES
 
     def logits(self, values: torch.Tensor) -> torch.Tensor:
-        """Logits, float32 (10, N), of values, float32 (N, 784), 0 to 255."""
+        """Logits, float32 (10, N), of image values, float32 (N, 784), 0 to 255."""
         bias = self.bias + self.shift * self.weight.sum(dim=1) if self.shift else self.bias
         return torch.addmm(bias[:, None], self.weight, values.T, alpha=self.scale)
 
     @torch.no_grad()
     def gradient(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Set `grad` of the parameters to the gradient of the mean cross-entropy of a batch.
+        """Set `grad` of the parameters to the gradient of the mean cross-entropy over a batch.
 
-        With P the softmax of the logits, Y the smoothed one-hot labels and X the pixels, it is (P - Y) X / N.
+        For the weights it is (P - Y) X / N, with P the softmax of the logits, Y the smoothed one-hot labels and X the
+        pixels.
         Source: C. M. Bishop, Pattern Recognition and Machine Learning (2006), equation 4.109.
 
         Args:
@@ -71,8 +72,8 @@ class Backpropagation:
     Args:
         model: its parameters get the gradients.
         label_smoothing: share of the probability, in [0, 1), that is spread over all classes.
-        precision: float32; or bfloat16 where autocast takes it to be safe, weights and updates staying float32.
-        channels_last: let images and weights of convolutions lie in memory with the channels innermost.
+        precision: float32, or bfloat16 where autocast considers it safe; weights and updates stay float32.
+        channels_last: store images and convolution weights with the channels innermost.
     """
 
     def __init__(self, model: Classifier, label_smoothing: float, precision: str, channels_last: bool) -> None:
@@ -81,7 +82,7 @@ class Backpropagation:
         self.bfloat16 = precision == "bfloat16"
 
     def gradient(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Set the gradients for a batch.
+        """Set `grad` of the parameters for a batch.
 
         Args:
             images: uint8 or float32 (N, 28, 28), 0 to 255.

@@ -16,35 +16,34 @@ from digits.training.schedules import Schedule
 
 import torch
 
-# Images per forward pass of the validation images.
 VAL_BATCH_SIZE = 1000
-# Batches whose metrics are computed together: one at a time, that would take a tenth of the training.
+# Training metrics are computed for this many batches at once; one by one, they would take a tenth of the time.
 BATCHES_PER_SCORE = 100
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device that `name` (auto, cpu, cuda or mps) stands for on this machine.
+    """The device that `name` (auto, cpu, cuda or mps) means on this machine.
 
     Raises:
         UserError: this machine has no such device.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = next(device for device, is_there in available.items() if is_there)
+        name = next(device for device, is_available in available.items() if is_available)
     if not available[name]:
-        raise params_error(f"train.device: this machine has no such device, got {name}; take auto or cpu")
+        raise params_error(f"train.device: this machine has no such device, got {name}; use auto or cpu")
     return torch.device(name)
 
 
 @dataclass
 class Training:
-    """All that changes while a model is trained.
+    """Everything that changes while a model is trained.
 
     Attributes:
         model: its dropout draws from PyTorch's global generator.
-        optimizer: of the parameters of `model`.
-        generator: of the order of the images and of their augmentation.
-        rows: the metrics of the epochs so far.
+        optimizer: for the parameters of `model`.
+        generator: for the order of the images and their augmentation.
+        rows: metrics of the epochs so far.
     """
 
     model: Classifier
@@ -53,7 +52,7 @@ class Training:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` takes, in another process too."""
+        """A state for `load_state_dict`, also in another process."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -63,7 +62,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave, as if nothing had happened in between."""
+        """Continue from a state that `state_dict` returned, as if nothing had happened in between."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
@@ -85,20 +84,20 @@ def fit(
     augmentation: Augmentation | None,
     batch_size: int,
 ) -> Iterator[dict[str, Any]]:
-    """Train the model in place from where `training` stands, adding a row of metrics for each epoch as it ends.
+    """Train the model in place, starting from the state of `training`, and yield a row of metrics after each epoch.
 
-    The training metrics come from the batches themselves, each scored just before its update, so they describe the
-    model on its way through the epoch, on augmented images; the validation metrics describe it at the end.
+    The training metrics come from the batches, each scored just before its update, so they describe the changing model
+    during the epoch, on augmented images. The validation metrics describe the model at the end of the epoch.
 
     Args:
-        gradient: of the loss of the model.
-        schedule: the learning rate, and for how many epochs.
-        augmentation: of the images of every batch, None for none.
+        gradient: sets the gradients of the loss.
+        schedule: the learning rate and the number of epochs.
+        augmentation: applied to every batch, or None.
         batch_size: images per update; the last batch of an epoch may have fewer.
 
     Yields:
         The row: epoch (from 1), train_loss, train_accuracy, val_loss and val_accuracy (None without validation images),
-        lr (that of the epoch's last update).
+        and lr (of the epoch's last update).
 
     Raises:
         UserError: the loss, a parameter or a running statistic is no longer finite.
@@ -106,7 +105,7 @@ def fit(
     epochs = schedule.epochs
     updates = math.ceil(len(train) / batch_size)
     for epoch in range(len(training.rows), epochs):
-        # Half an update on, so that neither a rise nor a fall begins or ends with an update of no effect.
+        # Taken at the middle of each update, so that no update at the start or the end has a learning rate of 0.
         lrs = [schedule.lr_at((epoch + (update + 0.5) / updates) / epochs) for update in range(updates)]
         train_loss, train_accuracy = train_epoch(training, gradient, train, augmentation, batch_size, lrs)
         val_loss, val_accuracy = None, None
@@ -137,7 +136,7 @@ def train_epoch(
     batch_size: int,
     lrs: list[float],
 ) -> tuple[float, float]:
-    """Train for an epoch with the learning rates `lrs`, one for each update; return its mean loss and its accuracy."""
+    """Train for an epoch with the learning rates `lrs`, one per update; return its mean loss and accuracy."""
     loss_sum, correct = 0.0, 0
     order = torch.randperm(len(train), generator=training.generator).to(train.labels.device)
     lr = iter(lrs)

@@ -1,7 +1,7 @@
-"""One update of the parameters.
+"""Updates of the parameters.
 
-Gradient descent uses the functions behind the classes of torch.optim: the classes import PyTorch's compiler when the
-first of them is built, which takes a second, and their steps take two to four times as long for a small model.
+sgd, adam and adamw use the functions behind the classes of torch.optim. The first of those classes to be built imports
+PyTorch's compiler, which takes a second, and their steps take two to four times as long for a small model.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,10 +13,10 @@ from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
-BETAS = 0.9, 0.999  # as torch.optim has them by default, and so EPSILON
+BETAS = 0.9, 0.999  # like EPSILON, the default of torch.optim
 EPSILON = 1e-8
-MAX_EVALUATIONS = 25  # of the objective in one update, enough for the line search to end by itself
-HISTORY = 10  # updates from which L-BFGS estimates the curvature, as SciPy has it by default
+MAX_EVALUATIONS = 25  # of the objective per update, enough for the line search to finish
+HISTORY = 10  # updates from which L-BFGS estimates the curvature; SciPy's default
 
 # Sets `grad` of the parameters for images and labels, and returns the logits, float32 (10, N).
 Gradient = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -29,8 +29,8 @@ class Optimizer:
         name: sgd, adam or adamw.
         parameters: updated in place from their `grad`.
         weight_decay: an L2 penalty for sgd and adam, decoupled from the gradient for adamw.
-        momentum: in [0, 1), counts for sgd alone, and so nesterov.
-        nesterov: take the gradient where the momentum is about to lead.
+        momentum: in [0, 1); for sgd only, like nesterov.
+        nesterov: use Nesterov momentum.
     """
 
     def __init__(
@@ -51,17 +51,17 @@ class Optimizer:
         self.steps = [torch.zeros((), device=parameter.device) for parameter in adaptive]
 
     def step(self, gradient: Gradient, images: torch.Tensor, labels: torch.Tensor, lr: float) -> torch.Tensor:
-        """Update the parameters with the learning rate `lr`; return the logits before."""
+        """Update the parameters with the learning rate `lr`; return the logits from before the update."""
         logits = gradient(images, labels)
         self._update([cast(torch.Tensor, parameter.grad) for parameter in self.parameters], lr)
         return logits
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` takes, in another process too."""
+        """A state for `load_state_dict`, also in another process."""
         return {name: getattr(self, name) for name in ("momenta", "means", "squares", "steps")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Continue from a state that `state_dict` returned."""
         vars(self).update(state)
 
     @torch.no_grad()
@@ -80,12 +80,12 @@ class Optimizer:
 
 
 class Lbfgs:
-    """L-BFGS with a line search that meets the strong Wolfe conditions, for a batch that is always the same.
+    """L-BFGS with a strong-Wolfe line search, for batches that are always the same images.
 
     Args:
         parameters: updated in place from their `grad`.
-        weight_decay: of an L2 penalty that the objective has on top of the cross-entropy.
-        label_smoothing: as in the cross-entropy that the gradients are of.
+        weight_decay: of an L2 penalty that is added to the cross-entropy.
+        label_smoothing: as in the gradients.
     """
 
     def __init__(self, parameters: Iterable[torch.Tensor], weight_decay: float, label_smoothing: float) -> None:
@@ -97,9 +97,9 @@ class Lbfgs:
         self.state_dict, self.load_state_dict = self.optimizer.state_dict, self.optimizer.load_state_dict
 
     def step(self, gradient: Gradient, images: torch.Tensor, labels: torch.Tensor, lr: float) -> torch.Tensor:
-        """Update the parameters, trying a step of length `lr` first; return the logits before."""
+        """Update the parameters, trying a step of length `lr` first; return the logits from before the update."""
         seen = []
-        values = images.float()  # once for all the gradients of the search
+        values = images.float()  # converted once for all evaluations of the line search
 
         @torch.no_grad()
         def objective() -> float:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Schedule:
-    """A learning rate that rises linearly from 0 first, and then does what its name says.
+    """A learning rate that first rises linearly from 0, and then follows the named schedule.
 
     Attributes:
-        name: constant; linear or cosine (falling to 0 along a line or half a cosine); step (falling by steps).
+        name: constant; linear or cosine (falling to 0 along a line or half a cosine); step (falling in steps).
         lr: the highest learning rate.
-        warmup: share of the training, in [0, 1), in which it rises.
+        warmup: share of the training, in [0, 1), during which it rises.
         epochs: length of the training.
         size: of a step, in epochs.
-        gamma: what each step multiplies the learning rate by.
+        gamma: factor of the learning rate at each step.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Schedule:
     gamma: float
 
     def lr_at(self, progress: float) -> float:
-        """The learning rate when the share `progress`, in [0, 1], of the training is done."""
+        """The learning rate after the share `progress`, in [0, 1], of the training."""
         if progress < self.warmup:
             return self.lr * (progress / self.warmup)
         return self.lr * self._factor(progress, (progress - self.warmup) / (1 - self.warmup))
