@@ -22,7 +22,7 @@ from digits.data.optdigits import load_optdigits
 from digits.evaluation.scoring import wilson_interval
 from digits.foundation.files import write_csv
 from handwriting.ink import NoDigitError
-from handwriting.mnist_format import mnist_form
+from handwriting.mnist_format import to_mnist_format
 from handwriting.recognizer import Recognizer
 from readme import write_table
 
@@ -80,7 +80,7 @@ def every_condition() -> Iterator[tuple[Images, NDArray[np.int64], str]]:
 def form_or_none(image: Images) -> Images | None:
     """The image in MNIST's form; None if no digit is seen."""
     try:
-        return mnist_form(Image.fromarray(image))
+        return to_mnist_format(Image.fromarray(image))
     except NoDigitError:
         return None
 
