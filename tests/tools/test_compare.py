@@ -176,8 +176,8 @@ def test_names_of_any_length_fit() -> None:
     results = compare.Results("0123456789" * 4, "", [1] * 10_000, [1] * 10_000)
     other = results._replace(name="x" * 50, predicted=[0] * 10_000)
     first, second = (item._replace(name=compare.label(item.name, markdown=False)) for item in (results, other))
-    results = [first, second, second]
-    parts = compare.report(results, compare.differences(results, digits=True))
+    all_of_them = [first, second, second]
+    parts = compare.report(all_of_them, compare.differences(all_of_them, digits=True))
     lines = "\n".join(compare.show(part, markdown=False) for part in parts).splitlines()
     assert max(map(len, lines)) <= 80
     assert "01234567…123456789" in lines[1]
@@ -255,7 +255,7 @@ def test_json_has_the_numbers_of_the_tables(experiments: Path, run: Run) -> None
         right = read_right(experiments, run, revision["name"])
         assert (revision["errors"], revision["accuracy"]) == ((~right).sum(), right.mean())
         cells = (100 * revision[key] for key in ("accuracy", "accuracy_low", "accuracy_high"))
-        assert re.search("{} +{:.2f}  {:.2f} to {:.2f}".format(revision["name"], *cells), output)
+        assert re.search("{} +{:.2f} +{:.2f} to {:.2f}".format(revision["name"], *cells), output)
     slow, same = found["comparisons"]
     assert (slow["name"], slow["baseline"], slow["verdict"]) == ("slow", "HEAD", "worse")
     assert (same["name"], same["baseline"], same["verdict"]) == ("HEAD~0", "HEAD", "same predictions")
@@ -287,7 +287,7 @@ def test_other_test_images_are_refused(project: Path, run: Run) -> None:
         (
             "dvc.lock",
             lambda text: re.sub(r"(test.safetensors\n.*\n +md5:) \w+", r"\1 ab", text),
-            "got different ones in",
+            "got different ones",
         ),
         ("metrics/predictions.csv", lambda _: "", "or dvc.lock is damaged"),
         ("metrics/predictions.csv", lambda _: "\xff\0", "or dvc.lock is damaged"),
@@ -295,7 +295,7 @@ def test_other_test_images_are_refused(project: Path, run: Run) -> None:
         (
             "metrics/predictions.csv",
             lambda text: text[: text.index("\n5,") + 1],
-            "got different ones in",
+            "got different ones",
         ),
     ],
 )

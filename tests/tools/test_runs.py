@@ -101,7 +101,7 @@ def test_a_sweep_is_drawn(swept: Path, run: Run) -> None:
         (("sweep.py", "--x", "train.model"), "error: train.model: has to be a number"),
         (
             ("sweep.py", "--x", "train.lr", "--by", "train.lr"),
-            "error: train.lr: has to be a number, and not that of --by",
+            "error: train.lr: has to be a number, and not that of",
         ),
         (("compare.py", "HEAD", "unscored"), "error: metrics/predictions.csv: has to come from the model of unscored"),
         (
