@@ -1,4 +1,4 @@
-"""Tables that a benchmark writes into README.md, between two marks."""
+"""Tables that benchmarks write into README.md, between two marks."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 
 
 def with_table(text: str, name: str, table: str) -> str:
-    """The text of README.md with the table between the marks of that name."""
+    """The text of README.md with the table between the two marks of this name."""
     head, begin, rest = text.partition(f"<!-- {name} -->\n")
     _, end, tail = rest.partition(f"<!-- end of {name} -->\n")
     return f"{head}{begin}\n{table}\n{end}{tail}"
