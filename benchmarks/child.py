@@ -1,7 +1,4 @@
-"""Measurements that need a process of their own; each prints one JSON object.
-
-Commands: python benchmarks/child.py stage NAME STARTED | train | optimizer | growth FILE EPOCHS
-"""
+"""Measurements of benchmarks/run.py that need a process of their own; each prints a JSON object."""
 
 import importlib
 import json
@@ -18,10 +15,10 @@ WRITING = ("save_dataset", "save_figure", "save_model", "write_json", "write_csv
 
 
 def stage(name: str, started: float) -> dict[str, float]:
-    """Run a stage and tell where the seconds went; `started` is the time before this process began."""
+    """Run a stage and return where the seconds went; `started` is the time just before this process began."""
     script = importlib.import_module(name)
-    wanted = Path(script.__file__ or "").read_text(encoding="utf-8")
-    names = re.findall("from (digits[.a-z_]+) import", wanted)
+    source = Path(script.__file__ or "").read_text(encoding="utf-8")
+    names = re.findall("from (digits[.a-z_]+) import", source)
     modules = [importlib.import_module(name) for name in names]
     if name == "preprocess":
         importlib.import_module("torchvision.datasets.mnist")
@@ -64,7 +61,7 @@ def optimizer() -> dict[str, float]:
 
 
 def growth(path: str, epochs: int) -> dict[str, float]:
-    """Train for some epochs on the images of a file, without validation images: their number would not grow."""
+    """Train on the images of a file, without validation images, whose number would not grow."""
     from digits.data.dataset import load_dataset
     from loops import ours
 
@@ -86,7 +83,7 @@ def peak_mb() -> float:
     """Peak resident memory of this process in MB, 10**6 bytes."""
     if sys.platform == "darwin":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    # Linux's ru_maxrss is at least that of the parent.
+    # Linux's ru_maxrss starts with that of the parent.
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 

@@ -1,4 +1,4 @@
-"""Ways to train for an epoch of 60,000 images, each a function that trains for one more epoch when it is called."""
+"""Training loops for 60,000 images, each as a function that trains for one more epoch per call."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -20,7 +20,7 @@ Epoch = Callable[[], object]
 
 
 def dataloader(folder: str, batch_size: int) -> Epoch:
-    """The usual loop: every image goes through PIL, ToTensor and collation, every time."""
+    """The usual loop: every image goes through PIL, ToTensor and collation in every epoch."""
     return partial(next, train_with_dataloader(folder, batch_size))
 
 
@@ -42,7 +42,7 @@ def autograd(train: Dataset, batch_size: int, gather: str) -> Epoch:
 
 
 def floor(images: torch.Tensor, batch_size: int) -> Epoch:
-    """Gathering the images of each batch, (N, 784), as floats, and the two matrix products, nothing else."""
+    """Nothing but gathering the images of each batch, (N, 784), as floats, and the two matrix products."""
     weight = torch.randn(10, 784)
 
     def epoch() -> None:
@@ -54,7 +54,7 @@ def floor(images: torch.Tensor, batch_size: int) -> Epoch:
 
 
 def ours(train: Dataset, val: Dataset, batch_size: int, optimizer: str) -> Epoch:
-    """The pipeline's loop, training metrics and scoring of the validation images included."""
+    """The pipeline's loop, including training metrics and the scoring of the validation images."""
     model = Classifier(build_layers("logistic", {}, seed=0))
     return partial(next, fit_logistic(model, train, val, optimizer, "constant", 0.001, batch_size, epochs=10**6))
 
@@ -86,7 +86,7 @@ def tutorial_cnn(train: Dataset) -> tuple[Classifier, Epoch]:
     """The CNN of the best-known PyTorch example for MNIST, and a function that trains it for one more epoch.
 
     Two convolutions, two linear layers, dropout; Adadelta, learning rate 1, times 0.7 after every epoch; batches of 64;
-    normalised pixels. The images are spared the DataLoader.
+    normalised pixels. No DataLoader.
     """
     layers = nn.Sequential(
         nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),

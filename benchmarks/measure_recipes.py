@@ -1,8 +1,10 @@
 """Measure the recipes of the last commit: the whole pipeline in a clone, once for each seed.
 
-Writes recipes/results.csv (a row for each recipe and seed), recipes/curves.csv (a row for each of their epochs),
-and, from these two, recipes/curves.png and the table in README.md.
-Command: python benchmarks/measure_recipes.py [--seeds N] [RECIPE ...]
+Example: python benchmarks/measure_recipes.py --seeds 2 cnn mlp
+
+Writes recipes/results.csv (a row for each recipe and seed), recipes/curves.csv
+(a row for each of their epochs), and, from these two, recipes/curves.png and
+the table in README.md.
 """
 
 import argparse
@@ -42,14 +44,21 @@ FIGURE = ROOT / "recipes/curves.png"
 TUTORIAL = "tutorial"
 TUTORIAL_EPOCHS = 4
 TEST_IMAGES = 10_000
-# As train prints an epoch; of interest are the seconds since the start, which no file has.
+# A line of train, for the seconds since its start, which stand in no file.
 EPOCH = re.compile(r"^epoch .*  (\S+) s$", re.MULTILINE)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5, choices=range(2, 101), metavar="N", help="from 0; default 5")
-    parser.add_argument("names", nargs="*", metavar="RECIPE", help="all of them, and the tutorial's CNN, if none")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=5,
+        choices=range(2, 101),
+        metavar="N",
+        help="measure seeds 0 to N - 1 (default: %(default)s)",
+    )
+    parser.add_argument("names", nargs="*", metavar="RECIPE", help="recipes, or tutorial (default: all)")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - {*read_recipes(ROOT), TUTORIAL}:
         parser.error(f"no recipe {', '.join(sorted(unknown))}")
@@ -83,7 +92,7 @@ def read_recipes(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def recipe_hash(recipe: dict[str, Any]) -> str:
-    """What tells the results of a recipe from those of its former self."""
+    """A hash that changes with the recipe, so that outdated results are noticed."""
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -136,7 +145,7 @@ def time_prediction(path: Path) -> float:
 
 
 def measure_tutorial(clone: Path) -> list[dict[str, Any]]:
-    """Epochs of the CNN of the best-known PyTorch example, on the same images."""
+    """The epochs of the CNN of the best-known PyTorch example, on the same images."""
     torch.set_num_threads(2)
     torch.manual_seed(0)
     train, val = (load_dataset(clone / f"data/tensors/{split}.safetensors") for split in ("train", "val"))
@@ -154,7 +163,7 @@ def measure_tutorial(clone: Path) -> list[dict[str, Any]]:
 
 
 def update(path: Path, name: str, rows: Sequence[Mapping[Any, Any]]) -> None:
-    """Put `rows` into a table in place of the earlier ones of the recipe `name`."""
+    """Replace the rows of the recipe `name` in a table."""
     kept = [row for row in read_csv(path) if row["recipe"] != name] if path.exists() else []
     write_csv(path, [*kept, *rows])
 
@@ -185,7 +194,7 @@ def recipes_table(results: pd.DataFrame) -> str:
 
 
 def draw_curves(curves: pd.DataFrame) -> Figure:
-    """Validation errors, the mean over the seeds, by seconds of training, their median."""
+    """Mean validation errors of the seeds by the median seconds of training."""
     figure = new_figure(9, 5, "Validation errors by time of training")
     axes = figure.subplots()
     epochs = curves.groupby(["recipe", "epoch"]).agg({"seconds": "median", "val_accuracy": "mean"})

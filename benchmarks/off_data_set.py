@@ -1,9 +1,11 @@
-"""How well do models do on other images than those of their data set?
+"""How well do models do on images from outside their data set?
 
-Scores exported models on MNIST's test images, changed in several ways, and on the digits that scikit-learn carries: the
-28 x 28 pixels as they are, and brought to MNIST's form as tools/predict.py does it. What it measures takes the place of
-benchmarks/off_data_set.csv and of the table in docs/your-own-pictures.md.
-Command: python benchmarks/off_data_set.py MODEL.onnx ...
+Example: python benchmarks/off_data_set.py models/lenet5.onnx models/cnn.onnx
+
+Scores exported models on MNIST's test images, changed in several ways, and on
+the digits that scikit-learn carries: both the original 28 x 28 pixels and those
+that tools/predict.py makes of them. Rewrites benchmarks/off_data_set.csv and
+the table in docs/your-own-pictures.md.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from digits.evaluation.scoring import wilson_interval
 from digits.foundation.files import write_csv
 from doc_tables import write_table
 from handwriting.ink import NoDigitError
-from handwriting.mnist_format import mnist_form
+from handwriting.mnist_format import to_mnist_format
 from handwriting.recognizer import Recognizer
 
 import numpy as np
@@ -35,32 +37,33 @@ from scipy.ndimage import maximum_filter, minimum_filter
 SUMMARY = ROOT / "data/tensors/dataset.json"
 PAGE = ROOT / "docs/your-own-pictures.md"
 RESULTS = ROOT / "benchmarks/off_data_set.csv"
-FORM = "MNIST's form"
-FINE = 10  # pixels in place of each, where strokes are made thinner or thicker
+ORIGINAL, CONVERTED = "original", "MNIST format"
+FINE = 10  # the factor by which images are enlarged to make strokes thinner or thicker
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 Images = NDArray[np.uint8]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="named for its recipe")
+    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="ONNX files, each named for its recipe")
     arguments = parser.parse_args()
     models = {path.stem: Recognizer(path) for path in arguments.models}
     if {load_summary(SUMMARY).name, *(model.dataset for model in models.values())} != {"mnist"}:
         sys.exit(
-            "error: models: they and data/tensors have to be of MNIST; `git checkout HEAD params.yaml`, `dvc repro`"
+            "error: models: have to be trained on MNIST, and data/tensors has to hold it, got other data; "
+            "`git checkout HEAD params.yaml`, `dvc repro`"
         )
     rows: list[dict[str, Any]] = []
     for images, labels, name in every_condition():
         with ProcessPoolExecutor(os.cpu_count()) as executor:
-            forms = list(executor.map(form_or_none, images, chunksize=100))
-        answered = np.array([form is not None for form in forms])
-        formed = np.stack([form if form is not None else np.zeros((28, 28), np.uint8) for form in forms])
+            results = list(executor.map(converted_or_none, images, chunksize=100))
+        answered = np.array([image is not None for image in results])
+        converted = np.stack([image if image is not None else np.zeros((28, 28), np.uint8) for image in results])
         for model, recognizer in models.items():
-            straight = recognizer.probabilities(images).argmax(axis=1) == labels
-            right = answered & (recognizer.probabilities(formed).argmax(axis=1) == labels)
-            rows.append(row(model, name, "straight", straight, 0))
-            rows.append(row(model, name, FORM, right, int((~answered).sum())))
+            right = recognizer.probabilities(images).argmax(axis=1) == labels
+            rows.append(row(model, name, ORIGINAL, right, 0))
+            right = answered & (recognizer.probabilities(converted).argmax(axis=1) == labels)
+            rows.append(row(model, name, CONVERTED, right, int((~answered).sum())))
         print(pd.DataFrame(rows[-2 * len(models) :]).to_string(header=False, index=False), flush=True)
     write_csv(RESULTS, rows)
     write_table(PAGE, "off data set", accuracies_table(pd.read_csv(RESULTS)))
@@ -78,24 +81,24 @@ def every_condition() -> Iterator[tuple[Images, NDArray[np.int64], str]]:
     yield small, of_small.astype(np.int64), "scikit-learn's digits"
 
 
-def form_or_none(image: Images) -> Images | None:
-    """The image in MNIST's form; None if no digit is seen."""
+def converted_or_none(image: Images) -> Images | None:
+    """The image in MNIST format; None if it is refused."""
     try:
-        return mnist_form(Image.fromarray(image))
+        return to_mnist_format(Image.fromarray(image))
     except NoDigitError:
         return None
 
 
-def row(model: str, images: str, form: str, right: NDArray[np.bool_], refused: int) -> dict[str, Any]:
-    """The accuracy on N images, of which bool (N,) says what is right; those refused count as wrong."""
+def row(model: str, images: str, format_: str, right: NDArray[np.bool_], refused: int) -> dict[str, Any]:
+    """A row of the CSV file; `right`, bool (N,), says which images the model got right, refused ones not among them."""
     low, high = wilson_interval(int(right.sum()), len(right))
     accuracy = float(right.mean())
     numbers = {"accuracy": accuracy, "low": low, "high": high, "refused": refused, "count": len(right)}
-    return {"model": model, "images": images, "form": form, **numbers}
+    return {"model": model, "images": images, "format": format_, **numbers}
 
 
 def shift(image: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """The digit anywhere where it still fits."""
+    """The digit at a random place where it still fits."""
     digit = image.crop(image.getbbox())
     moved = Image.new("L", image.size)
     x, y = (int(generator.integers(0, whole - part + 1)) for whole, part in zip(image.size, digit.size, strict=True))
@@ -104,14 +107,14 @@ def shift(image: Image.Image, generator: np.random.Generator) -> Image.Image:
 
 
 def stroke(image: Image.Image, spread: Callable[..., NDArray[np.uint8]], pixels: float) -> Image.Image:
-    """The image after a minimum or maximum filter at FINE times its resolution, which moves edges by so many pixels."""
+    """The image after a minimum or maximum filter, at FINE times its resolution, that moves edges by `pixels`."""
     fine = image.resize((28 * FINE, 28 * FINE), Image.Resampling.BICUBIC)
     moved = spread(np.asarray(fine), size=1 + round(2 * pixels * FINE))
     return Image.fromarray(moved).resize((28, 28), Image.Resampling.BOX)
 
 
 def rotate(degrees: float) -> Change:
-    """By so many degrees to one side or the other."""
+    """Rotate by this angle, to a random side."""
     return lambda image, generator: image.rotate(degrees * generator.choice([-1, 1]), Image.Resampling.BICUBIC)
 
 
@@ -134,12 +137,12 @@ CHANGES: dict[str, Change] = {
 
 
 def accuracies_table(results: pd.DataFrame) -> str:
-    """A Markdown table: a row for each kind of images, a column for each model, straight and in MNIST's form."""
+    """A Markdown table: a row for each kind of images, a column for each model, original / in MNIST format."""
     models = list(results["model"].unique())
     lines = [f"| test accuracy, % | {' | '.join(models)} |", f"|---|{'---:|' * len(models)}"]
-    percent = (100 * results.set_index(["images", "model", "form"])["accuracy"]).map("{:.1f}".format)
+    percent = (100 * results.set_index(["images", "model", "format"])["accuracy"]).map("{:.1f}".format)
     for images in results["images"].unique():
-        cells = [f"{percent[images, model, 'straight']} / {percent[images, model, FORM]}" for model in models]
+        cells = [f"{percent[images, model, ORIGINAL]} / {percent[images, model, CONVERTED]}" for model in models]
         lines.append(f"| {images} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

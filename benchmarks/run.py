@@ -1,7 +1,9 @@
-"""Measure the pipeline against what people write by hand, in turn, on this machine.
+"""Measure the pipeline, side by side with what people write by hand, on this machine.
 
-Reads data/, which the pipeline fills; writes RESULTS.md and loops.png beside itself, or with --quick the screen alone.
-Command: python benchmarks/run.py [--quick]
+Example: python benchmarks/run.py --quick
+
+Reads data/, which the pipeline fills; writes benchmarks/RESULTS.md and
+loops.png, or, with --quick, prints only.
 """
 
 import argparse
@@ -41,7 +43,9 @@ BATCH_SIZES = (400, 100)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and no slow peers; ends within two minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="measure fewer rounds and no slow alternatives, in less than two minutes"
+    )
     quick = parser.parse_args().quick
     torch.set_num_threads(1)
     threadpool_limits(1)
@@ -63,7 +67,7 @@ def main() -> None:
 
 
 def describe_machine() -> str:
-    """The processor and the versions; nothing that tells whose machine it is."""
+    """The processor and the versions, but nothing that identifies the machine."""
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
@@ -102,7 +106,7 @@ def progress(text: str) -> None:
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table, all columns but the first to the right."""
+    """A Markdown table, right-aligned but for its first column."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -234,7 +238,7 @@ def compare_pipelines(folder: Path, rounds: int, epochs: int) -> str:
 
 
 def split_stages(repro_seconds: float) -> str:
-    """Where the seconds of each stage go; what is left of the whole command is DVC's."""
+    """Where the seconds of each stage go; the rest of the whole command is DVC's."""
     seconds = {}
     for stage in STAGES:
         progress(f"stage {stage}")

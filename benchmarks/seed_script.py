@@ -1,6 +1,6 @@
-"""The seed recipe as a plain PyTorch script: DataLoader, ToTensor, nn.Linear, SGD, loss and accuracy every epoch.
+"""The recipe that the project started from as a plain PyTorch script, with a DataLoader and loss every epoch.
 
-Command: python benchmarks/seed_script.py FOLDER EPOCHS, where FOLDER/MNIST/raw holds the four unpacked files
+Arguments: FOLDER EPOCHS; FOLDER/MNIST/raw holds the four unpacked files.
 """
 
 import sys

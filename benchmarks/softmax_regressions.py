@@ -1,4 +1,4 @@
-"""Many softmax regressions trained as one, each with a learning rate, a weight decay and initial weights of its own."""
+"""Many softmax regressions trained as one, each with its own learning rate, weight decay and initial weights."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -18,9 +18,9 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Trial:
-    """What a model has to itself: a learning rate > 0, an L2 penalty, and the seed of its initial weights alone.
+    """The settings of one model: a learning rate > 0, an L2 penalty, and the seed of its initial weights.
 
-    The order of the images is the same for all, or they could not share their batches.
+    The order of the images is the same for all models, since they share their batches.
     """
 
     lr: float
@@ -29,7 +29,7 @@ class Trial:
 
 
 class Stack:
-    """M softmax regressions, one below the other: one product gives all logits, another all gradients.
+    """M softmax regressions, stacked: one product gives all logits, another all gradients.
 
     Weights are kept divided by the learning rate of their model. A step of length 1 along the gradient then moves the
     weights themselves by a step of length lr, so that one optimizer, whose learning rate is 1, serves all models.
@@ -52,7 +52,7 @@ class Stack:
         return (self.weight.flatten(0, 1) @ pixels.T).view(-1, CLASSES, len(pixels)).mul_(self.lr)
 
     def gradient(self, values: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Set `grad` to the gradient of mean cross-entropy and penalty with respect to the weights as they really are.
+        """Set `grad` to the gradient of mean cross-entropy and penalty with respect to the true weights.
 
         Args:
             values: uint8 (N, 785), as `with_bias` gives them.

@@ -1,6 +1,8 @@
-"""Measure softmax regressions trained as one against the pipeline's loop, and sweep MNIST; reads data/, and prints.
+"""Measure softmax regressions trained as one against the pipeline's loop, and sweep MNIST with 64 of them.
 
-Command: python benchmarks/stacked.py
+Example: python benchmarks/stacked.py
+
+Reads data/, which the pipeline fills, and prints.
 """
 
 import sys
@@ -35,9 +37,9 @@ def main() -> None:
 
 
 def compare(train: Dataset, val: Dataset, rounds: int) -> str:
-    """Milliseconds per model and epoch, scoring the validation images included, and how many times as fast that is.
+    """Milliseconds per model and epoch, including the scoring of the validation images, and the speed-up.
 
-    The pipeline's loop has the metrics of the training images, too.
+    The pipeline's loop computes the metrics of the training images, too.
     """
     constant = Schedule("constant", 1.0, warmup=0.0, epochs=10**6, size=1, gamma=1.0)
     rows = []

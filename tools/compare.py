@@ -1,19 +1,33 @@
-"""Is the difference real? Compare what revisions get right on the test images, each with the first.
+"""Compare what revisions get right on the test images: is the difference real?
 
-A revision is a commit, an experiment or `workspace`. Without any, the workspace is compared with HEAD; with one, it is
-compared with that. What is said is about the choice of the test images alone: another train.seed changes results, too,
-and tools/seeds.py says how much.
-Command: python tools/compare.py [--digits] [--md] [A [B ...]]
+Example: python tools/compare.py
+         python tools/compare.py HEAD cnn mlp --digits
+
+A revision is a commit, an experiment or `workspace`. Each is compared with the
+first: without any, the workspace with HEAD; with one, the workspace with that.
+The answer accounts for the choice of test images alone. Another train.seed
+changes results, too: tools/seeds.py shows by how much.
 """
 
 import csv
 import io
+import json
 import sys
 import textwrap
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from experiments.revisions import WORKSPACE, is_scored, read_file
-from experiments.statistics import LEVEL, Comparison, compare, corrected, difference_interval, verdict, wilson_interval
+from experiments.statistics import (
+    BETTER,
+    WORSE,
+    Comparison,
+    compare,
+    conclusion,
+    corrected,
+    difference_interval,
+    mcnemar_test,
+    wilson_interval,
+)
 from foundation.command import Parser, run_command
 
 import yaml
@@ -22,9 +36,9 @@ PREDICTIONS, LOCK = "metrics/predictions.csv", "dvc.lock"
 TEST = "data/tensors/test.safetensors"
 COLUMNS = ["points", "95 % interval", "gained", "lost"]
 NOTES = (
-    "gained: images that only this one gets right; lost: that only {first} gets right; p: exact McNemar test (Holm: "
-    "corrected for the number of rows of its table; the intervals are not). Another train.seed changes results, too, "
-    "perhaps by more: see tools/seeds.py."
+    "gained: images that only this revision gets right; lost: images that only {first} gets right; p: exact McNemar "
+    "test (Holm: corrected for the number of rows in its table; the intervals are not). Another train.seed changes "
+    "results, too, perhaps by more: see tools/seeds.py."
 )
 
 Part = str | list[list[str]]  # a paragraph, or a table with its header
@@ -38,21 +52,35 @@ class Results(NamedTuple):
     actual: list[int]
     predicted: list[int]
 
+    @property
+    def correct(self) -> int:
+        return sum(actual == predicted for actual, predicted in zip(self.actual, self.predicted, strict=True))
+
+
+class Difference(NamedTuple):
+    """A revision against the first, on all test images, and on those of each digit; p is corrected by Holm's method."""
+
+    name: str
+    overall: Comparison
+    by_digit: dict[int, Comparison]
+
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("revisions", nargs="*", metavar="A", help="a commit, an experiment, or workspace")
-    parser.add_argument("--digits", action="store_true", help="a table by actual digit, too")
-    parser.add_argument("--md", action="store_true", help="write Markdown, for a pull request")
+    parser.add_argument("revisions", nargs="*", metavar="REVISION", help="commits, experiments, or workspace")
+    parser.add_argument("--digits", action="store_true", help="compare by actual digit, too")
+    style = parser.add_mutually_exclusive_group()
+    style.add_argument("--md", action="store_true", help="print Markdown, for a pull request")
+    style.add_argument("--json", action="store_true", help="print JSON, with accuracies as fractions")
     arguments = parser.parse_args()
     names = arguments.revisions or ["HEAD"]
     results = [read_results(name) for name in (names if len(names) > 1 else [*names, WORKSPACE])]
     check_same_images(results)
-    first, *others = (item._replace(name=label(item.name, arguments.md)) for item in results)
-    parts = report(first, others)
-    if arguments.digits:
-        parts += [part for other in others for part in report_digits(first, other)]
-    parts.append(NOTES.format(first=first.name))
+    if arguments.json:
+        print(json.dumps(as_json(results, differences(results, arguments.digits)), indent=2))
+        return
+    results = [item._replace(name=label(item.name, arguments.md)) for item in results]
+    parts = report(results, differences(results, arguments.digits))
     print("\n\n".join(show(part, arguments.md) for part in parts))
 
 
@@ -69,12 +97,12 @@ def read_results(revision: str) -> Results:
     except (ValueError, KeyError, TypeError, csv.Error, yaml.YAMLError):
         sys.exit(
             f"error: {PREDICTIONS}: or {LOCK} is damaged, got no digits or no hash of their images from {revision}; "
-            "`dvc repro` writes both anew"
+            "`dvc repro` rewrites both"
         )
     if not scored:
         sys.exit(
-            f"error: {PREDICTIONS}: has to come from the model of {revision}, got one scored before; score it: "
-            f"`dvc exp apply {revision}; dvc repro`"
+            f"error: {PREDICTIONS}: has to come from the model of {revision}, got predictions of an earlier one; to "
+            f"score it: `dvc exp apply {revision}; dvc repro`"
         )
     return Results(revision, md5, actual, predicted)
 
@@ -85,8 +113,8 @@ def check_same_images(results: list[Results]) -> None:
     for other in results:
         if (other.md5, other.actual) != (first.md5, first.actual):
             sys.exit(
-                f"error: {TEST}: has to be the same in all revisions, got other images in {other.name} than in "
-                f"{first.name}; compare revisions with equal parameters in section download"
+                f"error: {TEST}: has to be the same in all revisions, got different ones in {other.name} and "
+                f"{first.name}; compare revisions with the same parameters in section download"
             )
 
 
@@ -96,42 +124,97 @@ def label(name: str, markdown: bool) -> str:
     return f"`{short}`" if markdown else short
 
 
-def report(first: Results, others: list[Results]) -> list[Part]:
-    """Accuracies, differences from the first, and what follows from them."""
-    found = corrected([compare(judged(first, other)) for other in others])
-    rows = [(other.name, item) for other, item in zip(others, found, strict=True)]
-    accuracies = [[f"{len(first.actual):,} test images", "accuracy, %", "95 % interval"]]
-    accuracies += [accuracy_row(item) for item in (first, *others)]
-    differences = [[f"against {first.name}", *COLUMNS, "p (Holm)" if len(rows) > 1 else "p"]]
-    differences += [[name, *cells(item)] for name, item in rows]
-    return [accuracies, differences, *(verdict(first.name, name, item, len(rows)) for name, item in rows)]
+def differences(results: list[Results], digits: bool) -> list[Difference]:
+    """Each revision against the first; by digit, too, if asked for."""
+    first, *others = results
+    overall = corrected([compare(judged(first, other)) for other in others])
+    return [
+        Difference(other.name, found, compare_digits(first, other) if digits else {})
+        for other, found in zip(others, overall, strict=True)
+    ]
 
 
-def report_digits(first: Results, other: Results) -> list[Part]:
-    """Differences by actual digit, and which of them are real."""
+def compare_digits(first: Results, other: Results) -> dict[int, Comparison]:
     digits = sorted(set(first.actual))
     found = corrected([compare([row for row in judged(first, other) if row[0] == digit]) for digit in digits])
-    rows = list(zip(map(str, digits), found, strict=True))
-    table = [["digit", "images", *COLUMNS, "p (Holm)"]]
-    table += [[digit, f"{item.images:,}", *cells(item)] for digit, item in rows]
-    better = ", ".join(digit for digit, item in rows if item.p < LEVEL and item.difference > 0) or "none"
-    worse = ", ".join(digit for digit, item in rows if item.p < LEVEL and item.difference < 0) or "none"
-    title = f"{other.name} against {first.name}, by actual digit:"
-    return [
-        title,
-        table,
-        f"Evidence that {other.name} is better: on {better}; worse: on {worse}; else none either way.",
-    ]
+    return dict(zip(digits, found, strict=True))
 
 
 def judged(first: Results, other: Results) -> list[tuple[int, int, int]]:
     return list(zip(first.actual, first.predicted, other.predicted, strict=True))
 
 
+def as_json(results: list[Results], found: list[Difference]) -> dict[str, Any]:
+    """All numbers of the report, unrounded: accuracies and their differences are fractions."""
+    return {
+        "images": len(results[0].actual),
+        "revisions": [accuracy_of(item) for item in results],
+        "comparisons": [
+            {
+                "name": item.name,
+                "baseline": results[0].name,
+                **numbers(item.overall),
+                "digits": [{"digit": digit, **numbers(each)} for digit, each in item.by_digit.items()],
+            }
+            for item in found
+        ],
+    }
+
+
+def accuracy_of(results: Results) -> dict[str, Any]:
+    images = len(results.actual)
+    low, high = wilson_interval(results.correct, images)
+    accuracy = {"accuracy": results.correct / images, "accuracy_low": low, "accuracy_high": high}
+    return {"name": results.name, "errors": images - results.correct, **accuracy}
+
+
+def numbers(found: Comparison) -> dict[str, Any]:
+    """`p` is that of the comparison alone, `p_holm` the corrected one."""
+    low, high = difference_interval(found.gained, found.lost, found.images)
+    return {
+        "verdict": found.verdict,
+        **found._asdict(),
+        "p": mcnemar_test(found.gained, found.lost),
+        "p_holm": found.p,
+        "difference": found.difference,
+        "difference_low": low,
+        "difference_high": high,
+    }
+
+
+def report(results: list[Results], found: list[Difference]) -> list[Part]:
+    """Accuracies, differences from the first revision, and what follows from them."""
+    first = results[0].name
+    accuracies = [
+        [f"{len(results[0].actual):,} test images", "accuracy, %", "95 % interval"],
+        *map(accuracy_row, results),
+    ]
+    table = [[f"against {first}", *COLUMNS, "p (Holm)" if len(found) > 1 else "p"]]
+    table += [[item.name, *cells(item.overall)] for item in found]
+    verdicts = [conclusion(first, item.name, item.overall, len(found)) for item in found]
+    by_digit = [part for item in found if item.by_digit for part in report_digits(first, item)]
+    return [accuracies, table, *verdicts, *by_digit, NOTES.format(first=first)]
+
+
+def report_digits(first: str, found: Difference) -> list[Part]:
+    """Differences by actual digit, and which of them are real."""
+    table = [["digit", "images", *COLUMNS, "p (Holm)"]]
+    table += [[str(digit), f"{item.images:,}", *cells(item)] for digit, item in found.by_digit.items()]
+    better, worse = (
+        ", ".join(str(digit) for digit, item in found.by_digit.items() if item.verdict == verdict) or "none"
+        for verdict in (BETTER, WORSE)
+    )
+    return [
+        f"{found.name} against {first}, by actual digit:",
+        table,
+        f"Evidence that {found.name} is better: on {better}; that it is worse: on {worse}.",
+    ]
+
+
 def accuracy_row(results: Results) -> list[str]:
-    right = [actual == predicted for actual, predicted in zip(results.actual, results.predicted, strict=True)]
-    low, high = wilson_interval(sum(right), len(right))
-    return [results.name, f"{100 * sum(right) / len(right):.2f}", f"{100 * low:.2f} to {100 * high:.2f}"]
+    images = len(results.actual)
+    low, high = wilson_interval(results.correct, images)
+    return [results.name, f"{100 * results.correct / images:.2f}", f"{100 * low:.2f} to {100 * high:.2f}"]
 
 
 def cells(found: Comparison) -> list[str]:

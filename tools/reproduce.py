@@ -1,7 +1,11 @@
-"""Run the pipeline of the last commit twice from scratch, in two fresh clones, and compare what the two wrote.
+"""Run the last commit twice from scratch and check that the outputs are the same.
 
-The clones share nothing but the user's downloads; the exit status is 1 if a single byte of an output differs.
-Command: python tools/reproduce.py [arguments for `dvc exp run`, such as -S train.model=cnn]
+Example: python tools/reproduce.py
+         python tools/reproduce.py -S train.model=cnn
+
+The runs take place in two fresh clones that share nothing but the user's
+downloads. All arguments go to `dvc exp run`; without any, `dvc repro` runs. The
+exit status is 1 if a single byte of an output differs.
 """
 
 import os
@@ -13,8 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from foundation.command import ROOT, Parser, run_command
-from foundation.repository import git, use_own_environment
+from foundation.command import INTERRUPTED, ROOT, Parser, run_command
+from foundation.repository import WRONG_USAGE, git, use_own_environment
 
 import yaml
 
@@ -28,14 +32,17 @@ def main() -> None:
     commit = git_or_exit("rev-parse", "--short", "HEAD")
     print(f"commit {commit}, twice from scratch: {shlex.join(command)}", flush=True)
     if git_or_exit("status", "--porcelain"):
-        print("what is not committed is no part of it: see `git status --short`", flush=True)
+        print("uncommitted changes are left out: see `git status --short`", flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         first, second = two_runs(command)
     except KeyboardInterrupt:
-        sys.exit("\nerror: reproduce: interrupted, got no two runs to compare; nothing is left of them")
+        print("\nerror: reproduce: interrupted; the clones are deleted, run it again from the start", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     if differing := differences(first, second):
-        sys.exit(f"error: reproduce: the two runs differ, got other bytes in{differing}\nThe first is where to look.")
+        sys.exit(
+            f"error: reproduce: the two runs differ, got other bytes in{differing}\nStart with the first of these."
+        )
     print(f"the same bytes in {len(first)} outputs of {len({stage for stage, _ in first})} stages")
     if not arguments:
         print(compared_with(commit, first))
@@ -50,9 +57,9 @@ def git_or_exit(*arguments: str) -> str:
 
 
 def two_runs(command: list[str]) -> tuple[Outputs, Outputs]:
-    """Run the command in two clones, of which nothing is left afterwards."""
+    """Run the command in two clones, which are deleted afterwards."""
     use_own_environment()
-    # The user's mirror is found from where the user is.
+    # The clones are elsewhere, so a relative path would not lead to the mirror.
     mirror = os.environ.get("MNIST_MIRROR")
     if mirror and "://" not in mirror:
         os.environ["MNIST_MIRROR"] = str(Path(mirror).absolute())
@@ -66,17 +73,17 @@ def two_runs(command: list[str]) -> tuple[Outputs, Outputs]:
 
 
 def prepare(clone: Path) -> None:
-    """Clone the last commit, but not its results."""
-    # An experiment is a commit, and somebody's.
+    """Clone the last commit without its results."""
+    # An experiment is a commit, which needs an author.
     identity = ["--config", "user.name=reproduce", "--config", "user.email=reproduce@localhost"]
     git_or_exit("clone", "--quiet", *identity, str(ROOT), str(clone))
     (clone / "dvc.lock").unlink(missing_ok=True)
-    # Even where all of a user's projects share a cache.
+    # A cache of its own, even if the user's projects share one.
     (clone / ".dvc" / "config.local").write_text("[cache]\n    dir = cache\n", encoding="utf-8")
 
 
 def outputs_of(clone: Path, command: list[str]) -> Outputs:
-    """Run the command in a clone; what it prints is shown if it fails."""
+    """Run the command in a clone; print what it says if it fails."""
     print(f"{clone.name} ...", end="", flush=True)
     start = time.perf_counter()
     status, printed = run_to_the_end(command, clone)
@@ -84,12 +91,14 @@ def outputs_of(clone: Path, command: list[str]) -> Outputs:
     lock = clone / "dvc.lock"
     if status != 0 or not lock.exists():
         print(printed, file=sys.stderr)
+        if status == WRONG_USAGE:
+            sys.exit(2)
         sys.exit(f"error: reproduce: `{shlex.join(command)}` left no results, got status {status}; see above")
     return read_outputs(lock.read_text(encoding="utf-8"))
 
 
 def run_to_the_end(command: list[str], folder: Path) -> tuple[int, str]:
-    """Run a command to its end, or to ours: then everything that it started ends, too."""
+    """Run a command and return its status and output; if we are interrupted, everything that it started ends, too."""
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -101,12 +110,12 @@ def run_to_the_end(command: list[str], folder: Path) -> tuple[int, str]:
     ) as process:
         printed = ""
         try:
-            # Line by line: a signal that comes while something is being read waits for the end of the call.
+            # Line by line, since a signal has to wait for the end of a call that reads.
             for line in process.stdout or ():
                 printed += line
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()  # until the last of them has closed the pipe
+            process.communicate()  # returns once the last of them has closed the pipe
             raise
     return process.returncode, printed
 
@@ -118,7 +127,7 @@ def read_outputs(lock: str) -> Outputs:
 
 
 def differences(first: Outputs, second: Outputs) -> str:
-    """A line for every output that is not the same in both."""
+    """A line for each output that differs."""
     return "".join(
         f"\n  {stage}: {path}"
         for stage, path in first | second
@@ -127,10 +136,11 @@ def differences(first: Outputs, second: Outputs) -> str:
 
 
 def compared_with(commit: str, outputs: Outputs) -> str:
+    """How the outputs compare with the committed dvc.lock."""
     if not git("ls-tree", commit, "dvc.lock"):
         return "no dvc.lock is committed to compare with"
     if differing := differences(outputs, read_outputs(git_or_exit("show", f"{commit}:dvc.lock"))):
-        return f"the committed dvc.lock, perhaps from another processor, has other bytes in{differing}"
+        return f"the committed dvc.lock, perhaps made on another processor, has other bytes in{differing}"
     return "the same as in the committed dvc.lock"
 
 

@@ -1,8 +1,12 @@
-"""Search for parameters: Optuna proposes them, a DVC experiment trains with each, the validation images judge.
+"""Search for good parameters: Optuna proposes them, validation images judge.
 
-The test images choose nothing: only the stages up to `train` run. All that is known lies in a database, so the same
-command goes on after an interruption, and several at the same time work at the same search.
-Command: python tools/search.py --trials 20 [--name NAME] [--space FILE] [--storage URL] [--jobs N] [--picture FILE]
+Example: python tools/search.py --trials 20
+         python tools/search.py --trials 40 --jobs 2 --picture search.png
+
+Each trial is a DVC experiment (NAME-0, NAME-1, ...) that runs the stages up to
+`train`, so test images choose nothing. A database keeps all trials: the same
+command continues after an interruption, and several commands at the same time
+share one search.
 """
 
 import argparse
@@ -15,10 +19,10 @@ from pathlib import Path
 
 from experiments.revisions import experiments
 from experiments.search.space import Space, flat_params, read_space
-from experiments.search.study import judged, open_study
-from experiments.search.trial import TrialError, changes, objective
+from experiments.search.study import finished_trials, open_study
+from experiments.search.trial import TrialError, arguments_for, objective
 from experiments.statistics import wilson_interval
-from foundation.command import ROOT, Parser, run_command
+from foundation.command import INTERRUPTED, ROOT, Parser, run_command
 from foundation.repository import use_own_environment
 
 import optuna
@@ -30,19 +34,23 @@ def main() -> None:
     use_own_environment()
     space = read_space(arguments.space)
     study = open_study(arguments.storage, arguments.name, space)
-    print(f"{arguments.name}: {len(judged(study))} of {arguments.trials} trials are there", flush=True)
-    # Processes, since Ctrl-C ends them where threads would live on.
-    new = multiprocessing.get_context("spawn").Process
-    others = [new(target=work, args=(arguments, space), daemon=True) for _ in range(arguments.jobs - 1)]
-    for process in others:
-        process.start()
-    work(arguments, space)
-    for process in others:
-        process.join()
-    if arguments.picture and judged(study):
-        from experiments.search.figure import draw  # Matplotlib takes its time
+    print(f"{arguments.name}: {len(finished_trials(study))} of {arguments.trials} trials done", flush=True)
+    # Processes, since Ctrl-C ends them, while threads would live on.
+    new_process = multiprocessing.get_context("spawn").Process
+    others = [new_process(target=work, args=(arguments, space), daemon=True) for _ in range(arguments.jobs - 1)]
+    try:
+        for process in others:
+            process.start()
+        work(arguments, space)
+        for process in others:
+            process.join()
+    except KeyboardInterrupt:
+        print("error: search: interrupted; the same command continues it", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    if arguments.picture and finished_trials(study):
+        from experiments.search.figure import draw  # here, since Matplotlib loads slowly
 
-        draw(judged(study), space, arguments.name, arguments.picture)
+        draw(finished_trials(study), space, arguments.name, arguments.picture)
     report_best(study, space)
 
 
@@ -52,13 +60,27 @@ def parse_arguments() -> argparse.Namespace:
         "--trials",
         type=positive,
         required=True,
-        help="that the search has at the end, in all, or a few more where several commands run",
+        metavar="N",
+        help="stop once the search has this many trials, earlier ones included",
     )
-    parser.add_argument("--name", default="search", help="of the search; its experiments are NAME-0, NAME-1, ...")
-    parser.add_argument("--space", type=Path, default=ROOT / "search.yaml", help="what to try, if not search.yaml")
-    parser.add_argument("--storage", default=f"sqlite:///{ROOT / 'search.db'}", help="database, if not search.db")
-    parser.add_argument("--jobs", type=positive, default=1, help="trials at the same time")
-    parser.add_argument("--picture", type=Path, help="PNG that is drawn at the end")
+    parser.add_argument("--name", default="search", help="name the search (default: %(default)s)")
+    parser.add_argument(
+        "--space",
+        type=Path,
+        default=ROOT / "search.yaml",
+        metavar="FILE",
+        help="try the parameters of this file (default: search.yaml)",
+    )
+    parser.add_argument(
+        "--storage",
+        default=f"sqlite:///{ROOT / 'search.db'}",
+        metavar="URL",
+        help="keep the trials in this database (default: the file search.db)",
+    )
+    parser.add_argument(
+        "--jobs", type=positive, default=1, metavar="N", help="run this many trials at a time (default: %(default)s)"
+    )
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the trials to this PNG file at the end")
     return parser.parse_args()
 
 
@@ -69,24 +91,26 @@ def positive(text: str) -> int:
 
 
 def work(arguments: argparse.Namespace, space: Space) -> None:
-    """Run trials until the search has enough, together with all others that are at it."""
+    """Run trials until the search has enough, together with the other processes that work on it."""
     try:
         study = open_study(arguments.storage, arguments.name, space)
-        while (done := len(judged(study))) < arguments.trials:
+        while (done := len(finished_trials(study))) < arguments.trials:
             running = study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
             if done + len(running) < arguments.trials:
                 study.optimize(lambda trial: objective(trial, space), n_trials=1, callbacks=[report])
-            else:  # wait for the others, and repeat the trial of one who dies
+            else:  # wait for the others, and repeat the trial of one that dies
                 time.sleep(1)
                 optuna.storages.fail_stale_trials(study)
     except TrialError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("error: interrupted; the same command goes on")
+        if multiprocessing.parent_process():
+            sys.exit(INTERRUPTED)  # without a traceback; the main process says what to do
+        raise
 
 
 def report(study: optuna.Study, trial: FrozenTrial) -> None:
-    """One line about a trial."""
+    """Print a line about a finished trial."""
     result = "loss diverged" if trial.value is None else f"val acc {trial.value:.4f}"
     seconds = trial.duration.total_seconds() if trial.duration else math.nan
     short = {name.rpartition(".")[2]: value for name, value in trial.params.items()}
@@ -97,12 +121,12 @@ def report(study: optuna.Study, trial: FrozenTrial) -> None:
 
 
 def report_best(study: optuna.Study, space: Space) -> None:
-    """The best trial, and the command that brings it into the workspace and scores the test images."""
+    """Print the best trial, and the command that applies it and scores it on the test images."""
     complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     if not complete:
         sys.exit(
-            f"error: {study.study_name}: no trial has a value, got {len(judged(study))} whose loss diverged; "
-            "lower train.lr, with another --name"
+            f"error: {study.study_name}: no trial has a value, got {len(finished_trials(study))} whose loss diverged; "
+            "lower train.lr and take another --name"
         )
     best, name = study.best_trial, f"{study.study_name}-{study.best_trial.number}"
     images = int(flat_params()["preprocess.val_size"])
@@ -110,11 +134,11 @@ def report_best(study: optuna.Study, space: Space) -> None:
     print(f"\nbest of {len(complete)}: {name}, validation accuracy {best.value:.4f}, with")
     for parameter, value in best.params.items():
         print(f"  {parameter}: {value}")
-    print(f"The 95 % interval by images is {low:.4f} to {high:.4f}; the highest of several is likely too high.")
-    # Not `&&`: where the pipeline has never run, DVC misses the other stages' outputs, and `dvc repro` makes them.
+    print(f"95 % interval by images: {low:.4f} to {high:.4f}; the best of several trials is probably an overestimate.")
+    # Not `&&`: where the pipeline has never run, DVC complains of missing outputs, which `dvc repro` makes.
     here = f"dvc exp apply {name}; dvc repro"
-    elsewhere = shlex.join(["dvc", "exp", "run", "--name", name, *changes(space | best.params)])
-    print(f"To have it in the workspace, scored on the test images:\n  {here if name in experiments() else elsewhere}")
+    elsewhere = shlex.join(["dvc", "exp", "run", "--name", name, *arguments_for(space | best.params)])
+    print(f"To apply it and score it on the test images:\n  {here if name in experiments() else elsewhere}")
 
 
 if __name__ == "__main__":

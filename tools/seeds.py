@@ -1,15 +1,19 @@
-"""What the seed of training changes, next to what other test images would change.
+"""What does another seed change, and what would other test images change?
 
-Gathers the last commit and all experiments, or those that are named, and takes together those that differ in train.seed
-alone. To have such: dvc exp run --queue -S 'train.seed=range(0,5)' && dvc queue start
-Command: python tools/seeds.py [--picture FILE] [REVISION ...]
+Example: python tools/seeds.py --picture seeds.png
+
+Takes the last commit and all experiments, or those named, and groups those that
+differ in train.seed alone. To run some:
+dvc exp run --queue -S 'train.seed=range(0,5)' && dvc queue start
 """
 
+import json
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 from experiments.figures import COLORS, errors, new_figure, save_figure
 from experiments.runs import SEED, Run, gather
@@ -23,27 +27,33 @@ from matplotlib.ticker import MaxNLocator
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("revisions", nargs="*", metavar="REVISION", help="commits or experiments; default: HEAD, all")
-    parser.add_argument("--picture", type=Path, help="draw the validation errors by epoch to this PNG")
+    parser.add_argument(
+        "revisions", nargs="*", metavar="REVISION", help="commits or experiments (default: HEAD and all experiments)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, with accuracies as fractions")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw validation errors by epoch to this PNG file")
     arguments = parser.parse_args()
     runs = gather(arguments.revisions)
     groups = by_recipe(runs)
     if not groups:
-        sys.exit("error: train.seed: has to differ between runs alike in all else, got no two such; see --help")
+        sys.exit("error: train.seed: has to differ between runs that are otherwise alike, got no two such; see --help")
     if arguments.picture and not all("val_accuracy" in run.metrics for group in groups for run in group):
         sys.exit("error: preprocess.val_size: has to be above 0 for a picture, got runs without validation images")
-    for group in groups:
-        print(title(group, runs[0]))
-        print(table(group))
+    if arguments.json:
+        print(json.dumps([as_json(group, runs[0]) for group in groups], indent=2))
+    else:
+        for group in groups:
+            print(title(group, runs[0]))
+            print(table(group))
     if arguments.picture:
         save_figure(arguments.picture, draw_curves(groups, runs[0]))
 
 
 def by_recipe(runs: Sequence[Run]) -> list[list[Run]]:
-    """The runs that differ in their seed alone, by seed, in groups of at least two; the best group first."""
-    groups: dict[str, dict[int, Run]] = defaultdict(dict)  # a run that was repeated is still one seed
+    """Groups of two or more runs that differ in their seed alone, each sorted by seed; the best group first."""
+    groups: dict[str, dict[int, Run]] = defaultdict(dict)  # a repeated run still counts as one seed
     for run in sorted(runs, key=lambda run: run.params[SEED]):
-        groups[run.all_but(SEED)][run.params[SEED]] = run
+        groups[run.key_without(SEED)][run.params[SEED]] = run
     several = [list(group.values()) for group in groups.values() if len(group) > 1]
     return sorted(several, key=lambda group: -mean_of(group, "val_accuracy"))
 
@@ -53,36 +63,63 @@ def mean_of(group: Sequence[Run], metric: str) -> float:
 
 
 def title(group: Sequence[Run], base: Run) -> str:
-    """What sets a group apart from the first run, and which seeds it has."""
+    """How a group differs from the first run, and which seeds it has."""
+    differences = [f"{name}={value}" for name, value in group[0].changes(base).items()]
+    if group[0].inputs != base.inputs:
+        differences.append("other code or data")
     seeds = ", ".join(str(run.params[SEED]) for run in group)
-    return f"{group[0].differences(base) or f'parameters of {base.name}'}; seeds {seeds}"
+    return f"{' '.join(differences) or f'parameters of {base.name}'}; seeds {seeds}"
+
+
+def splits_of(group: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """By split, "val" or "test": the runs' accuracies, their mean and standard deviation, and two intervals."""
+    splits = {}
+    images = {"val": group[0].val_size, "test": int(group[0].metrics.get("images", 0))}
+    for split, metric in (("val", "val_accuracy"), ("test", "accuracy")):
+        if all(metric in run.metrics for run in group):
+            values = np.array([run.metrics[metric] for run in group])
+            splits[split] = {
+                "images": images[split],
+                "accuracies": values.tolist(),
+                "mean": float(values.mean()),
+                "sd": float(values.std(ddof=1)),
+                "interval_by_seeds": interval_by_seeds(values),
+                "interval_by_images": wilson_interval(round(values.mean() * images[split]), images[split]),
+            }
+    return splits
+
+
+def as_json(group: Sequence[Run], base: Run) -> dict[str, Any]:
+    """A group with all its numbers, unrounded."""
+    return {
+        "params": group[0].changes(base),
+        "same_code_and_data": group[0].inputs == base.inputs,
+        "runs": [run.name for run in group],
+        "seeds": [run.params[SEED] for run in group],
+        **splits_of(group),
+    }
 
 
 def table(group: Sequence[Run]) -> str:
     """Mean, standard deviation and two intervals, in percent, of the accuracy on validation and on test images."""
     lines = [f"  {'accuracy, %':12}{'mean':>8}{'sd':>7}   {'95 % by seeds':18}95 % by images"]
-    images = {"val": group[0].val_size, "test": int(group[0].metrics.get("images", 0))}
-    for split, metric in (("val", "val_accuracy"), ("test", "accuracy")):
-        if all(metric in run.metrics for run in group):
-            values = np.array([run.metrics[metric] for run in group])
-            right = round(values.mean() * images[split])
-            both = interval_by_seeds(values), wilson_interval(right, images[split])
-            by_seeds, by_images = (f"{100 * low:.2f} to {100 * high:.2f}" for low, high in both)
-            mean, sd = 100 * values.mean(), 100 * values.std(ddof=1)
-            lines.append(f"  {split:12}{mean:8.2f}{sd:7.2f}   {by_seeds:18}{by_images}")
+    for split, found in splits_of(group).items():
+        intervals = (found["interval_by_seeds"], found["interval_by_images"])
+        by_seeds, by_images = (f"{100 * low:.2f} to {100 * high:.2f}" for low, high in intervals)
+        lines.append(f"  {split:12}{100 * found['mean']:8.2f}{100 * found['sd']:7.2f}   {by_seeds:18}{by_images}")
     return "\n".join(lines) + "\n"
 
 
 def interval_by_seeds(values: np.ndarray) -> tuple[float, float]:
-    """Student's 95 % t interval of the mean of two accuracies or more: where the mean over all seeds may be."""
+    """The 95 % t interval of the mean over all seeds, from the accuracies of two or more of them."""
     from scipy.stats import sem, t
 
     margin = t.ppf(0.975, len(values) - 1) * sem(values)
-    return max(0.0, values.mean() - margin), min(1.0, values.mean() + margin)
+    return max(0.0, float(values.mean() - margin)), min(1.0, float(values.mean() + margin))
 
 
 def draw_curves(groups: Sequence[Sequence[Run]], base: Run) -> Figure:
-    """Validation errors by epoch: the mean over the seeds, and a band from the lowest to the highest."""
+    """Validation errors by epoch: the mean over the seeds in a band from the lowest to the highest."""
     figure = new_figure(8, 4.5, "Validation errors by epoch: mean over the seeds, lowest and highest")
     axes = figure.subplots()
     for color, group in zip(cycle(COLORS), groups, strict=False):

@@ -1,8 +1,10 @@
-"""Draw the validation errors of experiments against a parameter, a curve for each value of another.
+"""Draw the validation errors of experiments against a parameter.
 
-Takes the last commit and all experiments, or those that are named, as far as nothing else differs but train.seed. The
-test images play no part.
-Command: python tools/sweep.py [--x train.lr] [--by train.optimizer] [--picture sweep.png] [REVISION ...]
+Example: python tools/sweep.py
+         python tools/sweep.py --x train.epochs --by train.model
+
+Takes the last commit and all experiments, or those named, and leaves out those
+that differ in anything else but train.seed. Test images play no part.
 """
 
 import sys
@@ -22,28 +24,45 @@ from matplotlib.figure import Figure
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("revisions", nargs="*", metavar="REVISION", help="commits or experiments; default: HEAD, all")
-    parser.add_argument("--x", default="train.lr", help="the parameter along the axis, a number (%(default)s)")
-    parser.add_argument("--by", default="train.optimizer", help="a curve for each of its values (%(default)s)")
-    parser.add_argument("--picture", type=Path, default=Path("sweep.png"), help="where to draw (%(default)s)")
+    parser.add_argument(
+        "revisions", nargs="*", metavar="REVISION", help="commits or experiments (default: HEAD and all experiments)"
+    )
+    parser.add_argument(
+        "--x", default="train.lr", metavar="PARAMETER", help="put this number on the x axis (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--by",
+        default="train.optimizer",
+        metavar="PARAMETER",
+        help="draw a curve for each value of this one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--picture",
+        type=Path,
+        default=Path("sweep.png"),
+        metavar="FILE",
+        help="draw to this PNG file (default: %(default)s)",
+    )
     arguments = parser.parse_args()
     runs = gather(arguments.revisions)
     for name in (arguments.x, arguments.by):
         if name not in runs[0].params:
-            sys.exit(
-                f"error: {name}: has to be a parameter, got one that {runs[0].name} does not have; see params.yaml"
-            )
+            sys.exit(f"error: {name}: has to be a parameter, got none of that name in {runs[0].name}; see params.yaml")
     if arguments.x == arguments.by or not is_number(runs[0].params[arguments.x]):
-        sys.exit(f"error: {arguments.x}: has to be a number, and not what the curves are for; see --help")
+        sys.exit(f"error: {arguments.x}: has to be a number, and not that of --by; see --help")
     table = comparable(runs, arguments.x, arguments.by)
     if table[arguments.x].nunique() < 2:
-        sys.exit(f"error: {arguments.x}: has to have two values or more, got one; `dvc exp run --queue -S` makes some")
+        sys.exit(
+            f"error: {arguments.x}: has to have two values or more, got one; run some with `dvc exp run --queue -S`"
+        )
     save_figure(arguments.picture, draw_sweep(table, arguments.x, arguments.by))
-    print(f"{arguments.picture}: {len(table)} runs; left out, for other differences: {len(runs) - len(table)}")
+    print(
+        f"{arguments.picture}: {len(table)} runs; left out because they differ in other ways: {len(runs) - len(table)}"
+    )
 
 
 def is_number(value: Any) -> bool:
-    """Whether a parameter is a number; DVC and PyYAML have 1e-05 as text."""
+    """Whether a parameter is a number, even if it is text, as 1e-05 is to PyYAML."""
     try:
         return not isinstance(value, bool | list) and float(value) is not None
     except ValueError:
@@ -51,9 +70,9 @@ def is_number(value: Any) -> bool:
 
 
 def comparable(runs: Sequence[Run], x: str, by: str) -> pd.DataFrame:
-    """A row for each run that is like the first one but for two parameters and the seed, with its accuracy."""
-    fixed = runs[0].all_but(x, by, SEED)
-    alike = [run for run in runs if run.all_but(x, by, SEED) == fixed and "val_accuracy" in run.metrics]
+    """A row for each run that differs from the first in `x`, `by` and the seed alone, with its validation accuracy."""
+    key = runs[0].key_without(x, by, SEED)
+    alike = [run for run in runs if run.key_without(x, by, SEED) == key and "val_accuracy" in run.metrics]
     rows: list[dict[str, Any]] = [
         {
             x: float(run.params[x]),
@@ -67,8 +86,8 @@ def comparable(runs: Sequence[Run], x: str, by: str) -> pd.DataFrame:
 
 
 def draw_sweep(table: pd.DataFrame, x: str, by: str) -> Figure:
-    """A dot per run, lines through the means over the seeds, and the 95 % interval of each mean by its images."""
-    figure = new_figure(8, 4.5, f"Validation errors by {x}: single seeds, their mean, 95 % interval by the images")
+    """A dot per run, lines through the means over the seeds, and the 95 % interval by images of each mean."""
+    figure = new_figure(8, 4.5, f"Validation errors by {x}: single seeds, their mean, 95 % interval by images")
     axes = figure.subplots()
     for color, (value, rows) in zip(cycle(COLORS), table.groupby(by), strict=False):
         mean = rows.groupby(x)["accuracy"].mean()

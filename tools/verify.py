@@ -1,9 +1,11 @@
-"""Read all of DVC's cache and all outputs of the pipeline again, and name every file whose content is not as it was.
+"""Check that no file in DVC's cache or among the pipeline's outputs is damaged.
 
-DVC takes a file with the time, size and inode that it remembers as unchanged, so it doesn't notice what a failing disk
-does, or a program that writes through a link into the cache. This changes nothing; it ends with status 1 if a file is
-damaged, and says how to get it back.
-Command: python tools/verify.py
+Example: python tools/verify.py
+
+DVC considers a file unchanged as long as its time, size and inode are those it
+remembers, so it misses what a failing disk does, or a program that writes
+through a link into the cache. This command reads every file, changes nothing,
+and tells how to restore what is damaged. The exit status is 1 if a file is.
 """
 
 import hashlib
@@ -19,50 +21,57 @@ from typing import NamedTuple
 from foundation.command import ROOT, Parser, run_command
 from foundation.repository import use_own_environment
 
-# What DVC itself reads and writes with; to PyYAML, 1e-05 is a text.
+# The parser of DVC itself; PyYAML takes 1e-05 for text.
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 
 class File(NamedTuple):
-    """A file, the digest that its content should have, and what it is if it has another."""
+    """A file, the digest that its content should have, how to compute it, and the problem if it differs."""
 
     path: Path
     expected: str
-    otherwise: str
+    problem: str
     digest: Callable[[Path], str]
 
 
 def main() -> None:
-    Parser(__doc__).parse_args()
+    parser = Parser(__doc__)
+    parser.add_argument("--json", action="store_true", help="print JSON: files, bytes, missing and damaged paths")
+    arguments = parser.parse_args()
     os.chdir(ROOT)
     cache = cache_folder()
     outputs = locked_outputs()
     written = [file for output in outputs for file in files_of(output, cache)]
     names = {file.expected: file.path for file in [*written, *outputs]}
     files = [*cache_objects(cache, names), *run_entries(cache), *written]
-    here = [file for file in files if os.path.lexists(file.path)]
-    damaged = [file.path for file in here if not is_right(file)]
-    if missing := len(files) - len(here):
-        print(f"missing, not damaged: {missing} outputs of dvc.lock; `dvc repro` brings them back", flush=True)
+    missing = [file.path for file in files if not os.path.lexists(file.path)]
+    present = [file for file in files if os.path.lexists(file.path)]
+    damaged = [file.path for file in present if not is_intact(file)]
+    size = sum(file.path.stat().st_size for file in present if file.path not in damaged)
+    if arguments.json:
+        paths = {"missing": list(map(str, missing)), "damaged": list(map(str, damaged))}
+        print(json.dumps({"files": len(present), "bytes": size, **paths}, indent=2))
+        sys.exit(bool(damaged))
+    if missing:
+        print(f"missing, not damaged: {len(missing)} outputs of dvc.lock; `dvc repro` brings them back", flush=True)
     if damaged:
         sys.exit(advice(damaged))
-    size = sum(file.path.stat().st_size for file in here)
-    print(f"all right: {len(here)} files in DVC's cache and among the outputs, {size / 1e6:.1f} MB")
+    print(f"all right: {len(present)} files in DVC's cache and among the outputs, {size / 1e6:.1f} MB")
 
 
 def cache_folder() -> Path:
-    """DVC's cache, relative to the root of the repository if it is in there."""
+    """DVC's cache, relative to the root of the repository if it is inside."""
     use_own_environment()
-    asked = subprocess.run(["dvc", "cache", "dir"], stdout=subprocess.PIPE, text=True)
-    if asked.returncode != 0:
-        sys.exit(f"error: dvc: `dvc cache dir` failed, got status {asked.returncode}; see what it says above")
-    path = Path(asked.stdout.removesuffix("\n"))
+    done = subprocess.run(["dvc", "cache", "dir"], stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"error: dvc: `dvc cache dir` failed, got status {done.returncode}; see its message above")
+    path = Path(done.stdout.removesuffix("\n"))
     return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
 def locked_outputs() -> list[File]:
-    """The files and directories that, by dvc.lock, the pipeline wrote."""
+    """The files and directories that dvc.lock lists as outputs."""
     lock = Path("dvc.lock")
     try:
         stages = YAML(typ="safe").load(lock)["stages"].values() if lock.exists() else []
@@ -73,7 +82,7 @@ def locked_outputs() -> list[File]:
 
 
 def files_of(output: File, cache: Path) -> Iterator[File]:
-    """The output itself, or, for a directory, the files that its object in the cache lists."""
+    """The output itself, or the files of a directory, as its object in the cache lists them."""
     if not output.expected.endswith(".dir"):
         yield output
         return
@@ -82,14 +91,12 @@ def files_of(output: File, cache: Path) -> Iterator[File]:
         for file in json.loads(listing.read_bytes()):
             yield output._replace(path=output.path / file["relpath"], expected=file["md5"])
     else:
-        otherwise = "cannot be compared with dvc.lock"
-        yield output._replace(
-            otherwise=otherwise, digest=lambda _: "a directory whose list of files the cache has lost"
-        )
+        problem = "cannot be compared with dvc.lock"
+        yield output._replace(problem=problem, digest=lambda _: "a directory whose list of files the cache has lost")
 
 
 def cache_objects(cache: Path, names: Mapping[str, Path]) -> Iterator[File]:
-    """The objects of the cache, each under the MD5 of its content; with what DVC had no time to finish left out."""
+    """The objects of the cache, each named by the MD5 of its content; unfinished ones are left out."""
     for path in sorted((cache / "files" / "md5").glob("[0-9a-f][0-9a-f]/*")):
         name = path.parent.name + path.name
         md5 = name.removesuffix(".dir")
@@ -98,7 +105,7 @@ def cache_objects(cache: Path, names: Mapping[str, Path]) -> Iterator[File]:
 
 
 def run_entries(cache: Path) -> Iterator[File]:
-    """What the run cache knows: by a stage's inputs, which outputs it had."""
+    """The entries of the run cache: which outputs a stage had with which inputs."""
     for path in sorted((cache / "runs").glob("[0-9a-f][0-9a-f]/*/*")):
         if len(path.name) == 64:
             yield File(path, path.name, "damaged, an entry of the run cache", sha256_of_entry)
@@ -110,7 +117,7 @@ def md5_of_file(path: Path) -> str:
 
 
 def sha256_of_entry(path: Path) -> str:
-    """DVC's hash of a run: of its meaning rather than of its text, and without sizes."""
+    """The hash by which DVC names an entry of the run cache: of its parsed content, without sizes."""
     try:
         entry = json.dumps(YAML(typ="safe").load(path))
     except (YAMLError, TypeError, ValueError):
@@ -121,26 +128,26 @@ def sha256_of_entry(path: Path) -> str:
     return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()
 
 
-def is_right(file: File) -> bool:
-    """Whether the content of a file is what it should be; says so if not."""
+def is_intact(file: File) -> bool:
+    """Whether a file has the expected content; prints an error if not."""
     try:
         digest = file.digest(file.path)
     except PermissionError as error:
-        sys.exit(f"error: {file.path}: cannot be read, got {error.strerror}; see to that and verify again")
+        sys.exit(f"error: {file.path}: cannot be read, got {error.strerror}; make it readable and verify again")
     except OSError as error:
         digest = error.strerror or str(error)
     if digest != file.expected:
-        print(f"error: {file.path}: {file.otherwise}, got {digest}", file=sys.stderr)
+        print(f"error: {file.path}: {file.problem}, got {digest}", file=sys.stderr)
     return digest == file.expected
 
 
 def advice(damaged: list[Path]) -> str:
     return f"""
-To get them back, delete them and let DVC make them again, but keep a copy of
-what you have changed on purpose, or an interrupted run; in {ROOT}:
+To restore them, delete them and let DVC make them again; first keep a copy of
+what you changed on purpose, or of what an interrupted run left. In {ROOT}:
   rm -rf {shlex.join(map(str, damaged))}
   dvc repro
-With a remote, `dvc repro --pull` takes from there what it has. An object of an
+With a remote, `dvc repro --pull` fetches what is stored there. An object of an
 earlier run, or of another project, comes back when that runs again."""
 
 

@@ -1,4 +1,4 @@
-"""The images that models are tried on beside their own are what they are called, and the docs show the results."""
+"""The changed images are what their names say, and the docs show the results."""
 
 import off_data_set as benchmark
 from conftest import some_digits
@@ -21,8 +21,8 @@ def test_the_page_shows_what_was_measured() -> None:
 def test_every_kind_of_images_is_there_for_every_model() -> None:
     results = pd.read_csv(benchmark.RESULTS)
     kinds = {*benchmark.CHANGES, "scikit-learn's digits"}
-    assert {(row.images, row.form) for row in results.itertuples()} == {
-        (kind, form) for kind in kinds for form in ("straight", benchmark.FORM)
+    assert {(row.images, row.format) for row in results.itertuples()} == {
+        (kind, name) for kind in kinds for name in (benchmark.ORIGINAL, benchmark.CONVERTED)
     }
     assert results.groupby("model").size().eq(2 * len(kinds)).all()
     assert ((results["low"] <= results["accuracy"]) & (results["accuracy"] <= results["high"])).all()

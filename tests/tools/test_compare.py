@@ -139,36 +139,36 @@ def test_holm_of_a_published_example() -> None:
     ("counts", "expected"),
     [
         ((1, 0, 0, 0), "B predicts the same as A for each of the 1 test images"),
-        ((0, 1, 0, 0), "1 test images are too few to see any"),
+        ((0, 1, 0, 0), "1 test images are too few to detect any"),
         ((0, 100, 0, 0), "B is better than A: it gets 100 more of 100 test images right"),
         ((0, 0, 100, 0), "B is worse than A: it gets 100 fewer of 100 test images right"),
-        ((9000, 50, 50, 900), "would be seen (80 % power); here, as many were gained as lost"),
-        ((9000, 55, 45, 900), "would be seen (80 % power); if the true one is the 0.10 seen, it takes about 78,000"),
+        ((9000, 50, 50, 900), "points (80 % power); gains and losses cancel out here."),
+        ((9000, 55, 45, 900), "points (80 % power); to confirm the 0.10 seen here takes about 78,000 images."),
         (
             (9995, 5, 0, 0),
-            "one of about 0.08 points would be seen (80 % power); if the true one is the 0.05 seen, it takes about",
+            "would reveal one of about 0.08 points (80 % power); to confirm the 0.05 seen here takes about",
         ),
     ],
 )
 def test_the_sentence_to_act_on(counts: tuple[int, int, int, int], expected: str) -> None:
     found = statistics.compare(judged(*counts))
-    assert expected in statistics.verdict("A", "B", found, 1)
+    assert expected in statistics.conclusion("A", "B", found, 1)
 
 
 def test_other_mistakes_are_no_difference() -> None:
     found = statistics.compare([(1, 2, 3), *judged(99, 0, 0, 0)])
     assert found == (100, 1, 0, 0, 1.0)
-    assert "No evidence" in statistics.verdict("A", "B", found, 1)
+    assert "No evidence" in statistics.conclusion("A", "B", found, 1)
 
 
 def test_many_comparisons_take_more_evidence() -> None:
     """Eight to one is evidence alone, but not as one of three, and then more images are needed."""
     found = statistics.compare(judged(991, 8, 1, 0))
-    assert "better" in statistics.verdict("A", "B", found, 1)
+    assert "better" in statistics.conclusion("A", "B", found, 1)
     three = statistics.corrected([found, found, found])
     assert three[0].p == pytest.approx(3 * found.p)
-    sentence = statistics.verdict("A", "B", three[0], 3)
-    needed = re.search(r"takes about ([\d,]+)\.", sentence)
+    sentence = statistics.conclusion("A", "B", three[0], 3)
+    needed = re.search(r"takes about ([\d,]+) images\.", sentence)
     assert needed is not None and int(needed[1].replace(",", "")) > 1000
 
 
@@ -176,7 +176,8 @@ def test_names_of_any_length_fit() -> None:
     results = compare.Results("0123456789" * 4, "", [1] * 10_000, [1] * 10_000)
     other = results._replace(name="x" * 50, predicted=[0] * 10_000)
     first, second = (item._replace(name=compare.label(item.name, markdown=False)) for item in (results, other))
-    parts = [*compare.report(first, [second, second]), *compare.report_digits(first, second)]
+    all_of_them = [first, second, second]
+    parts = compare.report(all_of_them, compare.differences(all_of_them, digits=True))
     lines = "\n".join(compare.show(part, markdown=False) for part in parts).splitlines()
     assert max(map(len, lines)) <= 80
     assert "01234567…123456789" in lines[1]
@@ -230,7 +231,7 @@ def test_several_revisions_digits_and_markdown(experiments: Path, run: Run) -> N
     assert output.count("p (Holm)\n") == 4
     assert "slow is worse than HEAD" in output
     assert "HEAD~0 predicts the same as HEAD" in output
-    assert re.search(r"Evidence that slow is better: on none; worse: on \d", " ".join(output.split()))
+    assert re.search(r"Evidence that slow is better: on none; that it is worse: on \d", " ".join(output.split()))
     rows = re.findall(r"(?m)^\d +(\d+) ", output)
     assert len(rows) == 30
     assert sum(map(int, rows)) == 3 * 360
@@ -243,11 +244,38 @@ def test_several_revisions_digits_and_markdown(experiments: Path, run: Run) -> N
     assert set(re.findall(r"[\d.]+", output)) == set(re.findall(r"[\d.]+", markdown))
 
 
+def test_json_has_the_numbers_of_the_tables(experiments: Path, run: Run) -> None:
+    names = ("HEAD", "slow", "HEAD~0")
+    found = json.loads(run(experiments, "python", "tools/compare.py", "--digits", "--json", *names))
+    output = run(experiments, "python", "tools/compare.py", "--digits", *names)
+    rows = [line.split()[-7:-1] for line in output.splitlines()]
+    assert found["images"] == 360
+    assert [each["name"] for each in found["revisions"]] == list(names)
+    for revision in found["revisions"]:
+        right = read_right(experiments, run, revision["name"])
+        assert (revision["errors"], revision["accuracy"]) == ((~right).sum(), right.mean())
+        cells = (100 * revision[key] for key in ("accuracy", "accuracy_low", "accuracy_high"))
+        assert re.search("{} +{:.2f} +{:.2f} to {:.2f}".format(revision["name"], *cells), output)
+    slow, same = found["comparisons"]
+    assert (slow["name"], slow["baseline"], slow["verdict"]) == ("slow", "HEAD", "worse")
+    assert (same["name"], same["baseline"], same["verdict"]) == ("HEAD~0", "HEAD", "same predictions")
+    assert slow["p"] == statistics.mcnemar_test(slow["gained"], slow["lost"])
+    assert slow["p_holm"] == pytest.approx(2 * slow["p"])
+    assert slow["difference"] == (slow["gained"] - slow["lost"]) / 360
+    for entry in (slow, *slow["digits"]):
+        points, low, high = (100 * entry[f"difference{end}"] for end in ("", "_low", "_high"))
+        assert [f"{points:+.2f}", f"{low:+.2f}", "to", f"{high:+.2f}", str(entry["gained"]), str(entry["lost"])] in rows
+    assert sum(each["images"] for each in slow["digits"]) == 360
+    assert sum(each["gained"] for each in slow["digits"]) == slow["gained"]
+    assert len(same["digits"]) == 10
+    run(experiments, "python", "tools/compare.py", "--md", "--json", status=2)
+
+
 def test_other_test_images_are_refused(project: Path, run: Run) -> None:
     """As those of the results that the project came with: MNIST's."""
     assert only_line(run(project, "python", "tools/compare.py", "HEAD~1", "HEAD", status=1)) == (
-        "error: data/tensors/test.safetensors: has to be the same in all revisions, got other images in HEAD than in "
-        "HEAD~1; compare revisions with equal parameters in section download\n"
+        "error: data/tensors/test.safetensors: has to be the same in all revisions, got different ones in HEAD and "
+        "HEAD~1; compare revisions with the same parameters in section download\n"
     )
 
 
@@ -256,14 +284,18 @@ def test_other_test_images_are_refused(project: Path, run: Run) -> None:
     [
         ("dvc.lock", lambda text: f"<<<<<<< HEAD\n{text}", "or dvc.lock is damaged"),
         ("dvc.lock", lambda _: "stages: {evaluate: {}}", "or dvc.lock is damaged"),
-        ("dvc.lock", lambda text: re.sub(r"(test.safetensors\n.*\n +md5:) \w+", r"\1 ab", text), "got other images in"),
+        (
+            "dvc.lock",
+            lambda text: re.sub(r"(test.safetensors\n.*\n +md5:) \w+", r"\1 ab", text),
+            "got different ones",
+        ),
         ("metrics/predictions.csv", lambda _: "", "or dvc.lock is damaged"),
         ("metrics/predictions.csv", lambda _: "\xff\0", "or dvc.lock is damaged"),
         ("metrics/predictions.csv", lambda text: text[: text.index("\n5,") + 3], "or dvc.lock is damaged"),
         (
             "metrics/predictions.csv",
             lambda text: text[: text.index("\n5,") + 1],
-            "got other images in",
+            "got different ones",
         ),
     ],
 )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from browser import needs_browser, open_browser
 from conftest import MakeProject, Once, Run, edit
-from handwriting.mnist_format import mnist_form
+from handwriting.mnist_format import to_mnist_format
 from handwriting.recognizer import Recognizer
 from predict import percent
 
@@ -154,11 +154,11 @@ def test_the_numbers_are_those_of_the_drawing_that_is_saved(page: webdriver.Chro
     path = saved(page, 3)
     assert path.parent == project / "data/drawings/3"
     with Image.open(path) as image:
-        form = mnist_form(image)
-    probabilities = Recognizer(project / "models/model.onnx").probabilities(form[None])[0]
+        pixels = to_mnist_format(image)
+    probabilities = Recognizer(project / "models/model.onnx").probabilities(pixels[None])[0]
     assert [number.replace(" ", "") for number in numbers] == [percent(each) for each in probabilities.tolist()]
     seen = page.execute_script("return [...sees.getContext('2d').getImageData(0, 0, 28, 28).data]")
-    assert seen[3::4] == form.ravel().tolist()
+    assert seen[3::4] == pixels.ravel().tolist()
 
     # By a key, as another digit: the theme leaves no trace in the file, and the last word counts.
     look(page, 1280, 800, "dark")
@@ -364,7 +364,7 @@ def test_ports(project: Path, run: Run) -> None:
         assert first != second
         port = first.strip("/").rpartition(":")[2]
         printed = run(project, "python", "tools/draw.py", "--port", port, "--no-browser", status=1)
-        assert printed.startswith(f"error: 127.0.0.1:{port}: nothing can listen there")
+        assert printed.startswith(f"error: 127.0.0.1:{port}: cannot listen there")
     for port in ("-1", "70000"):
         assert "error: 127.0.0.1:" in run(project, "python", "tools/draw.py", "--port", port, status=1)
     assert "error: nowhere.invalid:8000: " in run(

@@ -1,11 +1,11 @@
-"""Pictures of a digit, whatever they look like, come to MNIST's form; what shows no single digit does not."""
+"""Pictures of a digit are converted to the MNIST format whatever they look like; others are refused."""
 
 import io
 from collections.abc import Callable
 
 from conftest import some_digits
 from handwriting.ink import NoDigitError
-from handwriting.mnist_format import mnist_form
+from handwriting.mnist_format import to_mnist_format
 from handwriting.pictures import read_picture
 
 import numpy as np
@@ -102,7 +102,7 @@ PICTURES: dict[str, Callable[[Image.Image], Image.Image]] = {
 @pytest.mark.parametrize("image", [FOUR, SEVEN], ids=["4", "7"])
 @pytest.mark.parametrize("name", PICTURES)
 def test_other_pictures_of_a_digit_give_the_same_image(name: str, image: Image.Image) -> None:
-    assert similarity(mnist_form(image), mnist_form(PICTURES[name](image))) > 0.93
+    assert similarity(to_mnist_format(image), to_mnist_format(PICTURES[name](image))) > 0.93
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -113,11 +113,11 @@ def test_the_mode_of_a_picture_does_not_matter(mode: str) -> None:
             break
         except ValueError:  # Pillow goes to some of them from some only
             continue
-    assert np.abs(mnist_form(image).astype(int) - mnist_form(FOUR)).max() <= 1
+    assert np.abs(to_mnist_format(image).astype(int) - to_mnist_format(FOUR)).max() <= 1
 
 
 def test_a_picture_with_one_bit_is_read() -> None:
-    assert similarity(mnist_form(FOUR.convert("1")), mnist_form(FOUR)) > 0.97
+    assert similarity(to_mnist_format(FOUR.convert("1")), to_mnist_format(FOUR)) > 0.97
 
 
 def test_a_camera_that_was_turned_does_not_matter() -> None:
@@ -125,36 +125,38 @@ def test_a_camera_that_was_turned_does_not_matter() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned by 90 degrees
     FOUR.transpose(Image.Transpose.ROTATE_90).save(file, "PNG", exif=exif)
-    assert np.array_equal(mnist_form(read_picture(file)), mnist_form(FOUR))
+    assert np.array_equal(to_mnist_format(read_picture(file)), to_mnist_format(FOUR))
 
 
 def test_numbers_that_are_none_are_paper() -> None:
     values = 1 - ink(FOUR)
     values[:5] = np.nan
     values[5:9] = np.inf
-    assert similarity(mnist_form(Image.fromarray((1 - values).astype(np.float32))), mnist_form(FOUR)) > 0.93
-    assert similarity(mnist_form(Image.fromarray((ink(FOUR) / 50).astype(np.float32))), mnist_form(FOUR)) > 0.97
+    assert similarity(to_mnist_format(Image.fromarray((1 - values).astype(np.float32))), to_mnist_format(FOUR)) > 0.93
+    assert (
+        similarity(to_mnist_format(Image.fromarray((ink(FOUR) / 50).astype(np.float32))), to_mnist_format(FOUR)) > 0.97
+    )
 
 
 @pytest.mark.parametrize("image", [FOUR, SEVEN], ids=["4", "7"])
-def test_the_form_is_mnists(image: Image.Image) -> None:
-    form = mnist_form(image)
-    assert form.dtype == np.uint8
-    assert form.shape == (28, 28)
-    assert form.max() == 255
-    rows, columns = np.nonzero(form)
+def test_the_format_is_mnists(image: Image.Image) -> None:
+    converted = to_mnist_format(image)
+    assert converted.dtype == np.uint8
+    assert converted.shape == (28, 28)
+    assert converted.max() == 255
+    rows, columns = np.nonzero(converted)
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
     for axis in (0, 1):
-        assert abs(np.average(np.arange(28), weights=form.sum(axis=1 - axis)) - 14) <= 0.5
+        assert abs(np.average(np.arange(28), weights=converted.sum(axis=1 - axis)) - 14) <= 0.5
     height, width = (int(np.ptp(indices)) + 1 for indices in np.nonzero(ink(image) > 0))
     assert (np.ptp(columns) + 1) / (np.ptp(rows) + 1) == pytest.approx(width / height, abs=0.06)
 
 
 @pytest.mark.parametrize("image", [FOUR, SEVEN], ids=["4", "7"])
-def test_what_is_in_mnists_form_stays_as_it_is(image: Image.Image) -> None:
-    form = mnist_form(image)
-    again = mnist_form(Image.fromarray(form)).astype(int)
-    assert np.abs(again - np.where(form > 0.05 * 255, form, 0)).max() <= 1
+def test_what_is_in_mnist_format_stays_as_it_is(image: Image.Image) -> None:
+    converted = to_mnist_format(image)
+    again = to_mnist_format(Image.fromarray(converted)).astype(int)
+    assert np.abs(again - np.where(converted > 0.05 * 255, converted, 0)).max() <= 1
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -166,15 +168,15 @@ def test_whatever_there_is_on_a_picture_it_is_a_digit_or_a_refusal(seed: int) ->
     noise = generator.normal(0, generator.choice([0, 0, 20]), pattern.shape)
     picture = Image.fromarray((40 + 160 * pattern + noise).clip(0, 255).astype(np.uint8))
     try:
-        form = mnist_form(picture)
+        converted = to_mnist_format(picture)
     except NoDigitError:
         return
-    assert form.max() == 255
+    assert converted.max() == 255
 
 
 def test_very_thin_and_very_thick_strokes_come_to_widths_that_mnist_has() -> None:
     points = [(80, 50), (200, 50), (130, 230)]
-    thin, least, most, thick = (int(mnist_form(drawing(points, width=width)).sum()) for width in (3, 12, 36, 60))
+    thin, least, most, thick = (int(to_mnist_format(drawing(points, width=width)).sum()) for width in (3, 12, 36, 60))
     assert thin > 0.7 * least  # of a quarter of the width
     assert thick < 1.45 * most  # of nearly twice the width
 
@@ -213,12 +215,12 @@ def test_very_thin_and_very_thick_strokes_come_to_widths_that_mnist_has() -> Non
 )
 def test_what_is_no_single_digit_is_refused(image: Image.Image, message: str) -> None:
     with pytest.raises(NoDigitError, match=message):
-        mnist_form(image)
+        to_mnist_format(image)
 
 
 def test_a_digit_that_the_pen_left_in_parts_is_one() -> None:
     five_with_a_loose_bar = drawing([(90, 60), (80, 130), (150, 130), (170, 190), (90, 230)], [(140, 45), (200, 40)])
-    assert mnist_form(five_with_a_loose_bar).any()
+    assert to_mnist_format(five_with_a_loose_bar).any()
 
 
 def test_hardly_any_of_the_bundled_digits_is_refused() -> None:
@@ -226,7 +228,7 @@ def test_hardly_any_of_the_bundled_digits_is_refused() -> None:
     refused = 0
     for image in digits.images.numpy():
         try:
-            mnist_form(Image.fromarray(image))
+            to_mnist_format(Image.fromarray(image))
         except NoDigitError:
             refused += 1
     assert refused <= 0.01 * len(digits)

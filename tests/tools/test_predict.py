@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import IMAGES, LABELS, ROOT, Run
-from handwriting.mnist_format import mnist_form
+from conftest import IMAGES, LABELS, Run
+from handwriting.mnist_format import to_mnist_format
 from handwriting.recognizer import Recognizer
 from predict import percent
 
@@ -54,8 +54,8 @@ def test_a_line_for_each_picture_of_a_folder(finished: Path, pictures: Path) -> 
 def test_json_has_the_probabilities_that_the_model_gives(finished: Path, pictures: Path) -> None:
     paths = sorted(pictures.rglob("*.png"))
     answers = json.loads(predict(finished, "--json", *map(str, paths))[0])
-    forms = np.stack([mnist_form(Image.open(path)) for path in paths])
-    expected = Recognizer(finished / "models/model.onnx").probabilities(forms)
+    images = np.stack([to_mnist_format(Image.open(path)) for path in paths])
+    expected = Recognizer(finished / "models/model.onnx").probabilities(images)
     for path, answer, probabilities in zip(paths, answers, expected, strict=True):
         assert answer["file"] == str(path)
         assert answer["probabilities"] == probabilities.tolist()
@@ -80,16 +80,16 @@ def test_show_writes_what_the_model_saw(finished: Path, pictures: Path, tmp_path
     assert len(list((tmp_path / "seen").iterdir())) == 2
     for path in paths:
         (seen,) = (tmp_path / "seen").glob(f"*-{path.parent.name}-{path.name}.png")
-        assert np.array_equal(np.asarray(Image.open(seen)), mnist_form(Image.open(path)))
+        assert np.array_equal(np.asarray(Image.open(seen)), to_mnist_format(Image.open(path)))
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no picture"),
-        (b"a text", "no picture"),
-        (b"%PDF-1.4", "no picture"),
-        (b"\x89PNG\r\n\x1a\n and then nothing", "no picture"),
+        (b"", "not a picture"),
+        (b"a text", "not a picture"),
+        (b"%PDF-1.4", "not a picture"),
+        (b"\x89PNG\r\n\x1a\n and then nothing", "not a picture"),
         (None, "No such file"),
     ],
 )
@@ -162,19 +162,32 @@ def test_evaluate_counts_what_is_right(finished: Path, pictures: Path, tmp_path:
     assert "3/empty.png: there is nothing on it" in output
     assert output.count(".png: ") == 21 - right
 
+    seen = tmp_path / "seen"
+    found = json.loads(predict(finished, "--evaluate", str(tmp_path / "known"), "--json", "--show", str(seen))[0])
+    assert (found["images"], found["errors"], found["unanswered"]) == (21, 21 - right, 1)
+    assert found["accuracy"] == right / 21
+    assert f"{found['accuracy_low']:.1%} to {found['accuracy_high']:.1%}" in output
+    for count in found["digits"]:
+        of_digit = [answer for answer in answers if Path(answer["file"]).parent.name == str(count["digit"])]
+        assert count["images"] == len(of_digit)
+        assert count["errors"] == sum(answer.get("digit") != count["digit"] for answer in of_digit)
+    assert [{key: each[key] for key in each if key != "actual"} for each in found["wrong"]] == [
+        answer for answer in answers if answer.get("digit") != int(Path(answer["file"]).parent.name)
+    ]
+    assert len(list(seen.iterdir())) == 20
+
 
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ([], 2, "either images or --evaluate"),
-        (["--evaluate", "tests", "README.md"], 2, "either images or --evaluate"),
-        (["--evaluate", "tests", "--json"], 2, "--evaluate goes with --model alone"),
+        ([], 2, "give either pictures or --evaluate"),
+        (["--evaluate", "tests", "README.md"], 2, "give either pictures or --evaluate"),
         (["--show", "README.md", "plots"], 1, "error: README.md: File exists"),
         (["--show", "/proc/seen", "plots"], 1, "error: /proc/seen: "),
         (["--evaluate", "tests"], 1, "error: tests: has to have folders 0 to 9"),
         (["tests"], 1, "error: tests: holds no pictures"),
         (["--model", "nowhere.onnx", "plots"], 1, "error: nowhere.onnx: No such file"),
-        (["--model", "README.md", "plots"], 1, "error: README.md: is no model that `dvc repro` has made"),
+        (["--model", "README.md", "plots"], 1, "error: README.md: is not a model that `dvc repro` made"),
     ],
 )
 def test_wrong_arguments(finished: Path, arguments: list[str], status: int, message: str) -> None:
@@ -185,7 +198,7 @@ def test_a_model_that_says_nothing_of_itself(project: Path) -> None:
     model = onnx.load(project / "models/model.onnx")
     del model.metadata_props[:]
     onnx.save(model, project / "other.onnx")
-    assert "is no model that `dvc repro` has made" in predict(project, "--model", "other.onnx", "plots", status=1)[1]
+    assert "is not a model that `dvc repro` made" in predict(project, "--model", "other.onnx", "plots", status=1)[1]
 
 
 def test_a_model_with_damaged_weights(project: Path) -> None:
@@ -193,7 +206,7 @@ def test_a_model_with_damaged_weights(project: Path) -> None:
     weights = onnx.numpy_helper.to_array(model.graph.initializer[0]) * np.float32(np.nan)
     model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weights, model.graph.initializer[0].name))
     onnx.save(model, project / "other.onnx")
-    assert "is no model that `dvc repro` has made" in predict(project, "--model", "other.onnx", "plots", status=1)[1]
+    assert "is not a model that `dvc repro` made" in predict(project, "--model", "other.onnx", "plots", status=1)[1]
 
 
 def test_the_page_and_predict_need_three_packages_alone(finished: Path, run: Run) -> None:
@@ -201,8 +214,3 @@ def test_the_page_and_predict_need_three_packages_alone(finished: Path, run: Run
     loaded = set(run(finished / "tools", "python", "-c", listing).split())
     assert {"numpy", "onnxruntime", "PIL"} <= loaded
     assert not loaded & {"torch", "torchvision", "scipy", "pandas", "sklearn", "matplotlib", "yaml", "dvc", "digits"}
-
-
-def test_without_the_packages_a_word_on_what_to_do(run: Run) -> None:
-    output = run(ROOT, "python", "-S", "tools/predict.py", "--help", status=1)
-    assert output == "error: python: numpy is not installed; `source .venv/bin/activate` first\n"

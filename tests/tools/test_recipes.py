@@ -61,7 +61,9 @@ def test_a_recipe_runs_as_an_experiment(project: Path, run: Run, name: str) -> N
     }
     assert run(project, "dvc", "exp", "list", "--name-only").split() == [name]
     output = run(project, "python", "tools/recipe.py", name, status=1)
-    assert output.startswith(f"error: experiment: there is one already, got {name}; `dvc exp apply {name}`")
+    assert output.startswith(
+        f"error: --name: has to be new, got the existing experiment {name}; `dvc exp apply {name}`"
+    )
     run(project, "python", "tools/recipe.py", name, "-n", "other", *SMALL, "-S", "train.seed=1", "train")
     assert run(project, "dvc", "exp", "list", "--name-only").split() == [name, "other"]
     _, info = load_model(project / "models/model.safetensors")

@@ -1,5 +1,6 @@
 """Experiments over seeds and learning rates, gathered, judged and drawn."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -61,22 +62,51 @@ def test_seeds_of_the_same_parameters_are_taken_together(swept: Path, run: Run) 
     assert picture_size(swept / "seeds.png") == (800, 450)
 
 
+def test_json_has_the_numbers_of_the_tables(swept: Path, run: Run) -> None:
+    output = run(swept, "python", "tools/seeds.py")
+    # Standard error has its own note on what is left out.
+    groups = json.loads(run(swept, "sh", "-c", "python tools/seeds.py --json 2> note"))
+    by_seeds = {len(group["seeds"]): group for group in groups}
+    assert set(by_seeds) == {2, 3}
+    assert by_seeds[2]["params"] == {"train.lr": 0.03}
+    assert (by_seeds[2]["seeds"], by_seeds[2]["runs"]) == ([0, 1], ["c", "d"])
+    assert (by_seeds[3]["params"], by_seeds[3]["seeds"]) == ({}, [0, 1, 2])
+    refs = run(swept, "git", "for-each-ref", "--format=%(refname)", "refs/exps/**/c", "refs/exps/**/d").split()
+    for group in groups:
+        assert group["same_code_and_data"]
+        for split, file, metric in (("val", "train", "val_accuracy"), ("test", "test", "accuracy")):
+            found = group[split]
+            if len(group["seeds"]) == 2:
+                values = [value(swept, run, name, file, metric) for name in refs]
+                assert sorted(found["accuracies"]) == sorted(values)
+            assert found["images"] == {"val": 137, "test": 360}[split]
+            assert found["mean"] == pytest.approx(np.mean(found["accuracies"]))
+            assert found["sd"] == pytest.approx(np.std(found["accuracies"], ddof=1))
+            low, high = found["interval_by_seeds"]
+            assert f"{100 * found['mean']:8.2f}{100 * found['sd']:7.2f}   {100 * low:.2f} to {100 * high:.2f}" in output
+            low, high = found["interval_by_images"]
+            assert f"{100 * low:.2f} to {100 * high:.2f}\n" in output
+
+
 def test_a_sweep_is_drawn(swept: Path, run: Run) -> None:
     output = run(swept, "python", "tools/sweep.py", "--picture", "lr.png")
-    assert output == "lr.png: 7 runs; left out, for other differences: 0\n"
+    assert output == "lr.png: 7 runs; left out because they differ in other ways: 0\n"
     assert picture_size(swept / "lr.png") == (800, 450)
 
 
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        (("seeds.py", "a", "c"), "error: train.seed: has to differ between runs alike in all else"),
+        (("seeds.py", "a", "c"), "error: train.seed: has to differ between runs that are otherwise alike"),
         (("sweep.py", "--x", "train.model"), "error: train.model: has to be a number"),
-        (("sweep.py", "--x", "train.lr", "--by", "train.lr"), "error: train.lr: has to be a number, and not what"),
+        (
+            ("sweep.py", "--x", "train.lr", "--by", "train.lr"),
+            "error: train.lr: has to be a number, and not that of",
+        ),
         (("compare.py", "HEAD", "unscored"), "error: metrics/predictions.csv: has to come from the model of unscored"),
         (
             ("sweep.py", "--x", "train.rate"),
-            "error: train.rate: has to be a parameter, got one that HEAD does not have",
+            "error: train.rate: has to be a parameter, got none of that name in HEAD",
         ),
         (("sweep.py", "a", "b"), "error: train.lr: has to have two values or more, got one"),
         (("seeds.py", "nothing"), "error: revision: has to be a commit, an experiment or workspace, got nothing"),

@@ -52,7 +52,7 @@ def test_the_best_trial_is_that_of_the_highest_validation_accuracy(prepared: Pat
     command = sys.executable, str(prepared / "tools/search.py"), "--trials", "3", "--picture", "drawn.png"
     # From another folder, without an activated environment.
     output = run(tmp_path, *command, PATH="/usr/bin:/bin")
-    assert output.startswith("search: 0 of 3 trials are there\n")
+    assert output.startswith("search: 0 of 3 trials done\n")
     assert max(map(len, output.splitlines())) <= 100
     names = experiments(prepared, "search", run)
     assert names == ["search-0", "search-1", "search-2"]
@@ -63,7 +63,7 @@ def test_the_best_trial_is_that_of_the_highest_validation_accuracy(prepared: Pat
     assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
 
     again = run(tmp_path, *command, PATH="/usr/bin:/bin")
-    assert again.startswith("search: 3 of 3 trials are there\n\nbest of 3")
+    assert again.startswith("search: 3 of 3 trials done\n\nbest of 3")
     for name in names:
         locked = [yaml.safe_load(committed(prepared, revision, "dvc.lock", run)) for revision in (name, "HEAD")]
         assert locked[0]["stages"].get("evaluate") == locked[1]["stages"].get("evaluate")
@@ -125,7 +125,7 @@ def test_one_of_two_at_the_same_time_is_killed(
     assert "best of 3" in output
     # The killed trial was repeated as the very same training.
     assert len(trainings(prepared) - before) == len(experiments(prepared, "two", run)) == 3
-    assert run(prepared, *command).startswith("two: 3 of 3 trials are there\n\nbest of 3")
+    assert run(prepared, *command).startswith("two: 3 of 3 trials done\n\nbest of 3")
 
 
 @pytest.mark.long
@@ -137,8 +137,8 @@ def test_an_interrupted_trial_is_the_next_one_again(
     with start(prepared, environment, command, tmp_path / "printed") as running:
         wait_for_trainings(prepared, before, 1)
         os.killpg(running.pid, signal.SIGINT)
-        assert running.wait(300) == 1
-    assert (tmp_path / "printed").read_text().endswith("error: interrupted; the same command goes on\n")
+        assert running.wait(300) == 130
+    assert (tmp_path / "printed").read_text().endswith("error: search: interrupted; the same command continues it\n")
     assert "stopped-1    val acc" in run(prepared, *command)
     assert len(trainings(prepared) - before) == 1
 
@@ -188,21 +188,21 @@ def test_wrong_arguments(prepared: Path, run: Run, arguments: list[str], status:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "has to be a mapping of parameters to what they may be, got None"),
+        ("", "has to map parameters to what to try, got None"),
         ("[", "is not YAML, got "),
         ("train.epochs: 3", "has to have a range or choices, got none"),
-        ("train.lrr: [1, 2]", "train.lrr: is no parameter of params.yaml; write its whole name"),
-        ("train.sgd: [1, 2]", "train.sgd: is no parameter"),
-        ("7: [1, 2]", "7: is no parameter"),
-        ("preprocess.val_size: [1, 2]", "preprocess.val_size: has to be of the section train"),
-        ("train.lr: []", "train.lr: choices have to be different plain values, at least one, got []"),
-        ("train.lr: [1, 1]", "choices have to be different"),
-        ("train.lr: [[1]]", "choices have to be different"),
+        ("train.lrr: [1, 2]", "train.lrr: is not a parameter of params.yaml; write its full name"),
+        ("train.sgd: [1, 2]", "train.sgd: is not a parameter"),
+        ("7: [1, 2]", "7: is not a parameter"),
+        ("preprocess.val_size: [1, 2]", "preprocess.val_size: has to be in section train"),
+        ("train.lr: []", "train.lr: choices have to be one or more different plain values, got []"),
+        ("train.lr: [1, 1]", "choices have to be one or more different"),
+        ("train.lr: [[1]]", "choices have to be one or more different"),
         ("train.lr: ", "train.lr: has to be a range, a list of choices, or a plain value, got None"),
         ("train.lr: .nan", "has to be a range, a list of choices, or a plain value, got nan"),
         ("train.lr: {low: 1}", "a range has to have low and high, may have log, and nothing else, got {'low': 1}"),
         ("train.lr: {low: 1, high: 2, step: 1}", "and nothing else"),
-        ("train.lr: {low: 2, high: 1}", "low and high have to be numbers, low the lower one, got 2 and 1"),
+        ("train.lr: {low: 2, high: 1}", "low and high have to be numbers, low below high, got 2 and 1"),
         ("train.lr: {low: a, high: 1}", "low and high have to be numbers"),
         ("train.lr: {low: 0, high: .inf}", "low and high have to be numbers"),
         ("train.lr: {low: 0, high: 1, log: 1}", "log has to be true or false, got 1"),

@@ -1,6 +1,7 @@
 """tools/verify.py names all damage, whether DVC notices it or not, and what it advises repairs it."""
 
 import hashlib
+import json
 import os
 import re
 import sys
@@ -99,6 +100,19 @@ def test_outputs(project: Path, run: Run) -> None:
     output = run(project, *VERIFY, status=1)
     assert named(output) == sorted(paths)
     assert repair(project, run, output) == ["evaluate"]
+
+
+def test_json_names_what_is_missing_and_damaged(project: Path, run: Run) -> None:
+    whole = json.loads(run(project, *VERIFY, "--json"))
+    assert (whole["missing"], whole["damaged"]) == ([], [])
+    damage(project / MODEL)
+    (project / "metrics/train.csv").unlink()
+    printed = run(project, "sh", "-c", "python tools/verify.py --json 2> errors.tmp", status=1)
+    found = json.loads(printed)
+    assert (found["missing"], found["damaged"]) == (["metrics/train.csv"], [MODEL])
+    assert found["files"] == whole["files"] - 1
+    assert 0 < found["bytes"] < whole["bytes"]
+    assert named((project / "errors.tmp").read_text()) == [MODEL]
 
 
 def test_an_output_that_git_has(project: Path, run: Run) -> None:

@@ -1,1 +1,1 @@
-"""Experiments: what Git has of them, what their results show, and the search for better ones."""
+"""Experiments: their results in Git, the statistics of comparing them, and the search for better ones."""

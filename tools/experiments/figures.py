@@ -1,19 +1,24 @@
 """The look of the tools' figures."""
+# ruff: noqa: E402 - the first module of its commands says what is missing before it imports it
 
 from pathlib import Path
 from typing import Any
+
+from foundation.command import require
+
+require("matplotlib", "numpy")
 
 import numpy as np
 from matplotlib import rcdefaults, rcParams
 from matplotlib.figure import Figure
 
-# Okabe and Ito's, which people with any colour blindness can tell apart.
+# Okabe and Ito's palette, distinguishable with any kind of colour blindness.
 COLORS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999"]
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
     """An empty figure of `width` by `height` inches, 100 dots each."""
-    rcdefaults()  # the user's own settings must not show
+    rcdefaults()  # whatever the user has set in a matplotlibrc
     rcParams["font.family"] = "DejaVu Sans"
     rcParams["axes.spines.top"] = rcParams["axes.spines.right"] = False
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
@@ -22,7 +27,7 @@ def new_figure(width: float, height: float, title: str) -> Figure:
 
 
 def errors(accuracies: Any) -> Any:
-    """Percent wrong of accuracies in [0, 1], an array or the like; never 0, for logarithmic axes."""
+    """Errors in percent from accuracies in [0, 1], array-like; at least 0.01, for logarithmic axes."""
     return np.maximum(100 * (1 - np.asarray(accuracies)), 0.01)
 
 

@@ -1,4 +1,4 @@
-"""Files as they are in the workspace, in a commit, or in an experiment of DVC's."""
+"""Files of the workspace, of a commit, or of a DVC experiment."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,33 +12,33 @@ WORKSPACE = "workspace"  # DVC's own name for it
 MODEL = "models/model.safetensors"
 
 
-class NotThereError(SystemExit):
-    """A revision or a file in it is missing; where nobody expects that, the message is printed and the status is 1."""
+class NotFoundError(SystemExit):
+    """A revision or a file in it is missing. Uncaught, it prints its message and ends with status 1."""
 
 
 def read_file(revision: str, path: str) -> str:
-    """The text of a file that Git has.
+    """The text of a file in a revision.
 
     Args:
-        revision: "workspace", the name of an experiment, or a name of a commit as Git takes it.
+        revision: "workspace", the name of an experiment, or whatever Git accepts for a commit.
         path: relative to the root of the repository.
 
     Raises:
-        NotThereError: there is no such revision, or no such file in it.
+        NotFoundError: there is no such revision, or no such file in it.
     """
     if revision == WORKSPACE:
         try:
             return (ROOT / path).read_text(encoding="utf-8")
         except FileNotFoundError:
-            raise NotThereError(f"error: {path}: is missing in the workspace; `dvc repro` makes it")
+            raise NotFoundError(f"error: {path}: is missing in the workspace; `dvc repro` makes it")
     commit = experiments().get(revision) or git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if not commit:
-        raise NotThereError(
+        raise NotFoundError(
             f"error: revision: has to be a commit, an experiment or {WORKSPACE}, got {revision}; see `dvc exp list -A`"
         )
     text = git("show", f"{commit}:{path}")
     if text is None:
-        raise NotThereError(f"error: {path}: is missing in {revision}; take revisions in which the pipeline has run")
+        raise NotFoundError(f"error: {path}: is missing in {revision}; name revisions in which the pipeline has run")
     return text
 
 
@@ -49,9 +49,9 @@ def experiments() -> dict[str, str]:
 
 
 def is_scored(stages: Mapping[str, Any]) -> bool:
-    """Whether, by the stages of a dvc.lock, the test results are those of its own model.
+    """Whether the test results belong to the model, by the stages of a dvc.lock.
 
-    A run of `train` alone, as a search makes them, leaves those of the model before.
+    A run of `train` alone, such as a trial of a search, keeps the test results of the model before.
     """
     if not {"train", "evaluate"} <= set(stages):
         return False

@@ -1,12 +1,13 @@
-"""The runs of the pipeline that Git knows: what they were given and what they gave."""
+"""Runs of the pipeline, as Git has them: parameters, inputs and results."""
 
 import io
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.revisions import NotThereError, experiments, is_scored, read_file
+from experiments.revisions import NotFoundError, experiments, is_scored, read_file
 from foundation.repository import flattened
 
 import pandas as pd
@@ -20,10 +21,10 @@ class Run:
     """One run of the pipeline.
 
     Attributes:
-        name: of the experiment or the revision.
-        params: all parameters that its stages had, by dotted name.
-        inputs: MD5 of what training read besides, data and code, by path.
-        metrics: those of metrics/train.json, and of metrics/test.json if its own model was scored.
+        name: that of the experiment or the revision.
+        params: all parameters of its stages, by dotted name.
+        inputs: the other inputs of training, data and code: MD5 by path.
+        metrics: metrics/train.json, and metrics/test.json if it belongs to this run's model.
         curves: metrics/train.csv, a row per epoch.
     """
 
@@ -35,30 +36,28 @@ class Run:
 
     @property
     def val_size(self) -> int:
-        """How many validation images it had."""
+        """The number of its validation images."""
         return int(self.params["preprocess.val_size"])
 
-    def all_but(self, *free: str) -> str:
-        """All that its result depends on but some parameters: runs for which it is the same are alike in the rest."""
+    def key_without(self, *free: str) -> str:
+        """Everything its result depends on except some parameters; equal for runs that differ in these alone."""
         fixed = {name: value for name, value in self.params.items() if name not in free}
         return json.dumps([fixed, self.inputs], sort_keys=True, default=str)
 
-    def differences(self, other: "Run") -> str:
-        """Its parameters that `other` does not have, but the seed of training."""
-        different = [name for name, value in self.params.items() if other.params.get(name) != value and name != SEED]
-        others = ["other code or data"] if self.inputs != other.inputs else []
-        return " ".join([f"{name}={self.params[name]}" for name in different] + others)
+    def changes(self, base: "Run") -> dict[str, Any]:
+        """The parameters, except train.seed, in which it differs from `base`."""
+        return {name: value for name, value in self.params.items() if base.params.get(name) != value and name != SEED}
 
 
 def read_run(revision: str) -> Run:
-    """The run whose results a revision holds, named as `read_file` takes it.
+    """The run whose results a revision, as in `read_file`, holds.
 
     Raises:
-        NotThereError: it holds none.
+        NotFoundError: it holds none.
     """
     stages = yaml.safe_load(read_file(revision, "dvc.lock"))["stages"]
     if "train" not in stages:
-        raise NotThereError(f"error: dvc.lock: has to have the stage train in {revision}, got {', '.join(stages)}")
+        raise NotFoundError(f"error: dvc.lock: has to have the stage train in {revision}, got {', '.join(stages)}")
     params = {
         name: value
         for stage in stages.values()
@@ -73,18 +72,18 @@ def read_run(revision: str) -> Run:
 
 
 def gather(revisions: Sequence[str]) -> list[Run]:
-    """The runs of these revisions; of none, the last commit's and those of all experiments that have results.
+    """The runs of these revisions; without any, that of the last commit and of all experiments that have results.
 
     Raises:
-        NotThereError: a revision that was named has no results, or HEAD has none.
+        NotFoundError: a named revision, or HEAD, has no results.
     """
     runs = [read_run(revision) for revision in revisions or ["HEAD"]]
     skipped = []
     for name in experiments() if not revisions else []:
         try:
             runs.append(read_run(name))
-        except NotThereError:
+        except NotFoundError:
             skipped.append(name)
     if skipped:
-        print(f"left out, without results: {', '.join(skipped)}")
+        print(f"left out, without results: {', '.join(skipped)}", file=sys.stderr)
     return runs

@@ -1,7 +1,7 @@
-"""How sure one can be of a difference between two classifiers that judged the same images.
+"""How certain is the difference between two classifiers that were scored on the same images?
 
-Only images that one of them gets right and the other wrong tell which is better: `gained` is how many only the second
-gets right, `lost` how many only the first does. Everything here is two-sided.
+Only the images that one of them gets right and the other wrong tell which is better: `gained` is how many only the
+second gets right, `lost` how many only the first. All tests and intervals are two-sided.
 """
 
 import math
@@ -9,30 +9,41 @@ from collections.abc import Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
-LEVEL = 0.05  # a smaller p is evidence
-POWER = 0.8  # share of the cases in which a difference should be seen
+LEVEL = 0.05  # a smaller p counts as evidence
+POWER = 0.8  # probability with which a difference should be detected
 Z = NormalDist().inv_cdf(1 - LEVEL / 2)
+
+BETTER, WORSE, SAME, NO_EVIDENCE = "better", "worse", "same predictions", "no evidence of a difference"
 
 Interval = tuple[float, float]
 
 
 class Comparison(NamedTuple):
-    """What there is to tell two classifiers apart by; p may be corrected for several comparisons."""
+    """The counts in which two classifiers differ, and the p of McNemar's test, possibly corrected."""
 
     images: int
-    changed: int  # predictions, right or wrong
+    changed: int  # images whose predictions differ, right or wrong
     gained: int
     lost: int
     p: float
 
     @property
     def difference(self) -> float:
-        """The second's accuracy less the first's."""
+        """The second's accuracy minus the first's."""
         return (self.gained - self.lost) / self.images
+
+    @property
+    def verdict(self) -> str:
+        """What p says of the second."""
+        if self.changed == 0:
+            return SAME
+        if self.p >= LEVEL:
+            return NO_EVIDENCE
+        return BETTER if self.difference > 0 else WORSE
 
 
 def compare(judged: Sequence[tuple[int, int, int]]) -> Comparison:
-    """Compare by the actual, the first's and the second's digit of each image."""
+    """Compare two classifiers by the actual digit, the first's and the second's prediction for each image."""
     right = [(first == actual, second == actual) for actual, first, second in judged]
     gained, lost = right.count((False, True)), right.count((True, False))
     changed = sum(first != second for _, first, second in judged)
@@ -40,7 +51,7 @@ def compare(judged: Sequence[tuple[int, int, int]]) -> Comparison:
 
 
 def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons with p's that take account of how many there are."""
+    """The comparisons with their p corrected by Holm's method."""
     p_values = holm([comparison.p for comparison in comparisons])
     return [comparison._replace(p=p) for comparison, p in zip(comparisons, p_values, strict=True)]
 
@@ -56,20 +67,20 @@ def wilson_interval(right: int, images: int) -> Interval:
 
 
 def mcnemar_test(gained: int, lost: int) -> float:
-    """The exact p of McNemar's test: how likely fair coins are to share out the images as unevenly as this.
+    """The exact p of McNemar's test: how likely fair coins are to split the images at least as unevenly as this.
 
     Source: Q. McNemar, Note on the sampling error of the difference between correlated proportions or percentages,
     Psychometrika 12 (1947); with the binomial distribution in place of the normal one.
     """
-    from scipy.stats import binomtest  # here, since it takes a second that `--help` need not wait for
+    from scipy.stats import binomtest  # takes a second, which `--help` need not wait for
 
     return 1.0 if gained == lost else float(binomtest(gained, gained + lost).pvalue)
 
 
 def difference_interval(gained: int, lost: int, images: int) -> Interval:
-    """The 95 % interval of the second's accuracy less the first's: Wald's, with an image added to each of the counts.
+    """The 95 % interval of the second's accuracy minus the first's: Wald's, with one image added to each count.
 
-    It covers well from few images on, and with it a p near 0.05 and an interval that ends near 0 go together.
+    Its coverage is good even for few images, and where p is near 0.05 it ends near 0.
     Source: D. G. Bonett and R. M. Price, Adjusted Wald confidence interval for a difference of binomial proportions
     based on paired data, Journal of Educational and Behavioral Statistics 37 (2012).
     """
@@ -80,39 +91,39 @@ def difference_interval(gained: int, lost: int, images: int) -> Interval:
 
 
 def images_needed(discordant: float, difference: float, level: float = LEVEL) -> int:
-    """The images it takes to see a difference of accuracies, not 0, in 80 % of the cases.
+    """The number of images that detects a difference in accuracy, not 0, with 80 % power.
 
     Args:
         discordant: share of the images that only one of the two gets right.
-        level: what p has to be below.
+        level: significance level of the test.
 
     Source: R. J. Connor, Sample size for testing differences in proportions for the paired-sample design,
     Biometrics 43 (1987).
     """
-    chance, power = NormalDist().inv_cdf(1 - level / 2), NormalDist().inv_cdf(POWER)
-    root = chance * math.sqrt(discordant) + power * math.sqrt(discordant - difference**2)
+    z_level, z_power = NormalDist().inv_cdf(1 - level / 2), NormalDist().inv_cdf(POWER)
+    root = z_level * math.sqrt(discordant) + z_power * math.sqrt(discordant - difference**2)
     return math.ceil((root / difference) ** 2)
 
 
 def detectable_difference(discordant: int, images: int, level: float = LEVEL) -> float | None:
-    """The difference of accuracies that is seen in 80 % of the cases; None if there are too few images for any.
+    """The difference in accuracy that is detected with 80 % power; None if there are too few images for any.
 
     Args:
         discordant: how many of the images only one of the two gets right.
 
     Source: Connor's formula, above, solved for the difference.
     """
-    chance, power = NormalDist().inv_cdf(1 - level / 2), NormalDist().inv_cdf(POWER)
-    fewest = math.ceil((chance + power) ** 2)  # with fewer, not even if only one of the two gets them right
+    z_level, z_power = NormalDist().inv_cdf(1 - level / 2), NormalDist().inv_cdf(POWER)
+    fewest = math.ceil((z_level + z_power) ** 2)  # with fewer, not even if all are gained
     if images < fewest:
         return None
     share = max(discordant, fewest) / images
-    root = chance * math.sqrt(images) + power * math.sqrt(images - chance**2 + power**2)
-    return math.sqrt(share) * root / (images + power**2)
+    root = z_level * math.sqrt(images) + z_power * math.sqrt(images - z_level**2 + z_power**2)
+    return math.sqrt(share) * root / (images + z_power**2)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Each p corrected, so that in 95 % of the cases none below 0.05 is there by chance.
+    """The p-values corrected so that, with 95 % probability, none is below 0.05 by chance.
 
     Source: S. Holm, A simple sequentially rejective multiple test procedure, Scand. J. of Statistics 6 (1979).
     """
@@ -123,22 +134,22 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def verdict(first: str, second: str, found: Comparison, comparisons: int) -> str:
-    """A sentence to act on, about one of several comparisons of classifiers with these names."""
+def conclusion(first: str, second: str, found: Comparison, comparisons: int) -> str:
+    """The verdict as a sentence to act on; `comparisons` is how many of them p was corrected for."""
     images = f"{found.images:,} test images"
-    if found.changed == 0:
+    if found.verdict == SAME:
         return f"{second} predicts the same as {first} for each of the {images}."
-    if found.p < LEVEL:
-        better, more = ("better", "more") if found.difference > 0 else ("worse", "fewer")
+    if found.verdict != NO_EVIDENCE:
+        more = "more" if found.verdict == BETTER else "fewer"
         count = f"{abs(found.gained - found.lost):,} {more} of {images} right"
-        return f"{second} is {better} than {first}: it gets {count}, more than chance among images explains."
-    discordant, level = found.gained + found.lost, LEVEL / comparisons  # Holm's method asks that of the smallest p
+        return f"{second} is {found.verdict} than {first}: it gets {count}, more than chance among images explains."
+    discordant, level = found.gained + found.lost, LEVEL / comparisons  # the level that Holm asks of the smallest p
     no_evidence = f"No evidence of a difference between {second} and {first}: "
-    seen = detectable_difference(discordant, found.images, level)
-    if seen is None:
-        return f"{no_evidence}{images} are too few to see any."
-    no_evidence += f"with {images} one of about {100 * seen:.2f} points would be seen (80 % power); "
+    detectable = detectable_difference(discordant, found.images, level)
+    if detectable is None:
+        return f"{no_evidence}{images} are too few to detect any."
+    no_evidence += f"{images} would reveal one of about {100 * detectable:.2f} points (80 % power); "
     if found.difference == 0:
-        return f"{no_evidence}here, as many were gained as lost."
+        return f"{no_evidence}gains and losses cancel out here."
     needed = float(f"{images_needed(discordant / found.images, found.difference, level):.2g}")
-    return f"{no_evidence}if the true one is the {100 * abs(found.difference):.2f} seen, it takes about {needed:,.0f}."
+    return f"{no_evidence}to confirm the {100 * abs(found.difference):.2f} seen here takes about {needed:,.0f} images."

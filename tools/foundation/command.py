@@ -1,6 +1,6 @@
-"""What all commands have in common: their help, their exit statuses, and what they say where a package is missing.
+"""What all commands share: their help, their exit statuses, and the error when a package is missing.
 
-Exit statuses: 0, done; 1, an error, or an answer that is bad news (each command's help says which); 2, wrong usage;
+Exit statuses: 0, done; 1, an error, or an answer that is bad news (the command's help says which); 2, wrong usage;
 130, interrupted.
 """
 
@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+INTERRUPTED = 130
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,20 +34,22 @@ class Parser(argparse.ArgumentParser):
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Call `main`. Ctrl-C ends it with status 130; a reader who leaves, such as `| head`, ends it quietly."""
+    """Call `main`. Ctrl-C ends it with status 130; a reader that leaves, such as `head`, ends it quietly."""
     try:
-        main()
-        sys.stdout.flush()
+        try:
+            main()
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # As the documentation of Python's signal module advises, or flushing at exit would fail once more.
+        # As the documentation of Python's signal module advises: otherwise, flushing at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 
 
-def require(*modules: str) -> None:
-    """Exit with what to do unless these modules are installed."""
-    missing = [name for name in modules if find_spec(name) is None]
+def require(*packages: str) -> None:
+    """Exit with advice unless these packages are installed."""
+    missing = [name for name in packages if find_spec(name) is None]
     if missing:
         sys.exit(f"error: python: {', '.join(missing)} not installed; `source .venv/bin/activate` first")

@@ -3,18 +3,35 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from foundation.command import ROOT, require
 
-require("dvc", "ruamel.yaml", "yaml")
+require("dvc", "yaml")
+
+WRONG_USAGE = 254  # DVC's exit status for it
 
 
 def use_own_environment() -> None:
-    """Let commands be found beside the Python that runs this: `dvc`, and for DVC the `python` of the stages."""
+    """Put the programs beside this Python first on the path: `dvc`, and for DVC the `python` of the stages."""
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
+def run_dvc(command: Sequence[str]) -> int:
+    """Run a DVC command in this repository and return our exit status for it: 0, 1 or 2.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, which DVC gets, too; it has ended and tidied up by then.
+    """
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            raise
+    return 2 if status == WRONG_USAGE else int(status != 0)
 
 
 def git(*arguments: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Pictures of handwriting, from a file or from the page, and what the exported model takes them for."""
+"""Pictures of handwriting, from files or from the page, and the exported model that recognises their digits."""
 
 from foundation.command import require
 

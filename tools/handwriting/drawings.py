@@ -1,4 +1,4 @@
-"""What becomes of a drawing that arrives as a PNG file: an answer of the model, or a file under its digit."""
+"""Drawings that the page sends as PNG files: they are answered, or saved under their digit."""
 
 import hashlib
 import io
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from handwriting.ink import NoDigitError
-from handwriting.mnist_format import mnist_form
+from handwriting.mnist_format import to_mnist_format
 from handwriting.pictures import read_picture
 from handwriting.recognizer import Recognizer
 
 from PIL import Image
 
-SAVING = threading.Lock()  # of two labels for the same drawing, the later one stays
+SAVING = threading.Lock()  # so that the later of two labels for one drawing stays
 
 
 def read_png(png: bytes) -> Image.Image:
@@ -26,16 +26,16 @@ def read_png(png: bytes) -> Image.Image:
 
 
 def answer(recognizer: Recognizer, image: Image.Image) -> dict[str, Any]:
-    """The probability of each digit and the image that they are for, or the problem where there is no digit."""
+    """The probability of each digit and the 28 x 28 image they are for, or the problem if there is no digit."""
     try:
-        form = mnist_form(image)
+        pixels = to_mnist_format(image)
     except NoDigitError as error:
         return {"problem": str(error)}
-    return {"probabilities": recognizer.probabilities(form[None])[0].tolist(), "image": form.ravel().tolist()}
+    return {"probabilities": recognizer.probabilities(pixels[None])[0].tolist(), "image": pixels.ravel().tolist()}
 
 
 def save(folder: Path, digit: str, png: bytes) -> Path:
-    """Save a drawing as that digit, and no longer as another one.
+    """Save a drawing as this digit, and delete it where it was saved as another.
 
     Raises:
         OSError: the folder cannot be written.

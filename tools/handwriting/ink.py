@@ -1,4 +1,4 @@
-"""The ink on a picture: a drawing or a photograph, dark on light or light on dark."""
+"""Find the ink on a picture: a drawing or a photograph, dark on light or light on dark."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +6,7 @@ from PIL import Image
 
 Floats = NDArray[np.float32]
 WORKING_SIDE = 320  # pixels; larger pictures are scaled down
-FAINTEST = 24  # of 255; less contrast is no ink
+FAINTEST = 24  # of 255; anything fainter is not ink
 NOTHING = "there is nothing on it, or it is too faint"
 
 
@@ -15,7 +15,7 @@ class NoDigitError(ValueError):
 
 
 def find_ink(image: Image.Image) -> Floats:
-    """How strong the ink is in each pixel, 0 (paper) to 255, float32 (H, W), both sides at most WORKING_SIDE.
+    """The strength of the ink in each pixel, 0 (paper) to 255, float32 (H, W), both sides at most WORKING_SIDE.
 
     Raises:
         NoDigitError: there is none.
@@ -24,14 +24,14 @@ def find_ink(image: Image.Image) -> Floats:
 
 
 def _colors(image: Image.Image) -> Floats:
-    """Red, green and blue, 0 to 255, float32 (H, W, 3), of a picture without transparency and not too large."""
-    if image.mode.startswith(("I", "F")):  # Pillow would clip what has more than 8 bits
+    """Red, green and blue, 0 to 255, float32 (H, W, 3), scaled down and without transparency."""
+    if image.mode.startswith(("I", "F")):  # Pillow would clip values of more than 8 bits
         values = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
         values -= values.min()
         image = Image.fromarray((values * (255 / (values.max() or 1))).astype(np.uint8))
     image = image.convert("RGBA")
     image.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
-    # Behind what is transparent belongs paper on which the strokes can be seen.
+    # Transparent areas become paper that contrasts with the strokes.
     grey, alpha = (np.asarray(part, np.float32) for part in (image.convert("L"), image.getchannel("A")))
     paper = "white" if (grey * alpha).sum() < 128 * alpha.sum() else "black"
     image = Image.alpha_composite(Image.new("RGBA", image.size, paper), image)
@@ -39,9 +39,9 @@ def _colors(image: Image.Image) -> Floats:
 
 
 def _contrast(colors: Floats) -> Floats:
-    """How far each pixel's colour is from the paper's there, 0 to 255, float32 (H, W).
+    """How far the colour of each pixel is from that of the paper behind it, 0 to 255, float32 (H, W).
 
-    The paper, in whatever light, is a quadratic surface through the margins and all that agrees with them.
+    The paper, under uneven light, is a quadratic surface fitted to the margins and all pixels that agree with them.
     """
     height, width, _ = colors.shape
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
@@ -62,7 +62,7 @@ def _contrast(colors: Floats) -> Floats:
 
 
 def _without_noise(contrast: Floats) -> Floats:
-    """Contrast where it is more than noise, else 0, float32 (H, W).
+    """The contrast where it exceeds the noise, 0 elsewhere, float32 (H, W).
 
     Raises:
         NoDigitError: there is nothing but noise.
@@ -71,7 +71,7 @@ def _without_noise(contrast: Floats) -> Floats:
     if (contrast <= threshold).all():
         raise NoDigitError(NOTHING)
     strokes = float(np.median(contrast[contrast > threshold]))
-    # Four fifths of the rest lie below this: not zero as soon as the paper is noisy, zero where only edges are soft.
+    # A quantile that soft edges alone leave at 0, and noisy paper does not.
     noise = float(np.quantile(contrast[contrast <= threshold], 0.8))
     if strokes < max(FAINTEST, 4 * noise):
         raise NoDigitError(NOTHING)
@@ -79,7 +79,7 @@ def _without_noise(contrast: Floats) -> Floats:
 
 
 def _otsu(values: Floats) -> int:
-    """The threshold that parts whole numbers from 0 to 255 into two classes with the least variance within them.
+    """The threshold that splits integers from 0 to 255 into two classes with the least variance within them.
 
     Source: N. Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9 (1979).
     """

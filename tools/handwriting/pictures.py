@@ -1,4 +1,4 @@
-"""Pictures in files, of whatever format Pillow reads."""
+"""Picture files of any format that Pillow reads."""
 
 import warnings
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 
 class NoPictureError(ValueError):
-    """A file holds no picture; the message says what is wrong with it."""
+    """A file that is not a readable picture; the message says why."""
 
 
 def read_picture(
@@ -19,19 +19,19 @@ def read_picture(
     """The picture in a file.
 
     Args:
-        formats: those that are taken, by Pillow's names; None for all.
-        max_pixels: bounds memory, whatever a small file promises.
+        formats: the accepted ones, by Pillow's names; None for all.
+        max_pixels: bounds memory, since a small file can decode to a huge picture.
 
     Raises:
-        NoPictureError: there is none, or a larger one.
+        NoPictureError: there is none, or it is larger.
     """
     try:
-        with warnings.catch_warnings():  # a picture with damaged EXIF data is one, too
+        with warnings.catch_warnings():  # damaged EXIF data does not make a picture unreadable
             warnings.simplefilter("ignore")
             image: Image.Image = Image.open(file, formats=formats)
             if image.width * image.height > max_pixels:
                 raise NoPictureError(f"it has more than {max_pixels:,} pixels")
-            image.draft("RGB", (1000, 1000))  # spares most of the work for a JPEG file of a camera
+            image.draft("RGB", (1000, 1000))  # saves most of the work for a camera's JPEG file
             image.load()
             with suppress(Exception):
                 image = ImageOps.exif_transpose(image)
@@ -40,17 +40,17 @@ def read_picture(
     except Image.DecompressionBombError:
         raise NoPictureError(f"it has more than {max_pixels:,} pixels")
     except OSError as error:
-        raise NoPictureError(error.strerror or "it is no picture, or a damaged one")
-    except Exception:  # Pillow has a dozen classes without a common one for what is damaged
-        raise NoPictureError("it is no picture, or a damaged one")
+        raise NoPictureError(error.strerror or "it is not a picture, or a damaged one")
+    except Exception:  # Pillow raises a dozen unrelated classes for damaged files
+        raise NoPictureError("it is not a picture, or a damaged one")
     return image
 
 
 def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files among `paths`, and, in the place of a folder, those below it whose names end as a picture's."""
+    """The files among `paths`, and the picture files, by their endings, in the folders among them."""
     for path in paths:
         if path.is_dir():
-            # Only here, since it loads what reads every format.
+            # Only for folders, since it loads every format's reader.
             endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
             yield from (file for file in sorted(path.rglob("*")) if file.suffix.lower() in endings and file.is_file())
         else:

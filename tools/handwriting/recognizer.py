@@ -1,4 +1,4 @@
-"""The exported model, as the tools use it: with ONNX Runtime, NumPy and Pillow alone."""
+"""The exported model, which needs only ONNX Runtime, NumPy and Pillow."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ class Recognizer:
     """A model that `stages/export.py` wrote.
 
     Args:
-        path: of the ONNX file.
+        path: the ONNX file.
 
     Raises:
         SystemExit: the file is missing, damaged, or holds something else.
@@ -25,7 +25,7 @@ class Recognizer:
 
     def __init__(self, path: Path = MODEL) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # for so small a network, more are slower
+        options.intra_op_num_threads = 1  # more are slower for such a small network
         try:
             self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
             about = self._session.get_modelmeta().custom_metadata_map
@@ -37,17 +37,17 @@ class Recognizer:
                 raise ValueError("its weights are damaged")
         except OSError as error:
             sys.exit(f"error: {path}: {error.strerror}; `dvc repro` makes models/model.onnx")
-        except Exception:  # ONNX Runtime has a dozen classes of its own without a common one
-            sys.exit(f"error: {path}: is no model that `dvc repro` has made; `dvc checkout --force` brings it back")
+        except Exception:  # ONNX Runtime raises a dozen unrelated classes
+            sys.exit(f"error: {path}: is not a model that `dvc repro` made; `dvc checkout --force` restores that")
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Of each digit, float32 (N, 10), for images in MNIST's form, uint8 (N, 28, 28), 0 (paper) to 255 (ink)."""
+        """The probability of each digit, float32 (N, 10), for images in MNIST format, uint8 (N, 28, 28), ink 255."""
         pixels = images[:, None].astype(np.float32) / 255
         result: NDArray[np.float32] = self._session.run(["probabilities"], {"pixels": pixels})[0]
         return result
 
     def introduction(self) -> str:
-        """Which model it is, how good on the test images, and which recipe gives a better one, if one clearly does."""
+        """Which model it is, its test accuracy, and, for the linear model, the recipe of a far better one."""
         trained = f"{self.architecture}, trained on {self.dataset}"
         lines = [
             f"{trained}: {self.accuracy:.2%} of {self.images:,} test images right",

@@ -1,4 +1,4 @@
-"""The server behind tools/draw.py: its page, the model's answers to drawings, and a place to save them."""
+"""The server of tools/draw.py: sends the page, answers drawings, and saves them."""
 
 import html
 import ipaddress
@@ -25,12 +25,12 @@ POLICY = (
 
 
 class DrawServer(ThreadingHTTPServer):
-    """Listens at once; `serve_forever` answers.
+    """Listens as soon as it is made; `serve_forever` answers.
 
     Args:
         address: host and port, 0 for any.
         recognizer: the model that answers.
-        drawings: a folder, made when the first drawing is saved.
+        drawings: the folder for saved drawings, made for the first of them.
 
     Raises:
         OSError, OverflowError: nothing can listen there.
@@ -41,32 +41,32 @@ class DrawServer(ThreadingHTTPServer):
         self.recognizer, self.drawings = recognizer, drawings
         listening = ipaddress.ip_address(str(self.server_address[0]))
         self.local = listening.is_loopback
-        # What browsers of this machine put into the header Host.
+        # The header Host as browsers of this machine send it.
         host = "127.0.0.1" if listening.is_unspecified else str(listening)
         self.names = {f"{name}:{self.server_port}".removesuffix(":80") for name in (host, "localhost")}
         self.url = f"http://{host}:{self.server_port}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing where only the browser has gone away."""
+        """Stay silent if the browser has only closed the connection."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 class RefusalError(Exception):
-    """The request cannot be answered; carries the HTTP status and the problem."""
+    """A request that is refused, with the HTTP status and the reason."""
 
 
 class Handler(BaseHTTPRequestHandler):
     """Answers the requests of one connection."""
 
     server: DrawServer
-    protocol_version = "HTTP/1.1"  # many answers by one connection
-    disable_nagle_algorithm = True  # it would hold back an answer until the browser acknowledges its header
+    protocol_version = "HTTP/1.1"  # one connection for many requests
+    disable_nagle_algorithm = True  # it would delay each answer until its header is acknowledged
     timeout = 60
 
     def respond(self) -> None:
         try:
-            body = self.read_body()  # also of what is refused: the next request comes after it
+            body = self.read_body()  # even if refused, since the next request follows it
             self.check()
             if self.path == "/":
                 self.send_page()
@@ -75,10 +75,10 @@ class Handler(BaseHTTPRequestHandler):
         except RefusalError as refusal:
             status, problem = refusal.args
             self.send(status, {"problem": problem})
-        except OSError:  # the browser has gone away: nobody is there to be told
+        except OSError:  # the browser has closed the connection
             raise
-        except Exception:  # a bug: the page is told, and `handle_error` shows it in the terminal
-            self.send(HTTPStatus.INTERNAL_SERVER_ERROR, {"problem": "a bug in the server; its terminal shows it"})
+        except Exception:  # a bug: tell the page, and let `handle_error` print it
+            self.send(HTTPStatus.INTERNAL_SERVER_ERROR, {"problem": "the server has a bug; see its terminal"})
             raise
 
     # The names that http.server looks for.
@@ -91,19 +91,19 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         if re.fullmatch("[0-9]+", length):
             raise RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"has to be at most {MAX_BYTES:,} bytes")
-        raise RefusalError(HTTPStatus.LENGTH_REQUIRED, "Content-Length has to say how many bytes there are")
+        raise RefusalError(HTTPStatus.LENGTH_REQUIRED, "Content-Length has to give the number of bytes")
 
     def check(self) -> None:
-        """Refuse what the page does not ask for."""
+        """Refuse requests that the page does not make."""
         host, origin = self.headers.get("Host"), self.headers.get("Origin")
-        # Another site can let its own name lead to this machine, and would then be allowed to read what comes back.
+        # By DNS rebinding, another site could point its own name at this machine and be allowed to read the answers.
         if host not in self.server.names and (self.server.local or not re.fullmatch(r"[0-9.]+(:[0-9]+)?", str(host))):
             raise RefusalError(HTTPStatus.FORBIDDEN, f"Host has to be that of {self.server.url}, got {host}")
         if self.command == "POST" and origin not in (None, f"http://{host}"):
             raise RefusalError(HTTPStatus.FORBIDDEN, f"Origin has to be this page's, got {origin}")
         method = METHODS.get(self.path)
         if method is None:
-            raise RefusalError(HTTPStatus.NOT_FOUND, "there is no such page")
+            raise RefusalError(HTTPStatus.NOT_FOUND, "no such page")
         if method != self.command:
             raise RefusalError(HTTPStatus.METHOD_NOT_ALLOWED, f"the method has to be {method}, got {self.command}")
 
@@ -115,7 +115,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send(HTTPStatus.OK, page, **{"Content-Security-Policy": POLICY.format(nonce=nonce)})
 
     def result(self, png: bytes) -> dict[str, Any]:
-        """Where a drawing has been saved, or what the model takes it for."""
+        """Where a drawing was saved, or what the model takes it for."""
         try:
             image = read_png(png)
         except NoPictureError as error:
@@ -146,4 +146,4 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: there are many requests a second."""
+        """Stay silent: there are many requests per second."""

@@ -1,26 +1,26 @@
-"""The figure of a search: for each parameter, how many validation images each of its values got wrong."""
+"""The figure of a search: validation errors against each parameter."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.figures import COLORS, new_figure, save_figure
+from experiments.figures import COLORS, errors, new_figure, save_figure
 from experiments.search.space import Space, is_searched
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator
+from matplotlib.ticker import LogLocator
 from optuna.trial import FrozenTrial
 
 COLUMNS = 4
 
 
 def draw(trials: Sequence[FrozenTrial], space: Space, name: str, path: Path) -> None:
-    """Draw a panel per parameter, with the error on an axis that all share."""
+    """Draw a panel per searched parameter; all share the axis of the errors."""
     searched = {parameter: entry for parameter, entry in space.items() if is_searched(entry)}
     columns = min(COLUMNS, len(searched))
     rows = -(-len(searched) // columns)
-    title = f"{name}: {len(trials)} trials, what each parameter's values gave"
+    title = f"{name}: validation errors of {len(trials)} trials by parameter"
     figure = new_figure(1.2 + 2.9 * columns, 0.7 + 3.3 * rows, title)
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for panel, (parameter, entry) in zip(panels.flat, searched.items(), strict=False):
@@ -28,7 +28,7 @@ def draw(trials: Sequence[FrozenTrial], space: Space, name: str, path: Path) -> 
     for panel in panels.flat[len(searched) :]:
         panel.remove()
     for panel in panels[:, 0]:
-        panel.set_ylabel("validation images wrong, %")
+        panel.set_ylabel("validation errors, %")
     figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside lower left", ncols=3, frameon=False)
     save_figure(path, figure)
 
@@ -42,8 +42,8 @@ def draw_panel(panel: Axes, trials: Sequence[FrozenTrial], parameter: str, entry
         ([best] if best else [], "the best", {"color": COLORS[5], "s": 120, "marker": "*", "zorder": 3}),
     ]
     for chosen, label, style in styles:
-        errors = [max(100 * (1 - (trial.value or 0.0)), 0.01) for trial in chosen]  # no error has no logarithm
-        panel.scatter(positions(chosen, parameter, entry), errors, label=label, **style)
+        wrong = errors([trial.value for trial in chosen])
+        panel.scatter(positions(chosen, parameter, entry), wrong, label=label, **style)
     if diverged:
         panel.scatter(
             positions(diverged, parameter, entry), [1] * len(diverged), transform=panel.get_xaxis_transform(),
@@ -52,7 +52,7 @@ def draw_panel(panel: Axes, trials: Sequence[FrozenTrial], parameter: str, entry
     panel.set_xlabel(parameter)
     panel.set_yscale("log")
     panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)))
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.yaxis.set_major_formatter("{x:g}")
     panel.yaxis.set_minor_formatter("")
     panel.grid(axis="y", alpha=0.3)
     if isinstance(entry, list):
@@ -64,9 +64,9 @@ def draw_panel(panel: Axes, trials: Sequence[FrozenTrial], parameter: str, entry
 
 
 def positions(trials: Sequence[FrozenTrial], parameter: str, entry: Any) -> list[float]:
-    """Where the trials lie on a parameter's axis; those of a choice side by side, so that none hides another."""
+    """Positions on a parameter's axis; trials with the same choice are spread out so that none hides another."""
     values = [trial.params[parameter] for trial in trials]
     if not isinstance(entry, list):
         return values
-    aside = [0.25 * np.sin(2.4 * trial.number) for trial in trials]
-    return [entry.index(value) + shift for value, shift in zip(values, aside, strict=True)]
+    shifts = [0.25 * np.sin(2.4 * trial.number) for trial in trials]
+    return [entry.index(value) + shift for value, shift in zip(values, shifts, strict=True)]

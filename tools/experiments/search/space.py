@@ -1,4 +1,4 @@
-"""The file that says what a search tries: parameters of params.yaml with a range, with choices, or with one value."""
+"""The search space: a file that gives parameters of params.yaml a range, choices or a fixed value."""
 
 import math
 import sys
@@ -9,7 +9,7 @@ from typing import Any
 from foundation.command import ROOT
 from foundation.repository import flattened
 
-# What DVC itself reads and writes with; to PyYAML, 1e-05 is a text.
+# The parser of DVC itself; PyYAML takes 1e-05 for text.
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -17,7 +17,7 @@ Space = dict[str, Any]  # by the parameter's name: {"low": …, "high": …, "lo
 
 
 def read_space(path: Path) -> Space:
-    """What to try; exits with every problem where that cannot be."""
+    """Read a search space; exits with a list of all its problems if it has any."""
     space, params = read_yaml(path), flat_params()
     problems = [f"\n  {name}: {problem}" for name in space for problem in problems_of(name, space[name], params)]
     if not problems and not any(is_searched(entry) for entry in space.values()):
@@ -25,7 +25,9 @@ def read_space(path: Path) -> Space:
     if problems:
         sys.exit(f"error: {path}:{''.join(problems)}")
     if params["preprocess.val_size"] == 0:
-        sys.exit("error: preprocess.val_size: has to be above 0, since validation images judge, got 0; set it")
+        sys.exit(
+            "error: preprocess.val_size: has to be above 0, since validation images judge the trials, got 0; set it"
+        )
     return space
 
 
@@ -33,30 +35,30 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = YAML(typ="safe").load(path)
     except OSError as error:
-        sys.exit(f"error: {path}: {error.strerror}; name a file with parameters and what they may be")
+        sys.exit(f"error: {path}: {error.strerror}; give --space a file like search.yaml")
     except (YAMLError, UnicodeDecodeError) as error:
         sys.exit(f"error: {path}: is not YAML, got {error}")
     if not isinstance(values, dict):
-        sys.exit(f"error: {path}: has to be a mapping of parameters to what they may be, got {values!r}")
+        sys.exit(f"error: {path}: has to map parameters to what to try, got {values!r}")
     return values
 
 
 def flat_params() -> dict[str, Any]:
-    """Every value of params.yaml by its dotted name."""
+    """All values of params.yaml by dotted name."""
     return dict(flattened(read_yaml(ROOT / "params.yaml")))
 
 
 def problems_of(name: Any, entry: Any, params: dict[str, Any]) -> Iterator[str]:
-    """What is wrong with one parameter of a search."""
+    """What is wrong with one parameter of a search space."""
     if name not in params:
-        yield "is no parameter of params.yaml; write its whole name, as in train.lr"
+        yield "is not a parameter of params.yaml; write its full name, as in train.lr"
     elif not name.startswith("train."):
-        yield "has to be of the section train, so that all trials are judged by the same images; set it in params.yaml"
+        yield "has to be in section train, so that the same images judge all trials; set it in params.yaml"
     if isinstance(entry, dict):
         yield from problems_of_range(entry)
     elif isinstance(entry, list):
         if not entry or not all(map(is_plain, entry)) or len(set(map(repr, entry))) < len(entry):
-            yield f"choices have to be different plain values, at least one, got {entry}"
+            yield f"choices have to be one or more different plain values, got {entry}"
     elif not is_plain(entry):
         yield f"has to be a range, a list of choices, or a plain value, got {entry!r}"
 
@@ -66,7 +68,7 @@ def problems_of_range(entry: dict[Any, Any]) -> Iterator[str]:
     if not {"low", "high"} <= set(entry) <= {"low", "high", "log"}:
         yield f"a range has to have low and high, may have log, and nothing else, got {entry}"
     elif not (is_number(low) and is_number(high) and low < high):
-        yield f"low and high have to be numbers, low the lower one, got {low!r} and {high!r}"
+        yield f"low and high have to be numbers, low below high, got {low!r} and {high!r}"
     elif not isinstance(log, bool):
         yield f"log has to be true or false, got {log!r}"
     elif log and low <= 0:

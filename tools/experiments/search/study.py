@@ -1,4 +1,4 @@
-"""The database of a search, which outlives its processes and which several of them share."""
+"""The database of a search, which outlives its processes and is shared by them."""
 
 import json
 import re
@@ -15,18 +15,21 @@ from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-HEARTBEAT = 5  # seconds; after four without one, a trial's process is taken for dead, and another repeats the trial
+HEARTBEAT = 5  # seconds; after four missed ones a trial counts as dead, and another process repeats it
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats are
 
 
 def open_study(url: str, name: str, space: Space) -> optuna.Study:
-    """The search `name` in a database; it is made where there is none."""
+    """Open the search `name` in a database, or begin it there.
+
+    Exits with an error if the database cannot be used, or if the search was begun with other settings.
+    """
     patience = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
     lock = ROOT / ".dvc/tmp/search.lock"
     lock.parent.mkdir(exist_ok=True)
     try:
-        with FileLock(lock):  # two at the same time would both make the tables
+        with FileLock(lock):  # or two processes would both create the tables
             storage = optuna.storages.RDBStorage(
                 url,
                 engine_kwargs=patience,
@@ -42,14 +45,14 @@ def open_study(url: str, name: str, space: Space) -> optuna.Study:
 
 
 def check_settings(study: optuna.Study, space: Space) -> None:
-    """Exit unless trials differ in nothing but what is searched, and the names of their experiments are free."""
+    """Exit unless its trials differ in searched parameters alone, and a new search finds its experiment names free."""
     others = {name: value for name, value in flat_params().items() if name not in space}
     settings = json.loads(json.dumps({"space": space, "others": others, "code": git("rev-parse", "HEAD:stages")}))
     before = study.user_attrs.get("settings")
     if before not in (None, settings):
         sys.exit(
             f"error: {study.study_name}: its trials had another search space, params.yaml or stages, got changed ones; "
-            "restore them to go on, or begin a search with another --name"
+            "restore them to continue, or begin a search with another --name"
         )
     pattern = rf"{re.escape(study.study_name)}-\d+"
     if before is None and (taken := [name for name in experiments() if re.fullmatch(pattern, name)]):
@@ -60,6 +63,6 @@ def check_settings(study: optuna.Study, space: Space) -> None:
     study.set_user_attr("settings", settings)
 
 
-def judged(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that count: with a value, or with none since the loss diverged."""
+def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that have a value, or none because the loss diverged."""
     return study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED])

@@ -1,4 +1,4 @@
-"""A trial of a search: parameters that Optuna proposes, and how well a DVC experiment with them does."""
+"""A trial of a search: Optuna proposes parameters, and a DVC experiment is trained with them."""
 
 import json
 import subprocess
@@ -14,11 +14,11 @@ from optuna.samplers import TPESampler
 from optuna.trial import Trial
 
 SEED = 0
-DIVERGED = "train.lr: the loss is no longer finite"  # says the stage
+DIVERGED = "train.lr: the loss is no longer finite"  # the message of the stage
 
 
 class TrialError(Exception):
-    """A trial failed for a reason that the next one would have, too."""
+    """A trial failed for a reason that would fail the next one, too."""
 
 
 def objective(trial: Trial, space: Space) -> float:
@@ -28,25 +28,25 @@ def objective(trial: Trial, space: Space) -> float:
         TrialPruned: the loss diverged.
         TrialError: the experiment failed for another reason.
     """
-    # Another seed for every trial: processes at the same time, and the next one after an interruption, must not all
-    # propose the same. Not multivariate, which would propose before this function is called.
+    # A seed per trial, or concurrent processes, and the first trial after an interruption, would repeat each other's
+    # proposals. Not multivariate: that would propose before this function is called.
     trial.study.sampler = TPESampler(seed=SEED + trial.number, multivariate=False)
     values = {name: suggest(trial, name, entry) for name, entry in space.items()}
     experiment = f"{trial.study.study_name}-{trial.number}"
     try:
         failure = train(experiment, values)
     except KeyboardInterrupt:
-        trial.study.enqueue_trial(trial.params)  # goes on from its checkpoint
+        trial.study.enqueue_trial(trial.params)  # to continue from its checkpoint
         raise
     if failure is None:
         return val_accuracy(experiment)
     if DIVERGED not in failure:
         print(failure, file=sys.stderr)
         raise TrialError(
-            f"{experiment}: the experiment failed, got the output above; put that right and search again, with another "
-            "--name if the search space changes"
+            f"{experiment}: the experiment failed, got the output above; fix that and run the same command again, with "
+            "another --name if the search space changes"
         )
-    raise TrialPruned  # so that Optuna learns from it, as it does not from a failure
+    raise TrialPruned  # not a failure, from which Optuna would not learn
 
 
 def suggest(trial: Trial, name: str, entry: Any) -> Any:
@@ -63,18 +63,18 @@ def suggest(trial: Trial, name: str, entry: Any) -> Any:
 
 
 def train(experiment: str, values: dict[str, Any]) -> str | None:
-    """Run an experiment up to the stage `train`; what it printed if it failed.
+    """Run an experiment up to the stage `train`; return what it printed if it failed.
 
-    It runs in a folder of its own: the workspace stays as it is, and others may run at the same time. DVC's queue does
-    the same but in the background, where an end, a failure and an interruption would have to be watched for.
+    It runs in a temporary folder, so the workspace stays untouched and several can run at a time. DVC's queue would do
+    the same, but in the background, where its end, its failure and Ctrl-C would have to be watched for.
     """
-    command = ["dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", experiment, *changes(values), "train"]
+    command = ["dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", experiment, *arguments_for(values), "train"]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.stdout if done.returncode != 0 else None
 
 
-def changes(values: dict[str, Any]) -> list[str]:
-    """Arguments of `dvc exp run`."""
+def arguments_for(values: dict[str, Any]) -> list[str]:
+    """The arguments that make `dvc exp run` set these parameters."""
     return [part for name, value in values.items() for part in ("-S", f"{name}={json.dumps(value)}")]
 
 
