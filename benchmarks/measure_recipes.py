@@ -1,4 +1,4 @@
-"""Measure the recipes of the last commit: the whole pipeline in a clone, once for each seed.
+"""Measure the recipes of the last commit in a clone, once for each seed.
 
 Example: python benchmarks/measure_recipes.py --seeds 2 cnn mlp
 

@@ -1,4 +1,4 @@
-"""Measure the pipeline, side by side with what people write by hand, on this machine.
+"""Measure the pipeline side by side with what people write by hand.
 
 Example: python benchmarks/run.py --quick
 

@@ -67,7 +67,9 @@ class Difference(NamedTuple):
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("revisions", nargs="*", metavar="REVISION", help="commits, experiments, or workspace")
+    parser.add_argument(
+        "revisions", nargs="*", metavar="REVISION", help="commits, experiments or workspace (default: HEAD workspace)"
+    )
     parser.add_argument("--digits", action="store_true", help="compare by actual digit, too")
     style = parser.add_mutually_exclusive_group()
     style.add_argument("--md", action="store_true", help="print Markdown, for a pull request")

@@ -1,5 +1,10 @@
 """Every recipe is complete, and its numbers in README.md are those that were measured."""
 
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +73,28 @@ def test_a_recipe_runs_as_an_experiment(project: Path, run: Run, name: str) -> N
     assert run(project, "dvc", "exp", "list", "--name-only").split() == [name, "other"]
     _, info = load_model(project / "models/model.safetensors")
     assert (info.architecture, info.dataset) == (expected["model"], "optdigits")
+
+
+def test_ctrl_c_lets_dvc_tidy_up(
+    make_project: Callable[[], Path], run: Run, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Killed rather than interrupted, `dvc exp run` would leave Git's HEAD detached."""
+    project = make_project()
+    branch = run(project, "git", "symbolic-ref", "HEAD")
+    command = ["python", "tools/recipe.py", "mlp", "-S", "train.epochs=1000"]
+    with (
+        (tmp_path / "printed").open("w") as printed,
+        subprocess.Popen(
+            command, cwd=project, env=environment, stdout=printed, stderr=printed, start_new_session=True
+        ) as process,
+    ):
+        while not list((project / ".checkpoints").glob("*.lock")):
+            assert process.poll() is None
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(60) == 130
+    assert run(project, "git", "symbolic-ref", "HEAD") == branch
+    assert "Traceback" not in (tmp_path / "printed").read_text()
 
 
 def test_an_unknown_recipe_is_answered_with_the_known_ones(run: Run) -> None:
