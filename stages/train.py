@@ -99,7 +99,7 @@ def main() -> None:
     train, val = load_dataset(TRAIN), load_dataset(VAL, allow_empty=True)
     summary = load_summary(SUMMARY)
     mean, std = (summary.pixel_mean, summary.pixel_std) if params.normalize else (0.0, 1.0)
-    options = {"mlp": params.mlp.model_dump(), "cnn": params.cnn.model_dump()}.get(params.model, {})
+    options = dict(getattr(params, params.model, {}))
     model = Classifier(build_layers(params.model, options, params.seed), mean, std).to(device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"{summary.name}: {len(train):,} training and {len(val):,} validation images, on {device}")

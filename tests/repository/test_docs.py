@@ -1,5 +1,6 @@
 """README.md and docs/: the commands that each page shows run in their order, and every link leads somewhere."""
 
+import json
 import re
 from pathlib import Path
 
@@ -143,3 +144,10 @@ def test_the_readme_is_short_and_its_table_leads_to_every_page() -> None:
     assert len(read(README).splitlines()) <= MAX_README_LINES
     linked = {link for row in re.findall(r"(?m)^\|.*$", read(README)) for link in re.findall(r"\]\(([^)]+)\)", row)}
     assert {f"docs/{page.name}" for page in PAGES if page != README} <= linked
+
+
+def test_every_metric_is_explained() -> None:
+    text = read(ROOT / "docs/stages-and-metrics.md")
+    for path in (ROOT / "metrics").glob("*.json"):
+        for name in json.loads(read(path)):
+            assert f"`{name}`" in text, name

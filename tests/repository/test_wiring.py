@@ -2,14 +2,21 @@
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import small_networks
 from conftest import ROOT
+from digits.data.dataset import DatasetName
 from digits.foundation.params import read_params
+from digits.models import networks
+from download import DownloadParams
 from imports import imported_files, imported_modules
+from small_networks import LRS
+from train import TrainParams
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 SECTIONS = ["download", "preprocess", "train", "evaluate"]
@@ -78,6 +85,16 @@ def test_command_params_and_description(stage: str) -> None:
 def test_the_section_is_what_the_script_reads(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     read_params(stage, getattr(importlib.import_module(stage), f"{stage.capitalize()}Params"))
+
+
+def choices(params: type[BaseModel], field: str) -> set[str]:
+    return set(get_args(params.model_fields[field].annotation))
+
+
+def test_a_choice_is_offered_where_it_is_implemented_and_tested() -> None:
+    assert choices(TrainParams, "model") == set(networks.NETWORKS) == set(small_networks.NETWORKS)
+    assert choices(TrainParams, "optimizer") == set(LRS)
+    assert choices(DownloadParams, "dataset") == set(get_args(DatasetName))
 
 
 def test_the_alternative_to_mnist_is_the_same_everywhere() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from conftest import some_digits
 from digits.data.dataset import Dataset, to_pixels
-from digits.evaluation.scoring import loss_and_accuracy, predict, wilson_interval
+from digits.evaluation.scoring import predict
 from digits.foundation.stage import UserError
 from digits.foundation.tensors import write_tensors
 from digits.models.classifier import Classifier, ModelInfo, load_model, save_model
@@ -18,7 +18,6 @@ from digits.training.schedules import Schedule
 
 import pytest
 import torch
-from scipy.stats import binomtest
 from torch import nn
 
 TRAIN, VAL, EMPTY = some_digits(0, 730), some_digits(730, 1000), some_digits(0, 0)
@@ -185,22 +184,3 @@ def test_a_damaged_model_is_named(tmp_path: Path) -> None:
         write_tensors(path, tensors, metadata)
         with pytest.raises(UserError, match="is damaged: "):
             load_model(path)
-
-
-def test_prediction_by_batch_is_prediction_at_once() -> None:
-    model = Classifier(build_layers("logistic", {}, seed=0))
-    assert torch.allclose(predict(model, VAL.images, 7), predict(model, VAL.images, 1000), atol=1e-6)
-    assert model.training
-
-
-def test_loss_and_accuracy() -> None:
-    logits = torch.tensor([[2.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
-    loss, accuracy = loss_and_accuracy(logits, torch.tensor([0, 0, 0]))
-    assert loss == pytest.approx((0.126928 + 0.693147 + 1.313262) / 3, abs=1e-6)
-    assert accuracy == pytest.approx(2 / 3)
-
-
-@pytest.mark.parametrize(("successes", "trials"), [(8571, 10000), (0, 10), (10, 10), (1, 360), (359, 360)])
-def test_interval_is_that_of_scipy(successes: int, trials: int) -> None:
-    expected = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
-    assert wilson_interval(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-12)

@@ -1,0 +1,78 @@
+"""The figures in plots/."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from digits.data.optdigits import load_optdigits
+from digits.figures.data import draw_data
+from digits.figures.results import draw_confused, draw_curves, draw_most_wrong, draw_saliency
+from digits.figures.style import save_figure, tile
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+RANDOM = np.random.default_rng(0)
+ACTUAL = RANDOM.integers(0, 10, 500)
+PREDICTED = np.where(RANDOM.random(500) < 0.8, ACTUAL, RANDOM.integers(0, 10, 500))
+CONFIDENCE = RANDOM.uniform(0.1, 1, 500)
+IMAGES = load_optdigits()[0][:500]
+NAMES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
+CURVES = [{"epoch": str(epoch), **dict.fromkeys(NAMES, f"{0.1 * epoch}")} for epoch in (1, 2, 3)]
+SALIENCY = RANDOM.normal(size=(10, 28, 28))
+
+
+def test_tiles_stand_in_rows_and_columns() -> None:
+    images = np.arange(6, dtype=float).reshape(2, 3, 1, 1)
+    assert tile(images, gap=1, fill=9).tolist() == [
+        [9] * 7,
+        [9, 0, 9, 1, 9, 2, 9],
+        [9] * 7,
+        [9, 3, 9, 4, 9, 5, 9],
+        [9] * 7,
+    ]
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "data": lambda: draw_data("optdigits", IMAGES, {"train": ACTUAL, "val": ACTUAL[:0], "test": ACTUAL[:9]}),
+    "most wrong": lambda: draw_most_wrong(IMAGES, ACTUAL, PREDICTED, CONFIDENCE),
+    "no errors": lambda: draw_most_wrong(IMAGES, ACTUAL, ACTUAL, CONFIDENCE),
+    "confused": lambda: draw_confused(IMAGES, ACTUAL, PREDICTED, CONFIDENCE),
+    "nothing confused": lambda: draw_confused(IMAGES, ACTUAL, ACTUAL, CONFIDENCE),
+    "curves": lambda: draw_curves(CURVES),
+    "curves without validation": lambda: draw_curves([{**row, "val_loss": "", "val_accuracy": ""} for row in CURVES]),
+    "saliency": lambda: draw_saliency(SALIENCY),
+    "no saliency": lambda: draw_saliency(np.zeros((10, 28, 28))),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_have_a_title_and_the_same_bytes_every_time(tmp_path: Path, name: str) -> None:
+    for file in ("a", "b"):
+        figure = FIGURES[name]()
+        assert figure.get_suptitle()
+        save_figure(tmp_path / file, figure)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    with Image.open(tmp_path / "a") as image:
+        assert image.format == "PNG"
+        assert image.width <= 1100
+        assert len(set(image.convert("L").get_flattened_data())) > 20
+
+
+def test_the_most_wrong_are_the_most_confident_errors() -> None:
+    texts = [text.get_text() for text in draw_most_wrong(IMAGES, ACTUAL, PREDICTED, CONFIDENCE).axes[0].texts]
+    wrong = np.flatnonzero(ACTUAL != PREDICTED)
+    worst = wrong[CONFIDENCE[wrong].argmax()]
+    assert texts[0] == f"{ACTUAL[worst]} → {PREDICTED[worst]}   {CONFIDENCE[worst]:.1%}"
+    assert len(texts) == 32
+
+
+def test_each_confusion_is_in_its_cell() -> None:
+    images = np.zeros((3, 28, 28), dtype=np.uint8)
+    images[0], images[1], images[2] = 50, 100, 200
+    figure = draw_confused(images, np.array([7, 7, 3]), np.array([2, 2, 3]), np.array([0.5, 0.9, 1.0]))
+    canvas = 255 - np.asarray(figure.axes[0].images[0].get_array())
+    cell = canvas[2 + 30 * 7 : 30 + 30 * 7, 2 + 30 * 2 : 30 + 30 * 2]
+    assert (cell == 100).all()
+    assert canvas.sum() == cell.sum()

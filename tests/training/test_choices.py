@@ -1,0 +1,47 @@
+"""What train builds from its parameters gets all of them."""
+
+from types import MethodType
+
+from conftest import ROOT
+from small_networks import build
+from train import TrainParams, choose_augmentation, choose_gradient, choose_optimizer
+
+import pytest
+import yaml
+
+COMMITTED = yaml.safe_load((ROOT / "params.yaml").read_text())["train"]
+
+
+def given(**changes: object) -> TrainParams:
+    return TrainParams(**COMMITTED | changes)
+
+
+def test_the_optimizer() -> None:
+    params = given(optimizer="adamw", weight_decay=0.25, sgd={"momentum": 0.5, "nesterov": True})
+    expected = {"name": "adamw", "weight_decay": 0.25, "momentum": 0.5, "nesterov": True}
+    assert expected.items() <= vars(choose_optimizer(params, build("logistic"))).items()
+    params = given(optimizer="lbfgs", weight_decay=0.25, label_smoothing=0.5)
+    assert {"weight_decay": 0.25, "label_smoothing": 0.5}.items() <= vars(
+        choose_optimizer(params, build("logistic"))
+    ).items()
+
+
+def test_the_augmentation() -> None:
+    affine = {"degrees": 1.0, "shift": 3.0, "scale": 0.5, "shear": 0.25}
+    elastic = {"alpha": 5.0, "sigma": 6.0}
+    assert choose_augmentation(given()) is None
+    plain = choose_augmentation(given(augment="affine", affine=affine, elastic=elastic))
+    assert (affine | {"alpha": 0.0}).items() <= vars(plain).items()
+    bent = choose_augmentation(given(augment="elastic", affine=affine, elastic=elastic))
+    assert (affine | {"alpha": 5.0}).items() <= vars(bent).items()
+    assert bent is not None
+    assert bent.smoothing[0, 6] / bent.smoothing[0, 0] == pytest.approx(2.718281828**-0.5)
+
+
+def test_the_gradient() -> None:
+    softmax = choose_gradient(given(label_smoothing=0.5), build("logistic"))
+    assert isinstance(softmax, MethodType)
+    assert vars(softmax.__self__)["targets"][0, :2].tolist() == pytest.approx([0.55, 0.05])
+    network = choose_gradient(given(model="cnn", label_smoothing=0.5, precision="bfloat16"), build("cnn"))
+    assert isinstance(network, MethodType)
+    assert {"label_smoothing": 0.5, "bfloat16": True}.items() <= vars(network.__self__).items()
