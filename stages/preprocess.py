@@ -31,8 +31,8 @@ class PreprocessParams(Section):
 
 def main() -> None:
     params = read_params("preprocess", PreprocessParams)
-    from digits.data.archives import read_dataset_name, read_raw
     from digits.data.dataset import Summary, pixel_statistics, save_dataset
+    from digits.data.raw import read_dataset_name, read_raw
     from digits.data.split import stratified_split
     from digits.figures.data import draw_data
     from digits.figures.style import save_figure

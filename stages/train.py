@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from digits.foundation.files import write_csv, write_json
 from digits.foundation.params import Number, Section, Seed, Share, params_error, read_params
 from digits.foundation.stage import run
-from digits.models.options import NetworkOptions
+from digits.models.network_options import NetworkOptions
 from digits.training.allocator import keep_freed_memory
 
 from pydantic import Field

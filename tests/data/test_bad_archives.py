@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bad_input import little, many, refusal
-from digits.data.archives import read_dataset_name, read_raw
 from digits.data.idx import MAX_ITEMS, read_idx, write_idx
+from digits.data.raw import read_dataset_name, read_raw
 
 import numpy as np
 import pytest

@@ -4,8 +4,8 @@ import gzip
 import struct
 from pathlib import Path
 
-from digits.data.archives import read_dataset_name, read_raw
 from digits.data.idx import read_idx, write_idx
+from digits.data.raw import read_dataset_name, read_raw
 from digits.foundation.stage import UserError
 
 import numpy as np

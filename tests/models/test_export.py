@@ -76,6 +76,7 @@ for path in Path().glob("*.safetensors"):
 """
 
 
+@pytest.mark.long
 def test_another_process_in_another_folder_writes_the_same_bytes(tmp_path: Path, run: Run) -> None:
     shutil.copytree(ROOT / "stages", tmp_path / "stages")
     for network, options in NETWORKS.items():

@@ -21,6 +21,8 @@ mounting = pytest.mark.skipif(
     reason="this system grants no mounts",
 )
 
+LONG = pytest.mark.long
+
 
 def files(folder: Path) -> dict[str, bytes]:
     """All that the pipeline wrote and that the cache holds."""
@@ -32,11 +34,11 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("stage", "folder", "size", "named"),
     [
-        ("download", "data/raw", "40k", "data/raw/train-images-idx3-ubyte.gz"),
-        ("preprocess", "data/tensors", "40k", "data/tensors/train.safetensors"),
-        ("preprocess", "plots", "40k", "plots/data.png"),
+        pytest.param("download", "data/raw", "40k", "data/raw/train-images-idx3-ubyte.gz", marks=LONG),
+        pytest.param("preprocess", "data/tensors", "40k", "data/tensors/train.safetensors", marks=LONG),
+        pytest.param("preprocess", "plots", "40k", "plots/data.png", marks=LONG),
         ("train", "models", "8k", "models/model.safetensors"),
-        ("train", ".checkpoints", "40k", ".pt"),
+        pytest.param("train", ".checkpoints", "40k", ".pt", marks=LONG),
         ("evaluate", "plots", "12k", "plots/most_wrong.png"),
     ],
 )
@@ -55,14 +57,14 @@ def test_a_full_disk(project: Path, run: Run, stage: str, folder: str, size: str
 @pytest.mark.parametrize(
     ("stage", "folder", "named"),
     [
-        ("download", "data/raw", "data/raw/train-images-idx3-ubyte.gz"),
-        ("preprocess", "data/tensors", "data/tensors/train.safetensors"),
-        ("train", "metrics", "metrics/train.csv"),
-        ("train", "models", "models/model.safetensors"),
+        pytest.param("download", "data/raw", "data/raw/train-images-idx3-ubyte.gz", marks=LONG),
+        pytest.param("preprocess", "data/tensors", "data/tensors/train.safetensors", marks=LONG),
+        pytest.param("train", "metrics", "metrics/train.csv", marks=LONG),
+        pytest.param("train", "models", "models/model.safetensors", marks=LONG),
         ("train", ".checkpoints", ".lock"),
-        ("evaluate", "metrics", "metrics/test.json"),
+        pytest.param("evaluate", "metrics", "metrics/test.json", marks=LONG),
         ("evaluate", ".dvc/tmp", ".dvc/tmp/stage.lock"),
-        ("export", "models", "models/model.onnx"),
+        pytest.param("export", "models", "models/model.onnx", marks=LONG),
     ],
 )
 def test_a_folder_that_nobody_may_write_to(project: Path, run: Run, stage: str, folder: str, named: str) -> None:

@@ -40,8 +40,8 @@ def test_nothing_to_do_the_second_time(project: Path, run: Run) -> None:
         ("params.yaml", "lr: 0.1", "lr: 0.05", STAGES[2:]),
         pytest.param("params.yaml", "  seed: 0\n\ntrain", "  seed: 1\n\ntrain", STAGES[1:], marks=pytest.mark.long),
         ("stages/evaluate.py", "def summarize", "# touched\ndef summarize", ["evaluate"]),
-        ("params.yaml", "bins: 10", "bins: 100", STAGES[3:]),
-        ("stages/export.py", "def compare", "# touched\ndef compare", ["export"]),
+        pytest.param("params.yaml", "bins: 10", "bins: 100", STAGES[3:], marks=pytest.mark.long),
+        pytest.param("stages/export.py", "def compare", "# touched\ndef compare", ["export"], marks=pytest.mark.long),
         pytest.param("stages/digits/data/optdigits.py", "np.zeros", "np.ones", STAGES, marks=pytest.mark.long),
     ],
 )
@@ -60,6 +60,7 @@ def test_a_clone_runs_without_a_remote(finished: Path, tmp_path: Path, run: Run)
     assert run(tmp_path / "clone", "git", "status", "--porcelain") == ""
 
 
+@pytest.mark.long
 def test_experiments_and_comparisons(project: Path, run: Run) -> None:
     run(project, "dvc", "exp", "run", "--name", "slow", "-S", "train.lr=0.00001", "evaluate")
     assert run(project, "git", "diff", "--numstat", "params.yaml") == "1\t1\tparams.yaml\n"

@@ -60,7 +60,9 @@ def count(svg: Any, mark: str) -> int:
     return len(svg.find_elements(By.CSS_SELECTOR, f"g.mark-{mark}.role-mark > *"))
 
 
-@pytest.mark.parametrize(("command", "revisions"), [(["show"], 1), (["diff", "HEAD", "slow"], 2)])
+@pytest.mark.parametrize(
+    ("command", "revisions"), [pytest.param(["show"], 1, marks=pytest.mark.long), (["diff", "HEAD", "slow"], 2)]
+)
 def test_every_plot_is_drawn(
     browser: webdriver.Chrome, project: Path, run: Run, command: list[str], revisions: int
 ) -> None:

@@ -57,7 +57,7 @@ def test_every_recipe_has_its_results_and_the_readme_shows_them() -> None:
     "name", ["linear", *(pytest.param(name, marks=pytest.mark.long) for name in ("mlp", "lenet5", "cnn-fast"))]
 )
 def test_a_recipe_runs_as_an_experiment(project: Path, run: Run, name: str) -> None:
-    output = run(project, "python", "tools/recipe.py", name, *SMALL)
+    output = run(project, "python", "tools/recipe.py", name, *SMALL, "evaluate")
     assert f"dvc exp run --name {name}" in output
     params = yaml.safe_load((project / "params.yaml").read_text())
     expected = RECIPES[name]["train"]
@@ -75,6 +75,7 @@ def test_a_recipe_runs_as_an_experiment(project: Path, run: Run, name: str) -> N
     assert (info.architecture, info.dataset) == (expected["model"], "optdigits")
 
 
+@pytest.mark.long
 def test_ctrl_c_lets_dvc_tidy_up(
     make_project: Callable[[], Path], run: Run, environment: dict[str, str], tmp_path: Path
 ) -> None:

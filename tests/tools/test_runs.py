@@ -43,6 +43,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         return image.size
 
 
+@pytest.mark.long
 def test_seeds_of_the_same_parameters_are_taken_together(swept: Path, run: Run) -> None:
     output = run(swept, "python", "tools/seeds.py", "--picture", "seeds.png")
     blocks = output.strip().split("\n\n")
@@ -62,6 +63,7 @@ def test_seeds_of_the_same_parameters_are_taken_together(swept: Path, run: Run) 
     assert picture_size(swept / "seeds.png") == (800, 450)
 
 
+@pytest.mark.long
 def test_json_has_the_numbers_of_the_tables(swept: Path, run: Run) -> None:
     output = run(swept, "python", "tools/seeds.py")
     # Standard error has its own note on what is left out.
@@ -88,12 +90,14 @@ def test_json_has_the_numbers_of_the_tables(swept: Path, run: Run) -> None:
             assert f"{100 * low:.2f} to {100 * high:.2f}\n" in output
 
 
+@pytest.mark.long
 def test_a_sweep_is_drawn(swept: Path, run: Run) -> None:
     output = run(swept, "python", "tools/sweep.py", "--picture", "lr.png")
     assert output == "lr.png: 7 runs; left out because they differ in other ways: 0\n"
     assert picture_size(swept / "lr.png") == (800, 450)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
@@ -144,6 +148,17 @@ def test_what_sets_runs_apart() -> None:
     assert list(table["train.lr"]) == [0.1, 0.2]
 
 
+def test_the_commands_on_runs_that_are_made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What each command prints and draws of two learning rates, one of them with two seeds."""
+    runs = [made_up("HEAD", 0, 0.9), made_up("x", 1, 0.92), made_up("y", 0, 0.8, **{"train.lr": 0.2})]
+    for command in (seeds, sweep):
+        monkeypatch.setattr(command, "gather", lambda _: runs)
+        monkeypatch.setattr("sys.argv", ["command", "--picture", str(tmp_path / f"{command.__name__}.png")])
+        command.main()
+        assert picture_size(tmp_path / f"{command.__name__}.png") == (800, 450)
+
+
+@pytest.mark.long
 def test_the_table_of_experiments_fits(swept: Path, run: Run, make_experiments: Callable[[Path], str]) -> None:
     lines = make_experiments(swept).splitlines()
     assert "val_accuracy" in lines[1]

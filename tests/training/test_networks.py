@@ -47,7 +47,13 @@ def logits_and_gradient(
 
 
 def start(
-    network: str, optimizer: str, schedule: str, augmentation: str, precision: str = "float32", epochs: int = 1
+    network: str,
+    optimizer: str,
+    schedule: str,
+    augmentation: str,
+    precision: str = "float32",
+    epochs: int = 1,
+    images: int = 600,
 ) -> tuple[Training, Iterator[dict[str, Any]]]:
     """A training on the bundled digits, and its epochs."""
     torch.manual_seed(3)
@@ -63,10 +69,10 @@ def start(
         training,
         gradient.gradient,
         Schedule(schedule, LRS[optimizer], warmup=0.2, epochs=epochs, size=1, gamma=0.5),
-        some_digits(0, 600),
+        some_digits(0, images),
         VAL,
         augmentation=AUGMENTATIONS[augmentation],
-        batch_size=600 if optimizer == "lbfgs" else 50,
+        batch_size=images if optimizer == "lbfgs" else 50,
     )
 
 
@@ -163,7 +169,7 @@ def test_a_training_goes_on_in_another_process_as_if_it_had_not_been_interrupted
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, optimizer: str, augmentation: str
 ) -> None:
     monkeypatch.setattr(checkpoint, "ROOT", tmp_path)
-    arguments = network, optimizer, "step", augmentation, "bfloat16", 4
+    arguments = network, optimizer, "step", augmentation, "bfloat16", 4, 150
     whole, epochs = start(*arguments)
     rows = list(epochs)
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from digits.foundation.params import Section
-from digits.models.options import NetworkOptions, NoOptions
+from digits.models.network_options import NetworkOptions, NoOptions
 
 import torch
 from torch import nn
