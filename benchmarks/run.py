@@ -75,8 +75,8 @@ def describe_machine() -> str:
     versions = ", ".join(f"{package} {version(package)}" for package in ("torch", "dvc", "scikit-learn"))
     return (
         f"`make bench` on {os.cpu_count()} cores of {cpu}, Python {platform.python_version()}, {versions}. "
-        "Everything runs on one thread. Variants run in turn, round by round, and figures are medians, where nothing "
-        "else is said."
+        "Everything runs on one thread. Variants run in turn, round by round; figures are medians unless stated "
+        "otherwise."
     )
 
 

@@ -22,7 +22,7 @@ FLAGS = [
     "--window-size=1400,2000",
 ]
 
-# A browser is no Python package: pip cannot bring it, and who has none can still run the other tests. CI installs it.
+# pip cannot install a browser; without one, the other tests still run. CI installs it.
 needs_browser = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian: chromium, chromium-driver)"
 )

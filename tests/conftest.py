@@ -33,7 +33,7 @@ Run = Callable[..., str]
 MakeProject = Callable[[], Path]
 Once = Callable[[str, Callable[[], Path]], Path]
 
-# Whatever params.yaml says just now, tests start from these; of a name that stands in two sections, the first is meant.
+# Tests start from these values, whatever params.yaml has; if a name is in two sections, the first is changed.
 PARAMS = {
     "dataset": "optdigits",
     "val_size": 137,
@@ -147,9 +147,9 @@ def project(finished: Path, tmp_path: Path) -> Path:
 
 
 def edit(path: Path, old: str, new: str) -> None:
-    """Replace `old`, which stands in the file once, with `new`."""
+    """Replace `old`, which occurs in the file once, with `new`."""
     text = path.read_text(encoding="utf-8")
-    assert text.count(old) == 1, f"{path}: {old!r} stands in it {text.count(old)} times"
+    assert text.count(old) == 1, f"{path}: {old!r} occurs {text.count(old)} times"
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 

@@ -98,7 +98,7 @@ def read_results(revision: str) -> Results:
             raise ValueError
     except (ValueError, KeyError, TypeError, csv.Error, yaml.YAMLError):
         sys.exit(
-            f"error: {PREDICTIONS}: or {LOCK} is damaged, got no digits or no hash of their images from {revision}; "
+            f"error: {revision}: {PREDICTIONS} or {LOCK} is damaged, got no digits or no hash of their images; "
             "`dvc repro` rewrites both"
         )
     if not scored:

@@ -28,7 +28,10 @@ def main() -> None:
         "--model", type=Path, default=MODEL, metavar="FILE", help="use this ONNX file (default: models/model.onnx)"
     )
     parser.add_argument(
-        "--port", type=int, metavar="N", help=f"listen on this port (default: the first free one from {PORTS[0]})"
+        "--port",
+        type=int,
+        metavar="N",
+        help=f"listen on this port, 0 for any (default: the first free one from {PORTS[0]})",
     )
     parser.add_argument(
         "--host",

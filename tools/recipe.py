@@ -22,6 +22,7 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("recipe", choices=RECIPES, metavar="RECIPE", help=", ".join(RECIPES))
     parser.add_argument("-n", "--name", help="name the experiment (default: the recipe's name)")
+    parser.usage = "%(prog)s [-h] [-n NAME] RECIPE [ARGUMENT ...]"
     arguments, passed_on = parser.parse_known_args()
     name = arguments.name or arguments.recipe
     use_own_environment()
@@ -33,7 +34,7 @@ def main() -> None:
         )
     recipe = yaml.safe_load(RECIPES[arguments.recipe].read_text(encoding="utf-8"))
     changes = [
-        part for name, value in flattened(recipe) for part in ("-S", f"{name}={yaml.safe_dump(value).splitlines()[0]}")
+        part for key, value in flattened(recipe) for part in ("-S", f"{key}={yaml.safe_dump(value).splitlines()[0]}")
     ]
     command = ["dvc", "exp", "run", "--name", name, *changes, *passed_on]
     print(shlex.join(command), flush=True)

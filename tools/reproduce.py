@@ -27,6 +27,7 @@ Outputs = dict[tuple[str, str], str]  # MD5 by stage and path
 
 def main() -> None:
     parser = Parser(__doc__)
+    parser.usage = "%(prog)s [-h] [ARGUMENT ...]"
     _, arguments = parser.parse_known_args()
     command = ["dvc", "exp", "run", *arguments] if arguments else ["dvc", "repro"]
     commit = git_or_exit("rev-parse", "--short", "HEAD")
@@ -50,10 +51,10 @@ def main() -> None:
 
 def git_or_exit(*arguments: str) -> str:
     """What a Git command prints about this repository."""
-    printed = git(*arguments)
-    if printed is None:
-        sys.exit(f"error: git: a command failed, got `git {shlex.join(arguments)}`; run it to see why")
-    return printed
+    done = subprocess.run(["git", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"error: git: `git {arguments[0]}` failed, got status {done.returncode}; see its message above")
+    return done.stdout.removesuffix("\n")
 
 
 def two_runs(command: list[str]) -> tuple[Outputs, Outputs]:

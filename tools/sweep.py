@@ -49,7 +49,7 @@ def main() -> None:
         if name not in runs[0].params:
             sys.exit(f"error: {name}: has to be a parameter, got none of that name in {runs[0].name}; see params.yaml")
     if arguments.x == arguments.by or not is_number(runs[0].params[arguments.x]):
-        sys.exit(f"error: {arguments.x}: has to be a number, and not that of --by; see --help")
+        sys.exit(f"error: {arguments.x}: has to be a numeric parameter other than --by; see --help")
     table = comparable(runs, arguments.x, arguments.by)
     if table[arguments.x].nunique() < 2:
         sys.exit(

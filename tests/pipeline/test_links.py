@@ -29,6 +29,7 @@ def linked(project: Path) -> dict[str, bool]:
     return {str(path.relative_to(project)): path.stat().st_ino in inodes for path in outputs}
 
 
+@pytest.mark.long
 def test_tensors_and_models_take_their_space_once(project: Path, run: Run) -> None:
     run(project, "dvc", "checkout", "--relink")  # the project is a copy, whose links were lost
     links = linked(project)

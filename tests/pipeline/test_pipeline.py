@@ -110,9 +110,21 @@ def test_a_queue_of_experiments(project: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "stage", "expected"),
     [
-        ("lr: 0.1", "lr: 1e38", "train", ["train.lr: the loss is no longer finite in epoch 1"]),
+        pytest.param(
+            "lr: 0.1",
+            "lr: 1e38",
+            "train",
+            ["train.lr: the loss is no longer finite in epoch 1"],
+            marks=pytest.mark.long,
+        ),
         ("lr: 0.1", "lr: abc\n  rate: 2", "train", ["train.lr: should be a valid number, got 'abc'", "train.rate: is"]),
-        ("val_size: 137", "val_size: 1437", "preprocess", ["smaller than the 1,437 training images, got 1437"]),
+        pytest.param(
+            "val_size: 137",
+            "val_size: 1437",
+            "preprocess",
+            ["smaller than the 1,437 training images, got 1437"],
+            marks=pytest.mark.long,
+        ),
         ("batch_size: 1000", "batch_size: 0", "evaluate", ["evaluate.batch_size: should be greater"]),
     ],
 )

@@ -206,6 +206,7 @@ runpy.run_path("stages/train.py", run_name="__main__")
     assert not list(project.rglob("*.tmp"))
 
 
+@pytest.mark.long
 def test_the_stage_is_killed(project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]) -> None:
     running = start(project, *REPRO)
     running.wait_for_checkpoint(project)

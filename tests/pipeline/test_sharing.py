@@ -27,7 +27,7 @@ def clone(project: Path, tmp_path: Path, run: Run) -> Clone:
 
 @pytest.fixture
 def storage(project: Path, clone: Clone, tmp_path: Path, run: Run) -> Path:
-    """Add a remote as the README says, and push the results to it."""
+    """Add a remote as docs/share-results.md says, and push the results to it."""
     folder = tmp_path / "storage"
     run(project, "dvc", "remote", "add", "--default", "storage", str(folder))
     assert run(project, "git", "status", "--porcelain") == " M .dvc/config\n"

@@ -102,10 +102,10 @@ def test_a_sweep_is_drawn(swept: Path, run: Run) -> None:
     ("command", "expected"),
     [
         (("seeds.py", "a", "c"), "error: train.seed: has to differ between runs that are otherwise alike"),
-        (("sweep.py", "--x", "train.model"), "error: train.model: has to be a number"),
+        (("sweep.py", "--x", "train.model"), "error: train.model: has to be a numeric parameter"),
         (
             ("sweep.py", "--x", "train.lr", "--by", "train.lr"),
-            "error: train.lr: has to be a number, and not that of",
+            "error: train.lr: has to be a numeric parameter other than --by",
         ),
         (("compare.py", "HEAD", "unscored"), "error: metrics/predictions.csv: has to come from the model of unscored"),
         (

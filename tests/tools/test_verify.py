@@ -66,6 +66,7 @@ def test_all_is_right_and_all_is_read(project: Path, tmp_path: Path, run: Run) -
     assert output == f"all right: {len(files)} files in DVC's cache and among the outputs, {size:.1f} MB\n"
 
 
+@pytest.mark.long
 def test_objects_of_the_cache(project: Path, run: Run) -> None:
     objects = [object_of(project / path, project / ".dvc/cache") for path in (RAW, MODEL)]
     for path in objects:

@@ -1,5 +1,5 @@
 """The look of the tools' figures."""
-# ruff: noqa: E402 - the first module of its commands says what is missing before it imports it
+# ruff: noqa: E402 - missing packages are reported before they are imported
 
 from pathlib import Path
 from typing import Any

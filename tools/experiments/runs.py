@@ -57,7 +57,7 @@ def read_run(revision: str) -> Run:
     """
     stages = yaml.safe_load(read_file(revision, "dvc.lock"))["stages"]
     if "train" not in stages:
-        raise NotFoundError(f"error: dvc.lock: has to have the stage train in {revision}, got {', '.join(stages)}")
+        raise NotFoundError(f"error: dvc.lock: has no stage train in {revision}, got {', '.join(stages)}")
     params = {
         name: value
         for stage in stages.values()

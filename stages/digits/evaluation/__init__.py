@@ -1,4 +1,1 @@
-"""How good a classifier is, what it confuses, and what it looks at.
-
-evaluate alone uses calibration, confusion and saliency.
-"""
+"""How good a classifier is, what it confuses, and what it looks at."""

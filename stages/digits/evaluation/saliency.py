@@ -9,7 +9,7 @@ IMAGES_PER_DIGIT = 100
 
 
 def mean_saliency(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """How much a typical change of each pixel speaks for a digit, averaged over the first 100 images of that digit.
+    """How much a typical change of each pixel is evidence for a digit, averaged over its first 100 images.
 
     This is the derivative, with respect to the pixel, of the digit's logit minus the mean logit (softmax ignores what
     all ten share), times the pixel's standard deviation over the images (a pixel that is always blank has no effect).

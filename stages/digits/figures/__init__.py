@@ -1,4 +1,1 @@
-"""The figures in plots/.
-
-preprocess alone uses data; evaluate alone uses results.
-"""
+"""The figures in plots/."""

@@ -1,4 +1,1 @@
-"""The networks, the classifier and its file, and the ONNX model.
-
-export alone uses onnx_export.
-"""
+"""The networks, the classifier and its file, and the ONNX model."""

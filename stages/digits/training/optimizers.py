@@ -1,7 +1,7 @@
 """Updates of the parameters.
 
 sgd, adam and adamw use the functions behind the classes of torch.optim. The first of those classes to be built imports
-PyTorch's compiler, which takes a second, and their steps take two to four times as long for a small model.
+PyTorch's compiler, which takes a second or two, and their steps take several times as long for a small model.
 """
 
 from collections.abc import Callable, Iterable

@@ -51,13 +51,13 @@ def check_settings(study: optuna.Study, space: Space) -> None:
     before = study.user_attrs.get("settings")
     if before not in (None, settings):
         sys.exit(
-            f"error: {study.study_name}: its trials had another search space, params.yaml or stages, got changed ones; "
+            f"error: {study.study_name}: the search space, params.yaml or stages/ changed since its first trial; "
             "restore them to continue, or begin a search with another --name"
         )
     pattern = rf"{re.escape(study.study_name)}-\d+"
     if before is None and (taken := [name for name in experiments() if re.fullmatch(pattern, name)]):
         sys.exit(
-            f"error: {study.study_name}: is new in this database, got experiments of that name; take another --name, "
+            f"error: {study.study_name}: is not in this database, got experiments of that name; take another --name, "
             f"or `dvc exp remove {' '.join(taken)}`"
         )
     study.set_user_attr("settings", settings)
