@@ -32,13 +32,8 @@ def test_the_help(path: Path, run: Run) -> None:
     assert max(map(len, output.splitlines())) <= 80
     assert "default" not in " ".join(options.split()).replace("(default: ", "")
     assert str(ROOT) not in output
-
-
-@pytest.mark.parametrize("path", COMMANDS, ids=NAMES)
-def test_metavars_are_upper_case(path: Path, run: Run) -> None:
-    options = run(ROOT, "python", f"tools/{path.name}", "--help").partition("\noptions:\n")[2]
-    values = re.findall(r"(?m)^  (?:-\w(?: \S+)?, )?--[\w-]+ (\S+)", options)
-    assert all(value.isupper() for value in values)
+    metavars = re.findall(r"(?m)^  (?:-\w(?: \S+)?, )?--[\w-]+ (\S+)", options)
+    assert all(metavar.isupper() for metavar in metavars)
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=NAMES)
@@ -47,9 +42,9 @@ def test_a_command_stands_in_the_docs(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=NAMES)
-def test_an_unknown_option_is_wrong_usage(path: Path, project: Path, run: Run) -> None:
+def test_an_unknown_option_is_wrong_usage(path: Path, finished: Path, run: Run) -> None:
     given = {"search": ["--trials", "1"], "recipe": ["linear"]}.get(path.stem, [])
-    output = run(project, "python", f"tools/{path.name}", *given, "--no-such-option", status=2)
+    output = run(finished, "python", f"tools/{path.name}", *given, "--no-such-option", status=2)
     assert "unrecognized arguments: --no-such-option" in output
     assert "Traceback" not in output
 
@@ -72,8 +67,7 @@ def test_tools_import_no_stages(path: Path) -> None:
     assert not imported & STAGES
 
 
-@pytest.mark.parametrize("reader", ["head -1", "true"])
-@pytest.mark.parametrize("arguments", ["", "--json", "--help"])
-def test_a_reader_that_leaves_is_no_error(project: Path, run: Run, reader: str, arguments: str) -> None:
-    run(project, "sh", "-c", f"python tools/compare.py HEAD HEAD {arguments} 2> errors.tmp | {reader}")
-    assert (project / "errors.tmp").read_text() == ""
+@pytest.mark.parametrize("arguments", ["", "--help"])
+def test_a_reader_that_leaves_is_no_error(finished: Path, tmp_path: Path, run: Run, arguments: str) -> None:
+    run(finished, "sh", "-c", f"python tools/compare.py HEAD HEAD {arguments} 2> {tmp_path}/errors | true")
+    assert (tmp_path / "errors").read_text() == ""
