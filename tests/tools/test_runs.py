@@ -146,6 +146,10 @@ def test_what_sets_runs_apart() -> None:
         [base, other, made_up("w", 0, 0.9, **{"train.model": "cnn"})], "train.lr", "train.optimizer"
     )
     assert list(table["train.lr"]) == [0.1, 0.2]
+    dots, mean = sweep.draw_sweep(table, "train.lr", "train.optimizer").axes[0].lines
+    assert (dots.get_marker(), mean.get_linestyle()) == (".", "-")
+    for line in (dots, mean):
+        assert np.asarray(line.get_ydata()) == pytest.approx([10, 20])
 
 
 def test_the_commands_on_runs_that_are_made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
