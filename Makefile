@@ -2,6 +2,9 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
+# Other processors and systems cannot compute the portable bytes.
+NATIVE := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),,-S train.arithmetic=native)
+
 RECIPES := $(notdir $(basename $(wildcard recipes/*.yaml)))
 
 .PHONY: run draw test test-all verify reproduce experiments bench bench-recipes lint format constraints $(RECIPES)
@@ -9,11 +12,11 @@ RECIPES := $(notdir $(basename $(wildcard recipes/*.yaml)))
 run: .venv/run.done .git
 	@python stages/download.py --check; status=$$?; \
 	if [ $$status -eq 0 ]; then \
-		dvc repro && dvc metrics show metrics/test.json; \
+		$(if $(NATIVE),dvc exp run $(NATIVE),dvc repro) && dvc metrics show metrics/test.json; \
 	elif [ $$status -eq 3 ] && git diff --quiet HEAD -- params.yaml; then \
 		printf '\nRunning on the digits bundled with scikit-learn instead. To switch to MNIST later:\n'; \
 		printf '  git checkout HEAD params.yaml && make run\n\n'; \
-		dvc exp run -S download.dataset=optdigits -S preprocess.val_size=137 -S train.lr=0.1 -S train.batch_size=100 \
+		dvc exp run -S download.dataset=optdigits -S preprocess.val_size=137 -S train.lr=0.1 -S train.batch_size=100 $(NATIVE) \
 			&& dvc metrics show metrics/test.json; \
 	else \
 		exit $$status; \
@@ -34,7 +37,8 @@ test-all: .venv/dev.done .git
 verify: .venv/run.done .git
 	@.venv/bin/python tools/verify.py
 
-# Runs the last commit twice from scratch and compares. ARGS="-S train.model=cnn" is passed to `dvc exp run`.
+# Runs the last commit twice from scratch and compares, also with the committed dvc.lock; ARGS="-S train.model=cnn" runs an
+# experiment instead, ARGS="--cpu Haswell" emulates a processor.
 reproduce: .venv/run.done .git
 	@.venv/bin/python tools/reproduce.py $(ARGS)
 

@@ -10,12 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from digits.foundation.arithmetic import use_portable_arithmetic
+
 READING = ("read_raw", "read_dataset_name", "load_dataset", "load_model")
 WRITING = ("save_dataset", "save_figure", "save_model", "write_json", "write_csv", "write_dataset_name")
 
 
 def stage(name: str, started: float) -> dict[str, float]:
     """Run a stage and return where the seconds went; `started` is the time just before this process began."""
+    use_portable_arithmetic()
     script = importlib.import_module(name)
     source = Path(script.__file__ or "").read_text(encoding="utf-8")
     names = re.findall("from (digits[.a-z_]+) import", source)
@@ -60,6 +63,43 @@ def optimizer() -> dict[str, float]:
     return {"peak_mb": peak_mb()}
 
 
+def epoch(values: str, images: int) -> dict[str, float]:
+    """Seconds of the fastest epoch of the stage train but the first, with `values` (JSON) for its params."""
+    train = importlib.import_module("train")
+    params = train.TrainParams(**json.loads(values))
+    if params.arithmetic == "portable":
+        use_portable_arithmetic()
+    from digits.data.dataset import load_dataset
+    from digits.models.classifier import Classifier
+    from digits.models.networks import build_layers
+    from digits.training.loop import Training, fit
+    from digits.training.schedules import Schedule
+
+    import numpy as np
+    import torch
+
+    train.keep_freed_memory()
+    torch.set_num_threads(params.threads)
+    model = Classifier(build_layers(params.model, dict(getattr(params, params.model, {})), params.seed), 0.13, 0.31)
+    training = Training(model, train.choose_optimizer(params, model), torch.Generator().manual_seed(0))
+    rows = fit(
+        training,
+        train.choose_gradient(params, model),
+        Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump()),
+        load_dataset(train.TRAIN).take(np.arange(images)),
+        load_dataset(train.VAL),
+        augmentation=train.choose_augmentation(params),
+        batch_size=params.batch_size,
+    )
+    next(rows)
+    seconds = []
+    start = time.perf_counter()
+    for _ in rows:
+        seconds.append(time.perf_counter() - start)
+        start = time.perf_counter()
+    return {"seconds": min(seconds)}
+
+
 def growth(path: str, epochs: int) -> dict[str, float]:
     """Train on the images of a file, without validation images, whose number would not grow."""
     from digits.data.dataset import load_dataset
@@ -96,6 +136,8 @@ if __name__ == "__main__":
             result = optimizer()
         case ["train"]:
             result = train()
+        case ["epoch", values, images]:
+            result = epoch(values, int(images))
         case ["growth", path, epochs]:
             result = growth(path, int(epochs))
     print(json.dumps(result))

@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from digits.foundation.arithmetic import use_portable_arithmetic
 from digits.foundation.files import damaged_file, read_csv, write_csv, write_json
 from digits.foundation.params import Section, first_problem, read_params, short_repr
 from digits.foundation.stage import UserError, run
@@ -57,6 +58,7 @@ class Epoch(BaseModel):
 
 def main() -> None:
     params = read_params("evaluate", EvaluateParams)
+    use_portable_arithmetic()
     from digits.data.dataset import load_dataset
     from digits.evaluation.calibration import expected_calibration_error, reliability
     from digits.evaluation.confusion import count_confusions, list_confusions, list_digits

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from digits.foundation.arithmetic import use_portable_arithmetic
 from digits.foundation.files import read_json, replacing
 from digits.foundation.stage import UserError, run
 
@@ -27,6 +28,7 @@ BATCH_SIZE = 1000  # bounds the memory that the check takes
 
 
 def main() -> None:
+    use_portable_arithmetic()
     from digits.data.dataset import load_dataset
     from digits.evaluation.scoring import predict
     from digits.models.classifier import load_model

@@ -8,6 +8,7 @@ Command: python stages/preprocess.py
 from pathlib import Path
 from typing import Annotated
 
+from digits.foundation.arithmetic import use_portable_arithmetic
 from digits.foundation.files import write_json
 from digits.foundation.params import Section, Seed, params_error, read_params
 from digits.foundation.stage import UserError, run
@@ -31,6 +32,7 @@ class PreprocessParams(Section):
 
 def main() -> None:
     params = read_params("preprocess", PreprocessParams)
+    use_portable_arithmetic()
     from digits.data.dataset import Summary, pixel_statistics, save_dataset
     from digits.data.raw import read_dataset_name, read_raw
     from digits.data.split import stratified_split

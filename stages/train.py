@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from digits.foundation.arithmetic import unsuitable_machine, use_portable_arithmetic
 from digits.foundation.files import write_csv, write_json
 from digits.foundation.params import Number, Section, Seed, Share, params_error, read_params
 from digits.foundation.stage import run
@@ -74,6 +75,7 @@ class TrainParams(Section):
     batch_size: Annotated[int, Field(ge=1, le=10**6)]
     epochs: Annotated[int, Field(ge=1, le=10**6)]
     seed: Seed
+    arithmetic: Literal["portable", "native"]
     precision: Literal["float32", "bfloat16"]
     channels_last: bool
     device: Literal["auto", "cpu", "cuda", "mps"]
@@ -83,6 +85,8 @@ class TrainParams(Section):
 def main() -> None:
     params = read_params("train", TrainParams)
     refuse_conflicts(params)
+    if params.arithmetic == "portable":
+        use_portable_arithmetic()
     keep_freed_memory()
     from digits.data.dataset import load_dataset, load_summary
     from digits.models.classifier import Classifier, ModelInfo, save_model
@@ -95,7 +99,7 @@ def main() -> None:
 
     torch.set_num_threads(params.threads or os.cpu_count() or 1)
     torch.manual_seed(params.seed)  # dropout
-    device = resolve_device(params.device)
+    device = resolve_device("cpu" if params.arithmetic == "portable" else params.device)
     train, val = load_dataset(TRAIN), load_dataset(VAL, allow_empty=True)
     summary = load_summary(SUMMARY)
     mean, std = (summary.pixel_mean, summary.pixel_std) if params.normalize else (0.0, 1.0)
@@ -107,7 +111,8 @@ def main() -> None:
     gradient = choose_gradient(params, model)
     training = Training(model, choose_optimizer(params, model), torch.Generator().manual_seed(params.seed))
 
-    checkpoint = Checkpoint(training_key(params.model_dump_json(), [TRAIN, VAL, SUMMARY], device))
+    processor = None if params.arithmetic == "portable" else torch.cpu.get_capabilities()
+    checkpoint = Checkpoint(training_key(params.model_dump_json(), [TRAIN, VAL, SUMMARY], device, processor))
     if saved := checkpoint.load():
         write_csv(CURVES, saved["rows"])
         if len(saved["rows"]) < params.epochs or not is_recorded("train", CURVES):
@@ -140,9 +145,34 @@ def refuse_conflicts(params: TrainParams) -> None:
     Raises:
         UserError: there are conflicts; the message lists all of them.
     """
+    portable = params.arithmetic == "portable"
+    machine = unsuitable_machine() if portable else None
     lbfgs, logistic = params.optimizer == "lbfgs", params.model == "logistic"
     line_search = "lbfgs finds its step by a line search"
     conflicts = [
+        (
+            machine is not None,
+            f"arithmetic: portable needs Linux on x86-64 with AVX2, got {machine}; set it to native",
+        ),
+        (
+            portable and params.precision == "bfloat16",
+            "precision: portable arithmetic is float32, since processors differ in bfloat16, got bfloat16; set it to "
+            "float32, or arithmetic to native",
+        ),
+        (
+            portable and params.device in ("cuda", "mps"),
+            f"device: portable arithmetic runs on the CPU, got {params.device}; set it to cpu, or arithmetic to native",
+        ),
+        (
+            portable and params.channels_last,
+            "channels_last: portable arithmetic does without it, since its sums depend on the processor's caches, got "
+            "true; set it to false, or arithmetic to native",
+        ),
+        (
+            portable and params.threads == 0,
+            "threads: portable arithmetic needs a number that is the same on all machines, got 0; set it to 1, or "
+            "arithmetic to native",
+        ),
         (
             lbfgs and not logistic,
             f"optimizer: lbfgs needs the model logistic, got {params.model}; use sgd, adam or adamw",
@@ -177,10 +207,13 @@ def refuse_conflicts(params: TrainParams) -> None:
 
 def choose_gradient(params: TrainParams, model: "Classifier") -> "Gradient":
     """How to compute the gradient: in closed form for softmax regression, by autograd for the other models."""
-    from digits.training.gradients import Backpropagation, SoftmaxRegression
+    from digits.training.gradients import Backpropagation, SoftmaxRegression, addmm_portably
+
+    import torch
 
     if params.model == "logistic":
-        return SoftmaxRegression(model, params.label_smoothing).gradient
+        addmm = addmm_portably if params.arithmetic == "portable" else torch.addmm
+        return SoftmaxRegression(model, params.label_smoothing, addmm).gradient
     return Backpropagation(model, params.label_smoothing, params.precision, params.channels_last).gradient
 
 

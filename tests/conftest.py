@@ -10,6 +10,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from digits.foundation.arithmetic import unsuitable_machine, use_portable_arithmetic
+
+use_portable_arithmetic()  # before NumPy and PyTorch are loaded; tests call stages in this process, too
+
 from digits.data.dataset import Dataset
 from digits.data.optdigits import load_optdigits
 
@@ -43,6 +47,7 @@ PARAMS = {
     "warmup": 0.0,
     "batch_size": 100,
     "epochs": 3,
+    "arithmetic": "native" if unsuitable_machine() else "portable",
 }
 
 
@@ -64,11 +69,16 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def run(environment: dict[str, str]) -> Run:
     """Run a command in a folder; check its status; return all it printed."""
 
-    def run_command(folder: Path, *command: str, status: int = 0, **variables: str) -> str:
+    def run_command(folder: Path, *command: str, status: int = 0, timeout: float = 300, **variables: str) -> str:
         # A file, not a pipe: a worker of DVC's queue, which lives on, would keep a pipe open.
         with tempfile.TemporaryFile("w+") as printed:
             status_now = subprocess.run(
-                command, cwd=folder, env=environment | variables, stdout=printed, stderr=subprocess.STDOUT, timeout=300
+                command,
+                cwd=folder,
+                env=environment | variables,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                timeout=timeout,
             ).returncode
             printed.seek(0)
             output = printed.read()

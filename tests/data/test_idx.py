@@ -4,7 +4,7 @@ import gzip
 import struct
 from pathlib import Path
 
-from digits.data.idx import read_idx, write_idx
+from digits.data.idx import MAX_BLOCK, read_idx, write_idx
 from digits.data.raw import read_dataset_name, read_raw
 from digits.foundation.stage import UserError
 
@@ -29,6 +29,14 @@ def test_what_is_written_is_read_and_the_same_every_time(tmp_path: Path) -> None
         write_idx(tmp_path / name, IMAGES)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert torch.equal(read_idx(tmp_path / "a", (28, 28)), torch.from_numpy(IMAGES))
+
+
+@pytest.mark.parametrize("length", [1, MAX_BLOCK - 8, MAX_BLOCK - 7, 3 * MAX_BLOCK])
+def test_what_is_written_does_not_depend_on_a_compressor(tmp_path: Path, length: int) -> None:
+    labels = np.arange(length, dtype=np.uint8) % 10
+    write_idx(tmp_path / "labels", labels)
+    assert torch.equal(read_idx(tmp_path / "labels", ()), torch.from_numpy(labels))
+    assert labels.tobytes()[: MAX_BLOCK - 8] in (tmp_path / "labels").read_bytes()
 
 
 WHOLE = header(5, 28, 28) + IMAGES.tobytes()

@@ -91,6 +91,7 @@ ALLOWED: dict[tuple[str, ...], Check] = {
     ("train", "batch_size"): whole(1, 10**6),
     ("train", "epochs"): whole(1, 10**6),
     ("train", "seed"): SEED,
+    ("train", "arithmetic"): one_of("portable", "native"),
     ("train", "precision"): one_of("float32", "bfloat16"),
     ("train", "channels_last"): truth,
     ("train", "device"): one_of("auto", "cpu", "cuda", "mps"),

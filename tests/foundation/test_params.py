@@ -41,6 +41,18 @@ def test_every_way_to_write_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 WRONG_NUMBERS = ["abc", "true", "null", "~", ".nan", "nan", ".inf", "-1", "1e400", "1.0e400", "[1]", "{a: 1}", "'1_0'"]
+CHOICES = [
+    "model",
+    "normalize",
+    "augment",
+    "optimizer",
+    "arithmetic",
+    "precision",
+    "channels_last",
+    "device",
+    "sgd",
+    "cnn",
+]
 
 
 @pytest.mark.parametrize(
@@ -50,11 +62,7 @@ WRONG_NUMBERS = ["abc", "true", "null", "~", ".nan", "nan", ".inf", "-1", "1e400
     + [("train", "lr", "0"), ("train", "label_smoothing", "1")]
     + [(section, "seed", text) for section in ("preprocess", "train") for text in [*WRONG_NUMBERS, str(2**32)]]
     + [("preprocess", "val_size", text) for text in [*WRONG_NUMBERS, "0.1"]]
-    + [
-        ("train", key, text)
-        for key in ("normalize", "optimizer", "device", "model", "augment", "precision", "channels_last", "sgd", "cnn")
-        for text in ["1", "null", "x", "[]"]
-    ]
+    + [("train", key, text) for key in CHOICES for text in ["1", "null", "x", "[]"]]
     + [("train", "threads", text) for text in [*WRONG_NUMBERS, "257"]]
     + [("evaluate", "batch_size", text) for text in [*WRONG_NUMBERS, "0"]]
     + [("train", "schedule", "x"), ("train", "warmup", "1"), ("train", "lr", "1e39"), ("train", "weight_decay", "1e39")]
@@ -79,11 +87,22 @@ def test_a_wrong_value_is_named(
         ({"optimizer": "lbfgs", "augment": "affine"}, ["augment: lbfgs needs"]),
         ({"optimizer": "lbfgs", "schedule": "step", "warmup": "0.1"}, ["schedule: lbfgs", "warmup: lbfgs"]),
         ({"optimizer": "lbfgs", "lr": "1e7"}, ["lr: lbfgs"]),
-        ({"precision": "bfloat16", "channels_last": "true"}, ["precision: ", "channels_last: "]),
-        ({"model": "mlp", "channels_last": "true"}, ["channels_last: the model mlp"]),
+        (
+            {"arithmetic": "native", "precision": "bfloat16", "channels_last": "true"},
+            ["precision: the model logistic", "channels_last: "],
+        ),
+        (
+            {"model": "cnn", "precision": "bfloat16", "device": "cuda", "channels_last": "true", "threads": "0"},
+            ["precision: portable", "device: portable", "channels_last: portable", "threads: portable"],
+        ),
+        ({"arithmetic": "native", "model": "mlp", "channels_last": "true"}, ["channels_last: the model mlp"]),
         ({"sgd": "{momentum: 0.0, nesterov: true}"}, ["sgd.nesterov: "]),
         ({"optimizer": "lbfgs", "lr": "1", "weight_decay": "0.1", "label_smoothing": "0.1"}, []),
-        ({"model": "cnn", "precision": "bfloat16", "channels_last": "true", "augment": "elastic"}, []),
+        ({"model": "cnn", "augment": "elastic"}, []),
+        (
+            {"arithmetic": "native", "model": "cnn", "precision": "bfloat16", "channels_last": "true", "threads": "0"},
+            [],
+        ),
         ({"optimizer": "adam", "sgd": "{momentum: 0.0, nesterov: true}"}, []),
     ],
 )

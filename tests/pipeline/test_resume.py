@@ -33,7 +33,8 @@ SLOW = {
     },
     "cnn": {
         "model": "cnn", "cnn": {"width": 8, "depth": 1, "dropout": 0.2}, "sgd": {"momentum": 0.9, "nesterov": True},
-        "augment": "elastic", "schedule": "cosine", "precision": "bfloat16", "channels_last": True,
+        "augment": "elastic", "schedule": "cosine", "arithmetic": "native", "precision": "bfloat16",
+        "channels_last": True,
         "batch_size": 50, "epochs": 20,
     },
 }  # fmt: skip

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     import torch
 
 UNSIGNED_BYTE = 8  # the format's code for the data type
+MAX_BLOCK = 2**16 - 1  # bytes of a stored block
 MAX_ITEMS = 10**6  # bounds what a header can claim; MNIST has 60,000, the largest EMNIST set 814,255
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
     """Write `array`, uint8 of any shape, as a gzipped IDX file, the same bytes every time."""
     header = struct.pack(f">HBB{array.ndim}I", 0, UNSIGNED_BYTE, array.ndim, *array.shape)
-    packed = gzip.compress(header + array.astype(np.uint8).tobytes(), mtime=0)  # a time stamp would change the bytes
     with replacing(path) as temporary:
-        temporary.write_bytes(packed)
+        temporary.write_bytes(_stored(header + array.astype(np.uint8).tobytes()))
 
 
 def read_idx(path: Path, item_shape: tuple[int, ...]) -> "torch.Tensor":
@@ -63,6 +63,21 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> "torch.Tensor":
         unpacked.write_bytes(header + values)
         array: torch.Tensor = read_sn3_pascalvincent_tensor(str(unpacked))
     return array
+
+
+def _stored(content: bytes) -> bytes:
+    """`content` as a gzip file without compression, which would depend on the versions of Python and zlib.
+
+    Source: RFC 1952, section 2.3, for the file, and RFC 1951, section 3.2.4, for the blocks in it.
+    """
+    file_header = b"\x1f\x8b\x08" + bytes(6) + b"\xff"  # deflate; no flags, no time, system unknown
+    blocks = [content[start : start + MAX_BLOCK] for start in range(0, len(content), MAX_BLOCK)]
+    last = len(blocks) - 1
+    stored = [
+        struct.pack("<BHH", index == last, len(block), len(block) ^ 0xFFFF) + block
+        for index, block in enumerate(blocks)
+    ]
+    return file_header + b"".join(stored) + struct.pack("<II", zlib.crc32(content), len(content))
 
 
 def _count_items(path: Path, header: bytes, item_shape: tuple[int, ...]) -> int:

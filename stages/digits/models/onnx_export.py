@@ -32,6 +32,7 @@ def to_onnx(model: nn.Module, metadata: Mapping[str, str]) -> bytes:
         verbose=False,
     )
     exported = program.model_proto
+    exported.producer_version = torch.__version__.partition("+")[0]  # not which build, for the CPU or for CUDA
     # PyTorch records the source file and line of each layer.
     for part in (exported.graph, *exported.graph.node, *exported.graph.value_info):
         del part.metadata_props[:]

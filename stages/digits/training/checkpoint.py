@@ -19,6 +19,7 @@ from digits.foundation.files import replacing
 from digits.foundation.lock import acquire, holder
 from digits.foundation.stage import ROOT
 
+import numpy as np
 import torch
 import yaml
 
@@ -84,11 +85,15 @@ def repository_root(folder: Path) -> Path:
     return next((parent.parents[2] for parent in folder.parents if parent.match(".dvc/tmp/exps")), folder)
 
 
-def training_key(params: str, inputs: Iterable[Path], device: torch.device) -> str:
-    """A hash of everything the resulting bytes depend on: parameters, inputs, code, PyTorch, processor and threads."""
+def training_key(params: str, inputs: Iterable[Path], device: torch.device, processor: Any) -> str:
+    """A hash of everything the resulting bytes depend on: parameters, inputs, code, libraries, processor and threads.
+
+    Args:
+        processor: its capabilities, as far as the bytes depend on them.
+    """
     modules = [module for name, module in sys.modules.items() if name.split(".")[0] in ("__main__", "digits")]
     code = sorted(Path(str(module.__file__)) for module in modules)
-    machine = torch.__version__, torch.cpu.get_capabilities(), device, torch.get_num_threads()
+    machine = torch.__version__, np.__version__, processor, device, torch.get_num_threads()
     parts = [params, *map(str, machine)]
     for path in [*inputs, *code]:
         with path.open("rb") as file:
