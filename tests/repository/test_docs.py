@@ -37,9 +37,9 @@ ELSEWHERE = {
     "make reproduce": ("tests/tools/test_reproduce.py", '"tools/reproduce.py"'),
     'make reproduce ARGS="-S train.model=cnn"': ("tests/tools/test_reproduce.py", '"-S", f"train.model={model}"'),
     "python tools/reproduce.py --cpu Haswell --cpu EPYC-Rome": ("tests/pipeline/test_processors.py", '"--cpu", cpu'),
-    'make lenet5 ARGS="-S train.arithmetic=portable -S train.precision=float32"': (
+    'make lenet5 ARGS="-S train.arithmetic=portable -S train.precision=float32 -S train.channels_last=false"': (
         "tests/tools/test_recipes.py",
-        '"-S", "train.arithmetic=portable", "-S", "train.precision=float32"',
+        '"-S train.arithmetic=portable -S train.precision=float32 -S train.channels_last=false"',
     ),
     "cp -r .dvc/cache/. /path/to/storage": ("tests/pipeline/test_processors.py", '"cp", "-r", ".dvc/cache/."'),
     "dvc repro --pull": ("tests/pipeline/test_processors.py", '"dvc", "repro", "--pull"'),

@@ -77,8 +77,8 @@ def test_a_recipe_runs_as_an_experiment(project: Path, run: Run, name: str) -> N
 
 @pytest.mark.long
 def test_a_network_in_portable_arithmetic(project: Path, run: Run) -> None:
-    portable = ("-S", "train.arithmetic=portable", "-S", "train.precision=float32")
-    run(project, "python", "tools/recipe.py", "lenet5", *portable, *SMALL, "train")
+    portable = "-S train.arithmetic=portable -S train.precision=float32 -S train.channels_last=false"
+    run(project, "python", "tools/recipe.py", "lenet5", *portable.split(), *SMALL, "train")
     params = yaml.safe_load((project / "params.yaml").read_text())
     assert (params["train"]["arithmetic"], params["train"]["model"]) == ("portable", "lenet5")
 
