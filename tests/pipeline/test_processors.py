@@ -20,14 +20,14 @@ pytestmark = [
     pytest.mark.skipif(shutil.which(EMULATOR) is None, reason=f"{EMULATOR} is not installed (Debian: qemu-user)"),
 ]
 TIMEOUT = 1500  # seconds; emulation takes a hundred times as long
-# Two updates of each network, but cnn, which Debian 12's QEMU 7.2 cannot emulate.
+# Two updates of two networks: without augmentation, which Debian 12's QEMU 7.2 computes wrongly (10 does not), and
+# without cnn, in which it crashes.
 UPDATES = """
 import hashlib, sys
 sys.path[:0] = ["stages", "tests"]
 from digits.foundation.arithmetic import use_portable_arithmetic
 use_portable_arithmetic()
 from digits.data.optdigits import load_optdigits
-from digits.training.augmentation import Augmentation
 from digits.training.gradients import Backpropagation
 from digits.training.optimizers import Optimizer
 from small_networks import build
@@ -35,12 +35,11 @@ import torch
 torch.set_num_threads(1)
 torch.manual_seed(0)
 images, labels = map(torch.from_numpy, load_optdigits())
-images = Augmentation(degrees=10, shift=2, scale=0.1, shear=0.1, alpha=34, sigma=4)(images[:50], torch.Generator())
 for network in ("mlp", "lenet5"):
     model = build(network)
-    optimizer = Optimizer("adam", model.parameters(), weight_decay=0.01)
+    optimizer = Optimizer("sgd", model.parameters(), weight_decay=0.01, momentum=0.9)
     for _ in range(2):
-        optimizer.step(Backpropagation(model, 0.1, "float32", False).gradient, images, labels[:50].long(), lr=0.01)
+        optimizer.step(Backpropagation(model, 0.1, "float32", False).gradient, images[:50], labels[:50].long(), lr=0.01)
     print(hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in model.parameters())).hexdigest())
 """
 
