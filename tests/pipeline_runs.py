@@ -1,9 +1,18 @@
 """What a run of the pipeline printed and wrote."""
 
 import re
+import signal
 from pathlib import Path
 
 STAGES = ["download", "preprocess", "train", "evaluate", "export"]
+# Runs train, and kills it when its second checkpoint is written in full, but has not taken the place of the first.
+KILLED_AT_SECOND_CHECKPOINT = f"""
+import os, runpy, signal, sys
+sys.path.insert(0, "stages")
+calls = iter(range(2))
+os.fsync = lambda _: next(calls) and os.kill(os.getpid(), {signal.SIGKILL:d})
+runpy.run_path("stages/train.py", run_name="__main__")
+"""
 
 
 def stages_run(output: str) -> list[str]:

@@ -56,6 +56,7 @@ OTHER = {
     "OMP_THREAD_LIMIT": "1",
 }
 
+# The switches are for x86-64 Linux with AVX2; elsewhere there is nothing to hold together.
 suitable = pytest.mark.skipif(unsuitable_machine() is not None, reason=f"got {unsuitable_machine()}")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from conftest import MakeProject, Once, Run, commit
 from digits.training import checkpoint
 from digits.training.checkpoint import MAX_CHECKPOINTS, Checkpoint, repository_root
+from pipeline_runs import KILLED_AT_SECOND_CHECKPOINT
 
 import numpy as np
 import pytest
@@ -189,15 +190,7 @@ def test_killed_at_any_moment(project: Path, run: Run, start: Start, training: s
 
 @pytest.mark.long
 def test_killed_while_the_checkpoint_is_being_written(project: Path, run: Run, undisturbed: dict[str, bytes]) -> None:
-    # The second checkpoint is written in full, but has not taken the place of the first.
-    script = f"""
-import os, runpy, signal, sys
-sys.path.insert(0, "stages")
-calls = iter(range(2))
-os.fsync = lambda _: next(calls) and os.kill(os.getpid(), {signal.SIGKILL:d})
-runpy.run_path("stages/train.py", run_name="__main__")
-"""
-    run(project, "python", "-c", script, status=-signal.SIGKILL)
+    run(project, "python", "-c", KILLED_AT_SECOND_CHECKPOINT, status=-signal.SIGKILL)
     (left,) = (project / ".checkpoints").glob(".*.tmp")
     assert left.stat().st_size > 0
     output = run(project, *STAGE)
