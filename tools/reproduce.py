@@ -1,4 +1,4 @@
-"""Run the last commit from scratch, twice, and check that all outputs are the same.
+"""Run the last commit twice from scratch, and check that outputs are the same.
 
 Example: python tools/reproduce.py
          python tools/reproduce.py --cpu Haswell --cpu EPYC-Rome
