@@ -23,8 +23,6 @@ def stage(name: str, started: float) -> dict[str, float]:
     source = Path(script.__file__ or "").read_text(encoding="utf-8")
     names = re.findall("from (digits[.a-z_]+) import", source)
     modules = [importlib.import_module(name) for name in names]
-    if name == "preprocess":
-        importlib.import_module("torchvision.datasets.mnist")
     imported = time.monotonic()
     spent = {"reading": 0.0, "writing": 0.0}
 
@@ -70,8 +68,7 @@ def epoch(values: str, images: int) -> dict[str, float]:
     if params.arithmetic == "portable":
         use_portable_arithmetic()
     from digits.data.dataset import load_dataset
-    from digits.models.classifier import Classifier
-    from digits.models.networks import build_layers
+    from digits.models.classifier import Classifier, build_layers
     from digits.training.loop import Training, fit
     from digits.training.schedules import Schedule
 

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from digits.data.dataset import Dataset, to_pixels
-from digits.models.classifier import Classifier
-from digits.models.networks import build_layers
+from digits.data.dataset import Dataset
+from digits.models.classifier import Classifier, build_layers, to_pixels
 from digits.training.gradients import SoftmaxRegression
 from digits.training.loop import Training, fit
 from digits.training.optimizers import Optimizer
@@ -26,14 +25,15 @@ def dataloader(folder: str, batch_size: int) -> Epoch:
 
 def autograd(train: Dataset, batch_size: int, gather: str) -> Epoch:
     """nn.Linear and autograd on float tensors in memory; `gather` is "X[i]" or "index_select"."""
-    pixels = to_pixels(train.images).flatten(1)
+    images, labels = map(torch.from_numpy, (train.images, train.labels))
+    pixels = to_pixels(images).flatten(1)
     linear = nn.Linear(784, 10)
     optimizer = torch.optim.SGD(linear.parameters(), lr=0.001)
 
     def epoch() -> None:
-        for batch in torch.randperm(len(train)).split(batch_size):
+        for batch in torch.randperm(len(labels)).split(batch_size):
             inputs = pixels[batch] if gather == "X[i]" else pixels.index_select(0, batch)
-            loss = functional.cross_entropy(linear(inputs), train.labels[batch])
+            loss = functional.cross_entropy(linear(inputs), labels[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -92,13 +92,14 @@ def tutorial_cnn(train: Dataset) -> tuple[Classifier, Epoch]:
         nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
         nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10),
     )  # fmt: skip
+    images, labels = map(torch.from_numpy, (train.images, train.labels))
     model = Classifier(layers, mean=0.1307, std=0.3081)
     optimizer = torch.optim.Adadelta(model.parameters(), lr=1.0)
 
     def epoch() -> None:
-        for batch in torch.randperm(len(train)).split(64):
+        for batch in torch.randperm(len(labels)).split(64):
             optimizer.zero_grad()
-            functional.cross_entropy(model(to_pixels(train.images[batch])), train.labels[batch]).backward()
+            functional.cross_entropy(model(to_pixels(images[batch])), labels[batch]).backward()
             optimizer.step()
         optimizer.param_groups[0]["lr"] *= 0.7
 

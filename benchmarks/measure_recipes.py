@@ -25,10 +25,11 @@ sys.path.insert(0, str(ROOT / "stages"))
 
 import loops
 from digits.data.dataset import load_dataset
-from digits.evaluation.scoring import loss_and_accuracy, predict, wilson_interval
+from digits.evaluation.scoring import wilson_interval
 from digits.figures.style import COLORS, new_figure, save_figure
-from digits.foundation.files import read_csv, write_csv
-from digits.models.classifier import load_model
+from digits.foundation.files import write_csv
+from digits.models.classifier import predict, restore
+from digits.models.model_file import load_model
 from doc_tables import write_table
 
 import pandas as pd
@@ -133,7 +134,7 @@ def merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def time_prediction(path: Path) -> float:
     """Median seconds of one prediction for one image, in PyTorch, on one thread."""
     torch.set_num_threads(1)
-    model, _ = load_model(path)
+    model = restore(load_model(path))
     image = torch.zeros(1, 28, 28, dtype=torch.uint8)
     predict(model, image, 1)
     times = []
@@ -149,12 +150,13 @@ def measure_tutorial(clone: Path) -> list[dict[str, Any]]:
     torch.set_num_threads(2)
     torch.manual_seed(0)
     train, val = (load_dataset(clone / f"data/tensors/{split}.safetensors") for split in ("train", "val"))
+    val_images = torch.from_numpy(val.images)
     model, epoch = loops.tutorial_cnn(train)
     curve, spent = [], 0.0
     for number in range(1, TUTORIAL_EPOCHS + 1):
         start = time.perf_counter()
         epoch()
-        _, accuracy = loss_and_accuracy(predict(model, val.images, 1000), val.labels)
+        accuracy = float((predict(model, val_images, 1000).argmax(dim=1).numpy() == val.labels).mean())
         spent += time.perf_counter() - start
         curve.append(
             {"recipe": TUTORIAL, "seed": 0, "epoch": number, "val_accuracy": accuracy, "seconds": round(spent, 1)}
@@ -164,7 +166,8 @@ def measure_tutorial(clone: Path) -> list[dict[str, Any]]:
 
 def update(path: Path, name: str, rows: Sequence[Mapping[Any, Any]]) -> None:
     """Replace the rows of the recipe `name` in a table."""
-    kept = [row for row in read_csv(path) if row["recipe"] != name] if path.exists() else []
+    found = pd.read_csv(path, dtype=str, keep_default_na=False) if path.exists() else pd.DataFrame(columns=["recipe"])
+    kept: list[dict[Any, Any]] = found[found["recipe"] != name].to_dict("records")
     write_csv(path, [*kept, *rows])
 
 

@@ -26,11 +26,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "stages"))
 
 import loops
-from digits.data.dataset import Dataset, load_dataset, save_dataset, to_pixels
-from digits.evaluation.scoring import loss_and_accuracy, predict
+from digits.data.dataset import Dataset, load_dataset, save_dataset
 from digits.figures.style import new_figure, save_figure
-from digits.models.classifier import Classifier
-from digits.models.networks import build_layers
+from digits.models.classifier import Classifier, build_layers, predict, to_pixels
 
 import numpy as np
 import torch
@@ -51,7 +49,7 @@ def main() -> None:
     torch.set_num_threads(1)
     threadpool_limits(1)
     train, val, test = (load_dataset(ROOT / f"data/tensors/{split}.safetensors") for split in ("train", "val", "test"))
-    everything = Dataset(torch.cat([train.images, val.images]), torch.cat([train.labels, val.labels]))
+    everything = Dataset(np.concatenate([train.images, val.images]), np.concatenate([train.labels, val.labels]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         unpack(folder / "MNIST/raw")
@@ -116,7 +114,8 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 def compare_loops(folder: Path, train: Dataset, val: Dataset, rounds: int) -> str:
     """Time per epoch of the seed recipe, loop by loop."""
     medians = {}
-    floats = to_pixels(train.images).flatten(1)
+    images = torch.from_numpy(train.images)
+    floats = to_pixels(images).flatten(1)
     for batch_size in BATCH_SIZES:
         variants: dict[str, Callable[[], object]] = {
             "DataLoader, ToTensor, autograd": loops.dataloader(str(folder), batch_size),
@@ -125,7 +124,7 @@ def compare_loops(folder: Path, train: Dataset, val: Dataset, rounds: int) -> st
             "this pipeline, sgd": loops.ours(train, val, batch_size, "sgd"),
             "this pipeline, adam": loops.ours(train, val, batch_size, "adam"),
             "gathering float images and matrix products alone": loops.floor(floats, batch_size),
-            "gathering uint8 images and matrix products alone": loops.floor(train.images.flatten(1), batch_size),
+            "gathering uint8 images and matrix products alone": loops.floor(images.flatten(1), batch_size),
         }
         medians[batch_size] = in_turn(variants, rounds)
     if rounds > 1:
@@ -196,7 +195,8 @@ def compare_arithmetics(rounds: int) -> str:
 def compare_linear_models(train: Dataset, val: Dataset, test: Dataset, quick: bool) -> str:
     """The tuned linear recipe against scikit-learn's solvers, whose C is chosen on the validation images."""
     (train_x, train_y), (val_x, val_y), (test_x, test_y) = (
-        (to_pixels(dataset.images).flatten(1).numpy(), dataset.labels.numpy()) for dataset in (train, val, test)
+        (to_pixels(torch.from_numpy(dataset.images)).flatten(1).numpy(), dataset.labels)
+        for dataset in (train, val, test)
     )
     accuracy: dict[str, float] = {}
 
@@ -204,7 +204,8 @@ def compare_linear_models(train: Dataset, val: Dataset, test: Dataset, quick: bo
         model = Classifier(build_layers("logistic", {}, seed=0))
         for _ in loops.fit_logistic(model, train, val, "adam", "cosine", 0.005, batch_size=100, epochs=10):
             pass
-        accuracy[name] = loss_and_accuracy(predict(model, test.images, 1000), test.labels)[1]
+        predicted = predict(model, torch.from_numpy(test.images), 1000).argmax(dim=1).numpy()
+        accuracy[name] = float((predicted == test.labels).mean())
 
     def sklearn(name: str, solver: str, c: float, iterations: int) -> None:
         model = LogisticRegression(solver=solver, C=c, max_iter=iterations).fit(train_x, train_y)
@@ -285,7 +286,7 @@ def measure_growth(folder: Path, train: Dataset, factors: tuple[int, ...]) -> st
     peak = child("train")["peak_mb"]
     results = []
     for factor in factors:
-        images, labels = train.images.repeat(factor, 1, 1), train.labels.repeat(factor)
+        images, labels = np.tile(train.images, (factor, 1, 1)), np.tile(train.labels, factor)
         save_dataset(folder / "grown", Dataset(images, labels))
         progress(f"{len(labels):,} images")
         results.append(child("growth", str(folder / "grown"), "10" if len(labels) < 10**5 else "5"))
@@ -308,7 +309,7 @@ def measure_growth(folder: Path, train: Dataset, factors: tuple[int, ...]) -> st
     return (
         "## Memory and growth\n\n"
         f"The stage train peaks at {peak:.0f} MB; a process that has only imported torch and built an optimizer of "
-        f"torch.optim, at {base:.0f} MB. More images, mapped from their file, batch 400:\n\n{table(header, rows)}"
+        f"torch.optim, at {base:.0f} MB. More images, batch 400:\n\n{table(header, rows)}"
     )
 
 

@@ -7,10 +7,12 @@ from typing import cast
 
 from digits.data.dataset import Dataset
 from digits.evaluation.scoring import loss_and_accuracy
-from digits.models.networks import CLASSES, build_layers
+from digits.models.classifier import build_layers
+from digits.models.networks import CLASSES
 from digits.training.optimizers import Optimizer
 from digits.training.schedules import Schedule
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -69,9 +71,9 @@ class Stack:
         return logits
 
 
-def with_bias(images: torch.Tensor) -> torch.Tensor:
+def with_bias(images: np.ndarray) -> torch.Tensor:
     """Images, uint8 (N, 28, 28), with the pixel that is always 1, uint8 (N, 785), 0 to 255."""
-    return functional.pad(images.flatten(1), (0, 1), value=255)
+    return functional.pad(torch.from_numpy(images).flatten(1), (0, 1), value=255)
 
 
 def fit_stack(
@@ -84,12 +86,12 @@ def fit_stack(
         schedule: of a learning rate of 1, which those of the models are multiplied by.
         batch_size: images per update; the last batch of an epoch may have fewer.
     """
+    labels = torch.from_numpy(train.labels)
     values, val_pixels = with_bias(train.images), with_bias(val.images) / 255
     generator = torch.Generator().manual_seed(0)
     updates = math.ceil(len(train) / batch_size)
     for epoch in range(schedule.epochs):
         for update, batch in enumerate(torch.randperm(len(train), generator=generator).split(batch_size)):
             lr = schedule.lr_at((epoch + (update + 0.5) / updates) / schedule.epochs)
-            labels = train.labels.index_select(0, batch)
-            optimizer.step(stack.gradient, values.index_select(0, batch), labels, lr)
-        yield [loss_and_accuracy(logits.T, val.labels) for logits in stack.logits(val_pixels)]
+            optimizer.step(stack.gradient, values.index_select(0, batch), labels.index_select(0, batch), lr)
+        yield [loss_and_accuracy(logits.T.numpy(), val.labels) for logits in stack.logits(val_pixels)]

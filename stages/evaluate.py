@@ -6,20 +6,23 @@ and the figures most_wrong.png, confused.png, saliency.png and curves.png.
 Command: python stages/evaluate.py
 """
 
-import csv
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from digits.foundation.arithmetic import use_portable_arithmetic
 from digits.foundation.files import damaged_file, read_csv, write_csv, write_json
-from digits.foundation.params import Section, first_problem, read_params, short_repr
+from digits.foundation.params import Section, read_params, short_repr
 from digits.foundation.stage import UserError, run
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field
 
 if TYPE_CHECKING:
-    import torch
+    from digits.evaluation.network import Network
+    from digits.evaluation.softmax_regression import SoftmaxRegression
+    from digits.models.model_file import Model
+
+    import numpy as np
 
 MODEL = Path("models/model.safetensors")
 TEST = Path("data/tensors/test.safetensors")
@@ -46,7 +49,7 @@ Metric = Annotated[float, Field(ge=0, le=1e39, allow_inf_nan=False)]
 
 
 class Epoch(BaseModel):
-    """A row of metrics/train.csv, as text; validation cells are empty if there are no validation images."""
+    """A row of metrics/train.csv; validation cells are empty if there are no validation images."""
 
     epoch: int
     train_loss: Metric
@@ -63,28 +66,27 @@ def main() -> None:
     from digits.evaluation.calibration import expected_calibration_error, reliability
     from digits.evaluation.confusion import count_confusions, list_confusions, list_digits
     from digits.evaluation.saliency import mean_saliency
-    from digits.evaluation.scoring import predict
+    from digits.evaluation.scoring import log_softmax
     from digits.figures.results import draw_confused, draw_curves, draw_most_wrong, draw_saliency
     from digits.figures.style import save_figure
-    from digits.models.classifier import load_model
+    from digits.models.model_file import load_model
 
-    import torch
+    import numpy as np
 
-    torch.set_num_threads(1)
-    model, info = load_model(MODEL)
+    model = load_model(MODEL)
     test = load_dataset(TEST)
     curves = read_curves(CURVES)
-    logits = predict(model, test.images, params.batch_size)
+    scorer = choose_scorer(model)
+    logits = scorer.predict(test.images, params.batch_size)
     scores = summarize(logits, test.labels)
-    saliency = mean_saliency(model, test.images, test.labels)
-    if not (logits.isfinite().all() and saliency.isfinite().all() and math.isfinite(scores["loss"])):
+    saliency = mean_saliency(scorer.slope, test.images, test.labels)
+    if not (np.isfinite(logits).all() and np.isfinite(saliency).all() and math.isfinite(scores["loss"])):
         raise UserError(
             f"{MODEL}: its weights are too large, got logits, a loss or gradients that are not finite; lower "
             "train.lr and run `dvc repro`"
         )
-    choice = logits.argmax(dim=1)
-    probability = logits.double().softmax(dim=1).gather(1, choice[:, None])[:, 0]
-    images, actual, predicted, confidence = (t.numpy() for t in (test.images, test.labels, choice, probability))
+    images, actual, predicted = test.images, test.labels, logits.argmax(axis=1)
+    confidence = np.exp(log_softmax(logits.astype(np.float64)).max(axis=1))
 
     bins = reliability(confidence, actual == predicted, params.bins)
     metrics = scores | {"ece": expected_calibration_error(bins)}
@@ -97,34 +99,40 @@ def main() -> None:
     write_csv(RELIABILITY, bins)
     save_figure(MOST_WRONG, draw_most_wrong(images, actual, predicted, confidence))
     save_figure(CONFUSED, draw_confused(images, actual, predicted, confidence))
-    save_figure(SALIENCY, draw_saliency(saliency.numpy()))
+    save_figure(SALIENCY, draw_saliency(saliency))
     save_figure(CURVES_FIGURE, draw_curves(curves))
     print(
-        f"{info.dataset}: {metrics['accuracy']:.2%} of {metrics['images']:,} test images right "
+        f"{model.info.dataset}: {metrics['accuracy']:.2%} of {metrics['images']:,} test images right "
         f"(95 % interval {metrics['accuracy_low']:.2%} to {metrics['accuracy_high']:.2%})"
     )
 
 
-def read_curves(path: Path) -> list[dict[str, str]]:
-    """The rows of metrics/train.csv, as text, checked.
+def read_curves(path: Path) -> list[dict[str, Any]]:
+    """The rows of metrics/train.csv, checked.
 
     Raises:
         UserError: the file is missing or damaged, or holds something else.
     """
-    try:
-        rows = read_csv(path)
-        epochs = [row.epoch for row in TypeAdapter(list[Epoch]).validate_python(rows)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise damaged_file(path, str(error))
-    except ValidationError as error:
-        raise damaged_file(path, first_problem(error))
+    rows = read_csv(path, Epoch)
+    epochs = [row.epoch for row in rows]
     if not rows or epochs != list(range(1, len(rows) + 1)):
         raise damaged_file(path, f"expected a row for each epoch, starting at 1, got epochs {short_repr(epochs)}")
-    return rows
+    return [row.model_dump() for row in rows]
 
 
-def summarize(logits: "torch.Tensor", labels: "torch.Tensor") -> dict[str, Any]:
-    """The metrics of logits, float32 (N, 10), against labels, int64 (N,)."""
+def choose_scorer(model: "Model") -> "SoftmaxRegression | Network":
+    """How to compute the logits and their slopes: by NumPy for softmax regression, by PyTorch for the other models."""
+    if model.info.architecture == "logistic":
+        from digits.evaluation.softmax_regression import SoftmaxRegression
+
+        return SoftmaxRegression(model)
+    from digits.evaluation.network import Network
+
+    return Network(model)
+
+
+def summarize(logits: "np.ndarray", labels: "np.ndarray") -> dict[str, Any]:
+    """The metrics of logits, float (N, 10), against labels, int64 (N,)."""
     from digits.evaluation.scoring import loss_and_accuracy, wilson_interval
 
     loss, accuracy = loss_and_accuracy(logits, labels)

@@ -39,15 +39,12 @@ def main() -> None:
     from digits.figures.data import draw_data
     from digits.figures.style import save_figure
 
-    import torch
-
-    torch.set_num_threads(1)
     name, all_train, test = read_dataset_name(RAW), read_raw(RAW, "train"), read_raw(RAW, "t10k")
     if params.val_size >= len(all_train):
         raise params_error(
             f"preprocess.val_size: has to be smaller than the {len(all_train):,} training images, got {params.val_size}"
         )
-    train_indices, val_indices = stratified_split(all_train.labels.numpy(), params.val_size, params.seed)
+    train_indices, val_indices = stratified_split(all_train.labels, params.val_size, params.seed)
     train, val = all_train.take(train_indices), all_train.take(val_indices)
     mean, std = pixel_statistics(train.images)
     if std < 1e-6:
@@ -59,8 +56,8 @@ def main() -> None:
         save_dataset(path, dataset)
     sizes = {"train": len(train), "val": len(val), "test": len(test)}
     write_json(SUMMARY, Summary(name=name, **sizes, pixel_mean=mean, pixel_std=std).model_dump())
-    labels = {"train": train.labels.numpy(), "val": val.labels.numpy(), "test": test.labels.numpy()}
-    save_figure(FIGURE, draw_data(name, train.images.numpy(), labels))
+    labels = {"train": train.labels, "val": val.labels, "test": test.labels}
+    save_figure(FIGURE, draw_data(name, train.images, labels))
     print(f"{name}:", ", ".join(f"{size:,} {split}" for split, size in sizes.items()), "images")
 
 

@@ -14,7 +14,7 @@ from digits.foundation.arithmetic import unsuitable_machine, use_portable_arithm
 from digits.foundation.files import write_csv, write_json
 from digits.foundation.params import Number, Section, Seed, Share, params_error, read_params
 from digits.foundation.stage import run
-from digits.models.network_options import NetworkOptions
+from digits.models.networks import NetworkOptions
 from digits.training.allocator import keep_freed_memory
 
 from pydantic import Field
@@ -89,8 +89,8 @@ def main() -> None:
         use_portable_arithmetic()
     keep_freed_memory()
     from digits.data.dataset import load_dataset, load_summary
-    from digits.models.classifier import Classifier, ModelInfo, save_model
-    from digits.models.networks import build_layers
+    from digits.models.classifier import Classifier, build_layers
+    from digits.models.model_file import ModelInfo, save_model
     from digits.training.checkpoint import Checkpoint, is_recorded, training_key
     from digits.training.loop import Training, fit, resolve_device
     from digits.training.schedules import Schedule
@@ -124,8 +124,8 @@ def main() -> None:
         training,
         gradient,
         Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump()),
-        train.to(device),
-        val.to(device),
+        train,
+        val,
         augmentation=choose_augmentation(params),
         batch_size=len(train) if params.optimizer == "lbfgs" else params.batch_size,
     ):
@@ -133,7 +133,7 @@ def main() -> None:
             checkpoint.save(training.state_dict())
             write_csv(CURVES, training.rows)
         print(progress(row, params.epochs, time.perf_counter() - start), flush=True)
-    save_model(MODEL, model, ModelInfo(params.model, options, summary.name))
+    save_model(MODEL, model.arrays(), ModelInfo(params.model, options, summary.name))
     last = {name: value for name, value in training.rows[-1].items() if name not in ("epoch", "lr")}
     known = {name: value for name, value in last.items() if value is not None}  # val_* without validation images
     write_json(METRICS, known | {"parameters": parameters})

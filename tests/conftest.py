@@ -17,6 +17,7 @@ use_portable_arithmetic()  # before NumPy and PyTorch are loaded; tests call sta
 from digits.data.dataset import Dataset
 from digits.data.optdigits import load_optdigits
 
+import numpy as np
 import pytest
 import torch
 from filelock import FileLock
@@ -25,12 +26,18 @@ ROOT = Path(__file__).resolve().parents[1]
 torch.set_num_threads(1)
 # Ctrl-C must reach the commands that tests start, also where the tests run in the background, which ignores it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-IMAGES, LABELS = map(torch.from_numpy, load_optdigits())
+IMAGES, LABELS = load_optdigits()
 
 
 def some_digits(start: int, stop: int) -> Dataset:
     """Some of the bundled digits."""
-    return Dataset(IMAGES[start:stop], LABELS[start:stop].long())
+    return Dataset(IMAGES[start:stop], LABELS[start:stop].astype(np.int64))
+
+
+def some_tensors(start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The images and labels of some of the bundled digits, for PyTorch."""
+    digits = some_digits(start, stop)
+    return torch.from_numpy(digits.images), torch.from_numpy(digits.labels)
 
 
 Run = Callable[..., str]

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from digits.models.classifier import Classifier
-from digits.models.networks import build_layers
+from digits.models.classifier import Classifier, build_layers
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "logistic": {},

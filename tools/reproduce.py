@@ -6,9 +6,9 @@ Example: python tools/reproduce.py
 
 The runs take place in fresh clones that share nothing but the user's downloads.
 With --cpu, the runs after the first are emulated on other processors, a hundred
-times as slowly. The other arguments go to `dvc exp run`; without any, `dvc repro`
-runs, and the outputs are compared with the committed dvc.lock, too. The exit
-status is 1 if a single byte of an output differs.
+times as slowly. The other arguments go to `dvc exp run`; without any, `dvc
+repro` runs, and the outputs are compared with the committed dvc.lock, too. The
+exit status is 1 if a single byte of an output differs.
 """
 
 import os

@@ -10,8 +10,8 @@ import sys
 from importlib.util import find_spec
 
 # DVC runs the stages with the first `python` on PATH, which may be the wrong one.
-NEEDED = ["filelock", "matplotlib", "numpy", "onnx", "onnxruntime", "onnxscript", "PIL"]
-NEEDED += ["platformdirs", "pydantic", "requests", "safetensors", "sklearn", "torch", "torchvision", "tqdm", "yaml"]
+NEEDED = ["filelock", "matplotlib", "numpy", "onnx", "onnxruntime", "PIL"]
+NEEDED += ["platformdirs", "pydantic", "requests", "safetensors", "sklearn", "torch", "tqdm", "yaml"]
 missing = [name for name in NEEDED if find_spec(name) is None]
 if missing:
     sys.exit(

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-DIGITS = [Image.fromarray(image) for image in some_digits(0, 10).images.numpy()]
+DIGITS = [Image.fromarray(image) for image in some_digits(0, 10).images]
 
 
 def test_the_page_shows_what_was_measured() -> None:

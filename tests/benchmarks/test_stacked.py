@@ -3,8 +3,7 @@
 import math
 
 from conftest import some_digits
-from digits.models.classifier import Classifier
-from digits.models.networks import build_layers
+from digits.models.classifier import Classifier, build_layers
 from digits.training.gradients import SoftmaxRegression
 from digits.training.loop import Training, fit
 from digits.training.optimizers import Optimizer

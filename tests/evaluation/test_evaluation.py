@@ -1,17 +1,18 @@
 """Scores, calibration, confusions and saliency, against scikit-learn, SciPy and the formula."""
 
-from conftest import some_digits
 from digits.data.optdigits import load_optdigits
 from digits.evaluation.calibration import expected_calibration_error, reliability
 from digits.evaluation.confusion import count_confusions, list_confusions, list_digits
+from digits.evaluation.network import Network
 from digits.evaluation.saliency import mean_saliency
-from digits.evaluation.scoring import loss_and_accuracy, predict, wilson_interval
-from digits.models.classifier import Classifier
-from digits.models.networks import build_layers
+from digits.evaluation.scoring import log_softmax, loss_and_accuracy, wilson_interval
+from digits.evaluation.softmax_regression import SoftmaxRegression
+from digits.models.model_file import Model, ModelInfo
+from digits.models.networks import layers_of
 
 import numpy as np
 import pytest
-import torch
+import scipy.special
 from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
@@ -21,7 +22,6 @@ ACTUAL = RANDOM.integers(0, 10, 500)
 PREDICTED = np.where(RANDOM.random(500) < 0.8, ACTUAL, RANDOM.integers(0, 10, 500))
 CONFIDENCE = RANDOM.uniform(0.1, 1, 500)
 IMAGES = load_optdigits()[0][:500]
-VAL = some_digits(730, 1000)
 
 
 def test_confusions_are_those_of_scikit_learn() -> None:
@@ -61,24 +61,50 @@ def test_certainty_belongs_to_the_last_bin() -> None:
     assert (row["bin_low"], row["bin_high"], row["accuracy"]) == (0.9, 1.0, 0.5)
 
 
-def test_saliency_of_softmax_regression_is_its_weights() -> None:
-    model = Classifier(build_layers("logistic", {}, seed=0), 0.13, 0.31)
-    saliency = mean_saliency(model, torch.from_numpy(IMAGES), torch.from_numpy(ACTUAL))
-    weights = model.state_dict()["layers.1.weight"].reshape(10, 28, 28) / 0.31
-    spread = torch.from_numpy(IMAGES / 255).std(dim=0, correction=0).float()
-    torch.testing.assert_close(saliency, (weights - weights.mean(dim=0)) * spread)
-    assert not mean_saliency(model, torch.from_numpy(IMAGES[:0]), torch.from_numpy(ACTUAL[:0])).any()
+@pytest.fixture
+def model() -> Model:
+    """A softmax regression of random weights."""
+    tensors = {"layers.1.weight": RANDOM.normal(size=(10, 784)), "layers.1.bias": RANDOM.normal(size=10)}
+    tensors |= {"mean": np.array(0.13), "std": np.array(0.31)}
+    float32 = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+    return Model(ModelInfo("logistic", {}, "mnist"), layers_of("logistic", {}), float32)
 
 
-def test_prediction_by_batch_is_prediction_at_once() -> None:
-    model = Classifier(build_layers("logistic", {}, seed=0))
-    assert torch.allclose(predict(model, VAL.images, 7), predict(model, VAL.images, 1000), atol=1e-6)
-    assert model.training
+def test_saliency_of_softmax_regression_is_its_weights(model: Model) -> None:
+    saliency = mean_saliency(SoftmaxRegression(model).slope, IMAGES, ACTUAL)
+    weights = model.tensors["layers.1.weight"].reshape(10, 28, 28) / 0.31
+    assert saliency == pytest.approx((weights - weights.mean(axis=0)) * (IMAGES / 255).std(axis=0), abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 300])
+def test_numpy_answers_as_pytorch_does(model: Model, count: int) -> None:
+    by_numpy, by_pytorch = SoftmaxRegression(model), Network(model)
+    images, labels = IMAGES[:count], ACTUAL[:count]
+    assert by_numpy.predict(images, 100) == pytest.approx(by_pytorch.predict(images, 100), abs=1e-4)
+    assert mean_saliency(by_numpy.slope, images, labels) == pytest.approx(
+        mean_saliency(by_pytorch.slope, images, labels), abs=1e-6
+    )
+
+
+def test_a_digit_without_images_has_no_saliency(model: Model) -> None:
+    saliency = mean_saliency(Network(model).slope, IMAGES, np.full(len(IMAGES), 3))
+    assert np.flatnonzero(saliency.any(axis=(1, 2))).tolist() == [3]
+
+
+@pytest.mark.parametrize("scorer", [SoftmaxRegression, Network])
+def test_prediction_by_batch_is_prediction_at_once(model: Model, scorer: type[SoftmaxRegression | Network]) -> None:
+    predict = scorer(model).predict
+    assert predict(IMAGES, 7) == pytest.approx(predict(IMAGES, 1000), abs=1e-4)
+
+
+def test_log_softmax_is_that_of_scipy() -> None:
+    logits = RANDOM.normal(scale=[[1], [100], [10_000]], size=(3, 10))
+    assert log_softmax(logits) == pytest.approx(scipy.special.log_softmax(logits, axis=1))
 
 
 def test_loss_and_accuracy() -> None:
-    logits = torch.tensor([[2.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
-    loss, accuracy = loss_and_accuracy(logits, torch.tensor([0, 0, 0]))
+    logits = np.array([[2.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
+    loss, accuracy = loss_and_accuracy(logits, np.array([0, 0, 0]))
     assert loss == pytest.approx((0.126928 + 0.693147 + 1.313262) / 3, abs=1e-6)
     assert accuracy == pytest.approx(2 / 3)
 

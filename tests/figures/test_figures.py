@@ -19,7 +19,7 @@ PREDICTED = np.where(RANDOM.random(500) < 0.8, ACTUAL, RANDOM.integers(0, 10, 50
 CONFIDENCE = RANDOM.uniform(0.1, 1, 500)
 IMAGES = load_optdigits()[0][:500]
 NAMES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
-CURVES = [{"epoch": str(epoch), **dict.fromkeys(NAMES, f"{0.1 * epoch}")} for epoch in (1, 2, 3)]
+CURVES = [{"epoch": epoch, **dict.fromkeys(NAMES, 0.1 * epoch)} for epoch in (1, 2, 3)]
 SALIENCY = RANDOM.normal(size=(10, 28, 28))
 
 

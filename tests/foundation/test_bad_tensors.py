@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from bad_input import little, many, refusal
-from conftest import some_digits
+from conftest import some_tensors
 from digits.data.dataset import load_dataset
-from digits.evaluation.scoring import predict
 from digits.foundation.tensors import read_tensors, write_tensors
-from digits.models.classifier import Classifier, ModelInfo, load_model, save_model
-from digits.models.networks import build_layers
+from digits.models.classifier import Classifier, build_layers, predict, restore
+from digits.models.model_file import ModelInfo, load_model, save_model
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-DIGITS = some_digits(0, 5)
+IMAGES, _ = some_tensors(0, 5)
 OPTIONS: dict[str, dict[str, Any]] = {
     "logistic": {},
     "mlp": {"width": 3, "depth": 2, "dropout": 0.5},
@@ -43,8 +43,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     found = {}
     for name, options in OPTIONS.items():
         model = Classifier(build_layers(name, options, seed=0), 0.13, 0.31)
-        save_model(path, model, ModelInfo(name, options, "mnist"))
-        found[name] = path.read_bytes(), dict(model.state_dict()), predict(model, DIGITS.images, 5)
+        save_model(path, model.arrays(), ModelInfo(name, options, "mnist"))
+        found[name] = path.read_bytes(), dict(model.state_dict()), predict(model, IMAGES, 5)
     return found
 
 
@@ -56,10 +56,10 @@ def load(path: Path, logits: torch.Tensor) -> str:
     """Read a model: the refusal, or nothing where it predicts the same as the one that was saved."""
     message = refusal(lambda: load_model(path), path)
     if not message:
-        model, info = load_model(path)
-        assert info.architecture in OPTIONS
-        assert info.dataset == "mnist"
-        assert torch.equal(predict(model, DIGITS.images, 5), logits)
+        model = load_model(path)
+        assert model.info.architecture in OPTIONS
+        assert model.info.dataset == "mnist"
+        assert torch.equal(predict(restore(model), IMAGES, 5), logits)
     return message
 
 
@@ -162,7 +162,7 @@ def test_a_tensor_of_another_kind_is_refused(tmp_path: Path, files: Files, netwo
     for name, tensor in state.items():
         changed = CHANGES[change](tensor)
         if changed.dtype != tensor.dtype or changed.shape != tensor.shape or not changed.isfinite().all():
-            write_tensors(path, state | {name: changed}, metadata)
+            save_file(state | {name: changed}, path, metadata)
             assert f"{name} " in refusal(lambda: load_model(path), path)
 
 
@@ -180,7 +180,7 @@ def test_missing_extra_and_exchanged_tensors_are_refused(tmp_path: Path, files: 
         {},
     ]
     for tensors in others:
-        write_tensors(path, tensors, metadata)
+        save_file(tensors, path, metadata)
         assert refusal(lambda: load_model(path), path)
 
 
@@ -205,7 +205,7 @@ def test_any_metadata(tmp_path: Path, files: Files, field: str, value: Any, remo
     else:
         info = {k: v for k, v in {**FIELDS, field: value}.items() if not (removed and k == field)}
     path = tmp_path / "model"
-    write_tensors(path, state, {"model": json.dumps(info)})
+    save_file(state, path, {"model": json.dumps(info)})
     load(path, logits)
 
 
@@ -239,7 +239,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_metadata_is_refused_at_little_cost(tmp_path: Path, files: Files, name: str) -> None:
     path = tmp_path / "model"
-    write_tensors(path, files["logistic"][1], {"model": HOSTILE[name]})
+    save_file(files["logistic"][1], path, {"model": HOSTILE[name]})
     with little(seconds=10, megabytes=100):
         assert refusal(lambda: load_model(path), path)
 
@@ -300,7 +300,7 @@ def test_any_data_set(
 ) -> None:
     path = tmp_path / "file"
     tensors = torch.zeros(images[0], dtype=images[1]), torch.full(labels[0], label, dtype=torch.int64).to(labels[1])
-    write_tensors(path, dict(zip(names, tensors, strict=True)) | more)
+    save_file(dict(zip(names, tensors, strict=True)) | more, path)
     fits = images == ((2, 28, 28), torch.uint8) and labels == ((2,), torch.int64) and 0 <= label <= 9
     fits |= images == ((0, 28, 28), torch.uint8) and labels == ((0,), torch.int64) and allow_empty
     refused = refusal(lambda: load_dataset(path, allow_empty=allow_empty), path)
@@ -316,14 +316,14 @@ def test_files_are_those_of_safetensors(tmp_path: Path, files: Files) -> None:
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    write_tensors(path, {"a": torch.zeros(1)})
+    write_tensors(path, {"a": np.zeros(1)})
     before = path.read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
         with pytest.raises(OSError, match="too large") as caught:
-            write_tensors(path, {"a": torch.zeros(1000)})
+            write_tensors(path, {"a": np.zeros(1000)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)

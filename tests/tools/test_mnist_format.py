@@ -227,7 +227,7 @@ def test_a_digit_that_the_pen_left_in_parts_is_one() -> None:
 def test_hardly_any_of_the_bundled_digits_is_refused() -> None:
     digits = some_digits(0, 300)
     refused = 0
-    for image in digits.images.numpy():
+    for image in digits.images:
         try:
             to_mnist_format(Image.fromarray(image))
         except NoDigitError:

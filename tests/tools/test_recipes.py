@@ -10,7 +10,7 @@ from typing import Any
 
 import measure_recipes as benchmark
 from conftest import ROOT, Run
-from digits.models.classifier import load_model
+from digits.models.model_file import load_model
 from doc_tables import with_table
 from train import TrainParams, refuse_conflicts
 
@@ -71,7 +71,7 @@ def test_a_recipe_runs_as_an_experiment(project: Path, run: Run, name: str) -> N
     )
     run(project, "python", "tools/recipe.py", name, "-n", "other", *SMALL, "-S", "train.seed=1", "train")
     assert run(project, "dvc", "exp", "list", "--name-only").split() == [name, "other"]
-    _, info = load_model(project / "models/model.safetensors")
+    info = load_model(project / "models/model.safetensors").info
     assert (info.architecture, info.dataset) == (expected["model"], "optdigits")
 
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from conftest import some_digits
+from conftest import some_tensors
 from digits.training.augmentation import Augmentation
 
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-IMAGES = some_digits(0, 200).images
+IMAGES, _ = some_tensors(0, 200)
 NONE = {"degrees": 0.0, "shift": 0.0, "scale": 0.0, "shear": 0.0, "alpha": 0.0, "sigma": 4.0}
 RECIPE = {"degrees": 10.0, "shift": 2.0, "scale": 0.1, "shear": 0.1, "alpha": 10.0, "sigma": 4.0}
 

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from conftest import some_digits
-from digits.data.dataset import to_pixels
-from digits.evaluation.scoring import loss_and_accuracy, predict
-from digits.models.classifier import Classifier, ModelInfo, load_model, save_model
-from digits.models.networks import build_layers
+from conftest import some_digits, some_tensors
+from digits.evaluation.scoring import loss_and_accuracy
+from digits.models.classifier import Classifier, build_layers, predict, restore, to_pixels
+from digits.models.model_file import ModelInfo, load_model, save_model
 from digits.training import checkpoint
 from digits.training.augmentation import Augmentation
 from digits.training.checkpoint import Checkpoint
@@ -22,7 +21,8 @@ from small_networks import LRS, NETWORKS, build
 import pytest
 import torch
 
-BATCH, VAL = some_digits(0, 50), some_digits(600, 700)
+IMAGES, LABELS = some_tensors(0, 50)
+VAL = some_digits(600, 700)
 DEEP = [name for name in NETWORKS if name != "logistic"]
 OPTIMIZERS = [name for name in LRS if name != "lbfgs"]
 AFFINE = {"degrees": 10.0, "shift": 2.0, "scale": 0.1, "shear": 0.1}
@@ -34,7 +34,7 @@ AUGMENTATIONS = {
 
 
 def backpropagate(model: Classifier, precision: str = "float32", channels_last: bool = False) -> torch.Tensor:
-    return Backpropagation(model, 0.0, precision, channels_last).gradient(BATCH.images, BATCH.labels)
+    return Backpropagation(model, 0.0, precision, channels_last).gradient(IMAGES, LABELS)
 
 
 def logits_and_gradient(
@@ -81,7 +81,8 @@ def train_epoch(
 ) -> Classifier:
     training, epochs = start(network, optimizer, schedule, augmentation, precision)
     (row,) = epochs
-    assert row["val_loss"] < loss_and_accuracy(predict(build(network), VAL.images, 100), VAL.labels)[0]
+    untrained = predict(build(network), torch.from_numpy(VAL.images), 100).numpy()
+    assert row["val_loss"] < loss_and_accuracy(untrained, VAL.labels)[0]
     return training.model
 
 
@@ -119,8 +120,8 @@ def test_a_batch_is_learned_by_heart(network: str) -> None:
     gradient = SoftmaxRegression(model, 0.0) if network == "logistic" else Backpropagation(model, 0.0, "float32", False)
     optimizer = Optimizer("adam", model.parameters(), weight_decay=0.0)
     for _ in range(100):
-        optimizer.step(gradient.gradient, BATCH.images, BATCH.labels, lr=0.01)
-    assert torch.equal(predict(model, BATCH.images, 50).argmax(dim=1), BATCH.labels)
+        optimizer.step(gradient.gradient, IMAGES, LABELS, lr=0.01)
+    assert torch.equal(predict(model, IMAGES, 50).argmax(dim=1), LABELS)
 
 
 @pytest.mark.parametrize("network", DEEP)
@@ -144,10 +145,10 @@ def test_channels_last_agrees_with_channels_first(network: str) -> None:
 def test_a_batch_of_floats_is_left_as_it_was() -> None:
     model = build("lenet5")
     backpropagation = Backpropagation(model, 0.0, "float32", False)
-    images = BATCH.images.float()
-    logits = backpropagation.gradient(images, BATCH.labels)
-    torch.testing.assert_close(backpropagation.gradient(images, BATCH.labels), logits)
-    assert torch.equal(images, BATCH.images.float())
+    images = IMAGES.float()
+    logits = backpropagation.gradient(images, LABELS)
+    torch.testing.assert_close(backpropagation.gradient(images, LABELS), logits)
+    assert torch.equal(images, IMAGES.float())
 
 
 @pytest.mark.parametrize(
@@ -197,30 +198,30 @@ def test_the_same_seed_gives_the_same_bytes_and_the_file_the_same_model(
         torch.set_num_threads(1)
     info = ModelInfo(network, NETWORKS[network], "optdigits")
     for name, model in zip("ab", models, strict=True):
-        save_model(tmp_path / name, model, info)
+        save_model(tmp_path / name, model.arrays(), info)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    loaded, loaded_info = load_model(tmp_path / "a")
-    assert loaded_info == info
-    torch.testing.assert_close(predict(loaded, BATCH.images, 50), predict(models[0], BATCH.images, 50))
+    loaded = load_model(tmp_path / "a")
+    assert loaded.info == info
+    torch.testing.assert_close(predict(restore(loaded), IMAGES, 50), predict(models[0], IMAGES, 50))
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_dropout_and_batch_statistics_are_off_at_evaluation(network: str) -> None:
     model = train_epoch(network, "sgd", "constant", "none")
-    logits = predict(model, BATCH.images, 50)
-    assert torch.equal(predict(model, BATCH.images, 50), logits)
-    torch.testing.assert_close(predict(model, BATCH.images[:1], 1), logits[:1], rtol=1e-4, atol=1e-4)
+    logits = predict(model, IMAGES, 50)
+    assert torch.equal(predict(model, IMAGES, 50), logits)
+    torch.testing.assert_close(predict(model, IMAGES[:1], 1), logits[:1], rtol=1e-4, atol=1e-4)
 
 
 def test_lbfgs_finds_the_minimum_that_its_objective_has() -> None:
     model = build("logistic")
-    train = some_digits(0, 200)
+    images, labels = some_tensors(0, 200)
     optimizer = Lbfgs(model.parameters(), weight_decay=0.01, label_smoothing=0.1)
     gradient = SoftmaxRegression(model, 0.1)
     for _ in range(150):
-        optimizer.step(gradient.gradient, train.images, train.labels, lr=1.0)
-    objective = torch.nn.functional.cross_entropy(
-        model(to_pixels(train.images)), train.labels, label_smoothing=0.1
-    ) + sum(0.01 / 2 * parameter.square().sum() for parameter in model.parameters())
+        optimizer.step(gradient.gradient, images, labels, lr=1.0)
+    objective = torch.nn.functional.cross_entropy(model(to_pixels(images)), labels, label_smoothing=0.1) + sum(
+        0.01 / 2 * parameter.square().sum() for parameter in model.parameters()
+    )
     gradients = torch.autograd.grad(objective, list(model.parameters()))
     assert max(gradient.abs().max().item() for gradient in gradients) < 1e-4

@@ -4,23 +4,26 @@ import math
 from pathlib import Path
 from typing import Any
 
-from conftest import some_digits
-from digits.data.dataset import Dataset, to_pixels
-from digits.evaluation.scoring import predict
+from conftest import some_digits, some_tensors
+from digits.data.dataset import Dataset
 from digits.foundation.stage import UserError
 from digits.foundation.tensors import write_tensors
-from digits.models.classifier import Classifier, ModelInfo, load_model, save_model
-from digits.models.networks import build_layers
+from digits.models.classifier import Classifier, build_layers, predict, restore, to_pixels
+from digits.models.model_file import ModelInfo, load_model, save_model
 from digits.training.gradients import SoftmaxRegression
 from digits.training.loop import Training, fit, resolve_device
 from digits.training.optimizers import Lbfgs, Optimizer
 from digits.training.schedules import Schedule
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.transforms import ToTensor
 
 TRAIN, VAL, EMPTY = some_digits(0, 730), some_digits(730, 1000), some_digits(0, 0)
+IMAGES, LABELS = some_tensors(0, 730)
+VAL_IMAGES, VAL_LABELS = some_tensors(730, 1000)
 
 
 def train(
@@ -70,30 +73,35 @@ def test_the_weights_are_those_of_the_plain_loop(
     rows = train(model, optimizer=optimizer, label_smoothing=label_smoothing, lr=0.01)
 
     peer = reference(linear.parameters(), lr=0.01, **options)
-    pixels = (to_pixels(TRAIN.images).flatten(1) - mean_and_std[0]) / mean_and_std[1]
+    pixels = (to_pixels(IMAGES).flatten(1) - mean_and_std[0]) / mean_and_std[1]
     generator = torch.Generator().manual_seed(7)
     for row in rows:
         loss_sum = correct = 0.0
         for batch in torch.randperm(730, generator=generator).split(100):
             logits = linear(pixels[batch])
-            labels = TRAIN.labels[batch]
+            labels = LABELS[batch]
             peer.zero_grad()
             nn.functional.cross_entropy(logits, labels, label_smoothing=label_smoothing).backward()
             peer.step()
             loss_sum += nn.functional.cross_entropy(logits, labels).item() * len(batch)
-            correct += (logits.argmax(1) == TRAIN.labels[batch]).sum().item()
+            correct += (logits.argmax(1) == labels).sum().item()
         assert row["train_loss"] == pytest.approx(loss_sum / 730, rel=1e-5)
         assert row["train_accuracy"] == pytest.approx(correct / 730, abs=2 / 730)
     torch.testing.assert_close(model.layers[1].weight, linear.weight, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(model.layers[1].bias, linear.bias, rtol=1e-4, atol=1e-5)
 
 
+def test_pixels_are_those_of_totensor() -> None:
+    expected = torch.stack([ToTensor()(image.numpy()) for image in IMAGES[:50]])
+    assert torch.equal(to_pixels(IMAGES[:50]), expected)
+
+
 def test_an_epoch_ends_with_the_validation_images() -> None:
     model = Classifier(build_layers("logistic", {}, seed=0))
     row = train(model, epochs=1)[0]
-    logits = model(to_pixels(VAL.images))
-    assert row["val_loss"] == pytest.approx(nn.functional.cross_entropy(logits, VAL.labels).item(), rel=1e-5)
-    assert row["val_accuracy"] == pytest.approx((logits.argmax(1) == VAL.labels).double().mean().item())
+    logits = model(to_pixels(VAL_IMAGES))
+    assert row["val_loss"] == pytest.approx(nn.functional.cross_entropy(logits, VAL_LABELS).item(), rel=1e-5)
+    assert row["val_accuracy"] == pytest.approx((logits.argmax(1) == VAL_LABELS).double().mean().item())
     assert (row["epoch"], row["lr"]) == (1, 0.1)
 
 
@@ -106,7 +114,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         model = Classifier(build_layers("logistic", {}, seed))
         train(model, seed=seed)
-        save_model(tmp_path / name, model, ModelInfo("logistic", {}, "optdigits"))
+        save_model(tmp_path / name, model.arrays(), ModelInfo("logistic", {}, "optdigits"))
     a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
     assert a == b != c
 
@@ -160,10 +168,10 @@ def test_a_device_that_is_not_there() -> None:
 
 def test_a_model_survives_its_file(tmp_path: Path) -> None:
     model = Classifier(build_layers("logistic", {}, seed=0), 0.13, 0.31)
-    save_model(tmp_path / "model", model, ModelInfo("logistic", {}, "mnist"))
-    loaded, info = load_model(tmp_path / "model")
-    assert info == ModelInfo("logistic", {}, "mnist")
-    assert torch.equal(predict(loaded, VAL.images, 99), predict(model, VAL.images, 99))
+    save_model(tmp_path / "model", model.arrays(), ModelInfo("logistic", {}, "mnist"))
+    loaded = load_model(tmp_path / "model")
+    assert loaded.info == ModelInfo("logistic", {}, "mnist")
+    assert torch.equal(predict(restore(loaded), VAL_IMAGES, 99), predict(model, VAL_IMAGES, 99))
 
 
 def test_a_damaged_model_is_named(tmp_path: Path) -> None:
@@ -174,12 +182,12 @@ def test_a_damaged_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is damaged: "):
         load_model(path)
     for tensors, metadata in (
-        ({"a": torch.zeros(1)}, None),
-        ({"a": torch.zeros(1)}, {"model": "1"}),
-        ({"a": torch.zeros(1)}, {"model": '{"architecture": "logistic", "options": {}, "dataset": "mnist"}'}),
-        ({"a": torch.zeros(1)}, {"model": '{"architecture": "logistic", "options": {"a": 1}, "dataset": "mnist"}'}),
-        ({"a": torch.zeros(1)}, {"model": '{"architecture": "logistic", "options": 3, "dataset": "mnist"}'}),
-        ({"a": torch.zeros(1)}, {"model": '{"architecture": "other", "options": {}, "dataset": "mnist"}'}),
+        ({"a": np.zeros(1)}, None),
+        ({"a": np.zeros(1)}, {"model": "1"}),
+        ({"a": np.zeros(1)}, {"model": '{"architecture": "logistic", "options": {}, "dataset": "mnist"}'}),
+        ({"a": np.zeros(1)}, {"model": '{"architecture": "logistic", "options": {"a": 1}, "dataset": "mnist"}'}),
+        ({"a": np.zeros(1)}, {"model": '{"architecture": "logistic", "options": 3, "dataset": "mnist"}'}),
+        ({"a": np.zeros(1)}, {"model": '{"architecture": "other", "options": {}, "dataset": "mnist"}'}),
     ):
         write_tensors(path, tensors, metadata)
         with pytest.raises(UserError, match="is damaged: "):

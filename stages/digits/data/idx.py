@@ -6,18 +6,13 @@ Source: the description on the MNIST page of LeCun, Cortes and Burges.
 import gzip
 import math
 import struct
-import tempfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from digits.foundation.files import missing_file, replacing
 from digits.foundation.stage import UserError
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import torch
 
 UNSIGNED_BYTE = 8  # the format's code for the data type
 MAX_BLOCK = 2**16 - 1  # bytes of a stored block
@@ -31,7 +26,7 @@ def write_idx(path: Path, array: np.ndarray) -> None:
         temporary.write_bytes(_stored(header + array.astype(np.uint8).tobytes()))
 
 
-def read_idx(path: Path, item_shape: tuple[int, ...]) -> "torch.Tensor":
+def read_idx(path: Path, item_shape: tuple[int, ...]) -> np.ndarray:
     """Read a gzipped IDX file of bytes.
 
     Args:
@@ -44,8 +39,6 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> "torch.Tensor":
     Raises:
         UserError: the file is missing or damaged, or holds items of another type or shape.
     """
-    from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
-
     try:
         with gzip.open(path) as file:
             header = file.read(8 + 4 * len(item_shape))
@@ -57,12 +50,7 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> "torch.Tensor":
         raise _damaged(path, f"it cannot be unpacked: {error}")
     if len(values) != size:
         raise _damaged(path, f"its header claims {size} bytes, got {'more' if len(values) > size else len(values)}")
-    with tempfile.TemporaryDirectory() as folder:
-        # torchvision reads unpacked files only.
-        unpacked = Path(folder, "idx")
-        unpacked.write_bytes(header + values)
-        array: torch.Tensor = read_sn3_pascalvincent_tensor(str(unpacked))
-    return array
+    return np.frombuffer(values, dtype=np.uint8).reshape(-1, *item_shape)
 
 
 def _stored(content: bytes) -> bytes:

@@ -8,6 +8,7 @@ from digits.foundation.files import missing_file
 from digits.foundation.params import first_problem
 from digits.foundation.stage import UserError
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 
@@ -42,5 +43,5 @@ def read_raw(folder: Path, prefix: str) -> Dataset:
     if len(images) != len(labels):
         raise UserError(f"{images_path}: has to hold an image per label, got {len(images)} for {len(labels)}; {advice}")
     if labels.max() > 9:
-        raise UserError(f"{labels_path}: labels have to be 0 to 9, got {labels.max().item()}; {advice}")
-    return Dataset(images, labels.long())
+        raise UserError(f"{labels_path}: labels have to be 0 to 9, got {labels.max()}; {advice}")
+    return Dataset(images, labels.astype(np.int64))

@@ -1,35 +1,33 @@
-"""Predictions and how good they are."""
+"""How good predictions are."""
 
 import math
 
-from digits.data.dataset import to_pixels
-
-import torch
-from torch import nn
+import numpy as np
 
 
-@torch.inference_mode()
-def predict(model: nn.Module, images: torch.Tensor, batch_size: int) -> torch.Tensor:
-    """Logits, float32 (N, 10), of images, uint8 (N, 28, 28), `batch_size` at a time, in evaluation mode."""
-    was_training = model.training
-    model.eval()
-    logits = torch.cat([model(to_pixels(batch)) for batch in images.split(batch_size)])
-    model.train(was_training)
-    return logits
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Logarithms of the probabilities, of the type of the logits, (N, 10); not finite where the logits are too large.
+
+    Subtracting the largest logit first keeps the exponentials finite.
+    """
+    # With so few classes, NumPy takes a fraction of the time if they come first.
+    by_class = np.ascontiguousarray(logits.T)
+    with np.errstate(over="ignore", invalid="ignore"):
+        shifted = by_class - by_class.max(axis=0)
+        logarithms: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=0))
+    return logarithms.T
 
 
-def loss_and_accuracy(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
+def loss_and_accuracy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     """Mean cross-entropy per image, in nats, and accuracy: the share of images whose largest logit is the label's.
 
     Args:
-        logits: float32 (N, 10), N > 0.
+        logits: float (N, 10), N > 0.
         labels: int64 (N,).
     """
-    logits, labels = logits.cpu(), labels.cpu()
-    # With so few classes, log-softmax is much faster along the first dimension, argmax along the last.
-    log_likelihoods = logits.T.contiguous().log_softmax(dim=0).gather(0, labels[None])
-    correct = logits.contiguous().argmax(dim=1) == labels
-    return -log_likelihoods.double().mean().item(), correct.double().mean().item()
+    log_likelihoods = log_softmax(logits)[np.arange(len(labels)), labels]
+    correct = logits.argmax(axis=1) == labels
+    return -log_likelihoods.mean(dtype=np.float64).item(), correct.mean().item()
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:

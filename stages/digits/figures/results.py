@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from digits.figures.style import COLORS, new_figure, tile
 
@@ -81,17 +82,17 @@ def draw_saliency(saliency: np.ndarray) -> Figure:
     return figure
 
 
-def draw_curves(rows: Sequence[Mapping[str, str]]) -> Figure:
+def draw_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Loss and accuracy by epoch.
 
     Args:
-        rows: of metrics/train.csv, as text; validation cells are empty if there are no validation images.
+        rows: of metrics/train.csv; validation metrics are "" if there are no validation images.
     """
     figure = new_figure(5, 5.7, "Loss and accuracy by epoch")
-    epochs = [int(row["epoch"]) for row in rows]
+    epochs = [row["epoch"] for row in rows]
     for axes, metric in zip(figure.subplots(2, 1, sharex=True), ("loss", "accuracy"), strict=True):
         for split, style in (("train", "-"), ("val", "--")):
-            values = [float(row[f"{split}_{metric}"] or math.nan) for row in rows]
+            values = [math.nan if (value := row[f"{split}_{metric}"]) == "" else value for row in rows]
             if not all(map(math.isnan, values)):
                 axes.plot(epochs, values, style, color=COLORS[0], label=split)
         axes.set_ylabel(metric)

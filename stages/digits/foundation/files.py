@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from digits.foundation.params import first_problem, printable
 from digits.foundation.stage import UserError
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 Value = TypeVar("Value")
+Row = TypeVar("Row", bound=BaseModel)
 
 
 @contextmanager
@@ -69,17 +70,21 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(rounded, indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n")
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a file that `write_csv` wrote, as text.
+def read_csv(path: Path, schema: type[Row]) -> list[Row]:
+    """Read the rows of a file that `write_csv` wrote, and check each against `schema`, whose fields are read from text.
 
     Raises:
-        UserError: it is missing.
+        UserError: it is missing or damaged, or has rows that do not match.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+            return TypeAdapter(list[schema]).validate_python(csv.DictReader(file))  # type: ignore[valid-type]
     except FileNotFoundError:
         raise missing_file(path)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise damaged_file(path, str(error))
+    except ValidationError as error:
+        raise damaged_file(path, first_problem(error))
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

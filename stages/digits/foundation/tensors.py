@@ -5,12 +5,12 @@ from pathlib import Path
 
 from digits.foundation.files import damaged_file, missing_file, replacing
 
-import torch
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.numpy import save
 
 
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
     """Write contiguous tensors to a safetensors file, the same bytes every time.
 
     Args:
@@ -23,8 +23,8 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dic
         temporary.write_bytes(save(dict(tensors), metadata))
 
 
-def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Read the tensors and the metadata of a file that `write_tensors` wrote, onto the CPU.
+def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read the tensors and the metadata of a file that `write_tensors` wrote.
 
     Raises:
         UserError: it is missing or damaged.
@@ -32,13 +32,13 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     if not path.is_file():
         raise missing_file(path)
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             return file.get_tensors(), file.metadata() or {}
-    # PyTorch raises a TypeError or RuntimeError if the header claims shapes that no tensor can have.
-    except (OSError, SafetensorError, TypeError, RuntimeError) as error:
+    # AttributeError: a type that NumPy does not have.
+    except (OSError, SafetensorError, AttributeError) as error:
         raise damaged_file(path, str(error).partition("\n")[0])
 
 
-def describe(tensors: Mapping[str, torch.Tensor]) -> str:
+def describe(tensors: Mapping[str, np.ndarray]) -> str:
     """Names, types and shapes of tensors."""
-    return ", ".join(f"{name} {tensor.dtype} {tuple(tensor.shape)}" for name, tensor in tensors.items()) or "nothing"
+    return ", ".join(f"{name} {tensor.dtype} {tensor.shape}" for name, tensor in tensors.items()) or "nothing"

@@ -1,21 +1,14 @@
-"""The classifier and its file."""
+"""The classifier in PyTorch, which train trains and evaluate scores."""
 
-import json
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Any
 
-from digits.data.dataset import DatasetName
-from digits.foundation.files import damaged_file
-from digits.foundation.params import first_problem
-from digits.foundation.tensors import describe, read_tensors, write_tensors
-from digits.models.networks import NETWORKS, build_layers
+from digits.models.model_file import Model
+from digits.models.networks import layers_of
 
+import numpy as np
 import torch
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
 from torch import nn
-
-MAX_INFO_CHARACTERS = 10_000  # longer metadata is cut off, which makes it invalid JSON
 
 
 class Classifier(nn.Module):
@@ -42,54 +35,48 @@ class Classifier(nn.Module):
         logits: torch.Tensor = self.layers(standardized)
         return logits
 
-
-@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
-class ModelInfo:
-    """What a model file says about its model.
-
-    Attributes:
-        architecture, options: arguments of `build_layers`.
-        dataset: name of the data set that it was trained on.
-    """
-
-    architecture: Annotated[str, Field(pattern=f"^({'|'.join(NETWORKS)})$")]
-    options: dict[str, Any]
-    dataset: DatasetName
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The tensors of a `Model`, as they are now."""
+        return {name: tensor.cpu().contiguous().numpy() for name, tensor in self.state_dict().items()}
 
 
-def save_model(path: Path, model: Classifier, info: ModelInfo) -> None:
-    """Write the weights and the normalisation of `model`, with `info`, to a safetensors file."""
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_tensors(path, tensors, metadata={"model": json.dumps(vars(info))})
+def build_layers(architecture: str, options: Mapping[str, Any], seed: int) -> nn.Sequential:
+    """The layers of a network with the initial weights that `seed` gives, on the CPU.
 
-
-def load_model(path: Path) -> tuple[Classifier, ModelInfo]:
-    """Read a file that `save_model` wrote, onto the CPU.
+    Args:
+        architecture, options: as in `layers_of`.
+        seed: of PyTorch's default initialisation.
 
     Raises:
-        UserError: it is missing or damaged, holds something else, or has numbers that are not finite.
+        ValidationError: as `layers_of` does.
     """
-    tensors, metadata = read_tensors(path)
-    try:
-        info = TypeAdapter(ModelInfo).validate_json(metadata.get("model", "")[:MAX_INFO_CHARACTERS])
-        with torch.device("meta"):  # allocates no memory, whatever the options
-            model = Classifier(build_layers(info.architecture, info.options, seed=0))
-    except ValidationError as error:
-        raise damaged_file(path, f"not a model: {first_problem(error)}")
-    _check_tensors(path, tensors, model.state_dict())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            *(getattr(nn, layer.module)(**layer.arguments) for layer in layers_of(architecture, options))
+        )
+
+
+def restore(model: Model) -> Classifier:
+    """The classifier that was saved as `model`, on the CPU, in evaluation mode."""
+    with torch.device("meta"):  # initialises nothing
+        classifier = Classifier(build_layers(model.info.architecture, model.info.options, seed=0))
     # PyTorch aligns the copies in memory, which the last bits of sums may depend on.
-    model.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
-    return model, info
+    tensors = {name: torch.from_numpy(array).clone() for name, array in model.tensors.items()}
+    classifier.load_state_dict(tensors, assign=True)
+    return classifier.eval()
 
 
-def _check_tensors(path: Path, tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
-    """Reject tensors whose names, types or shapes differ from `expected`, and values that training cannot give."""
-    for name in sorted({*tensors, *expected}):
-        got, needed = (describe({name: both[name]} if name in both else {}) for both in (tensors, expected))
-        if got != needed:
-            raise damaged_file(path, f"expected {needed}, got {got}")
-        invalid = tensors[name][~tensors[name].isfinite()]
-        if len(invalid) > 0:
-            raise damaged_file(path, f"{name} has to be finite, got {invalid[0]}")
-    if tensors["std"] <= 0:
-        raise damaged_file(path, f"std has to be positive, got {tensors['std']}")
+def to_pixels(images: torch.Tensor) -> torch.Tensor:
+    """Images, uint8 or float32 (N, 28, 28), as pixels, float32 (N, 1, 28, 28) in [0, 1], like ToTensor."""
+    return images.unsqueeze(1).to(torch.float32, copy=True).div_(255)
+
+
+@torch.inference_mode()
+def predict(classifier: Classifier, images: torch.Tensor, batch_size: int) -> torch.Tensor:
+    """Logits, float32 (N, 10), of images, uint8 (N, 28, 28), `batch_size` at a time, in evaluation mode."""
+    was_training = classifier.training
+    classifier.eval()
+    logits = torch.cat([classifier(to_pixels(batch)) for batch in images.split(batch_size)])
+    classifier.train(was_training)
+    return logits

@@ -2,89 +2,101 @@
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
-from digits.foundation.params import Section
-from digits.models.network_options import NetworkOptions, NoOptions
+from digits.foundation.params import Section, Share
+from digits.models.layers import Layer, batch_norm2d, conv2d, flatten, linear, max_pool2d, relu
+from digits.models.layers import dropout as dropout_layer
 
-import torch
-from torch import nn
+from pydantic import Field
 
 CLASSES = 10
 
 
-def logistic() -> nn.Sequential:
+class NetworkOptions(Section):
+    """Options of `mlp` and `cnn`."""
+
+    width: Annotated[int, Field(ge=1, le=4096)]
+    depth: Annotated[int, Field(ge=1, le=32)]
+    dropout: Share
+
+
+class NoOptions(Section):
+    """Options of `logistic` and `lenet5`: none."""
+
+
+def logistic() -> list[Layer]:
     """Softmax regression, that is, multiclass logistic regression: 7,850 parameters."""
-    return nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(28 * 28, CLASSES),
-    )
+    return [
+        flatten(),
+        linear(28 * 28, CLASSES),
+    ]
 
 
-def mlp(width: int, depth: int, dropout: float) -> nn.Sequential:
+def mlp(width: int, depth: int, dropout: float) -> list[Layer]:
     """A multilayer perceptron: `depth` hidden layers of `width` units, each followed by dropout."""
     sizes = [28 * 28] + [width] * depth
-    return nn.Sequential(
-        nn.Flatten(),
+    return [
+        flatten(),
         *(layer for inputs, outputs in pairwise(sizes) for layer in hidden(inputs, outputs, dropout)),
-        nn.Linear(width, CLASSES),
-    )
+        linear(width, CLASSES),
+    ]
 
 
-def lenet5() -> nn.Sequential:
+def lenet5() -> list[Layer]:
     """LeNet-5 with ReLU, max pooling, all feature maps connected and a linear output layer: 61,706 parameters.
 
     Source: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document recognition,
     Proceedings of the IEEE 86 (1998), section II.B.
     """
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2), nn.MaxPool2d(2), nn.ReLU(),  # (N, 6, 14, 14)
-        nn.Conv2d(6, 16, 5), nn.MaxPool2d(2), nn.ReLU(),  # (N, 16, 5, 5)
-        nn.Flatten(),
-        nn.Linear(16 * 5 * 5, 120), nn.ReLU(),
-        nn.Linear(120, 84), nn.ReLU(),
-        nn.Linear(84, CLASSES),
-    )  # fmt: skip
+    return [
+        conv2d(1, 6, 5, padding=2), max_pool2d(2), relu(),  # (N, 6, 14, 14)
+        conv2d(6, 16, 5), max_pool2d(2), relu(),  # (N, 16, 5, 5)
+        flatten(),
+        linear(16 * 5 * 5, 120), relu(),
+        linear(120, 84), relu(),
+        linear(84, CLASSES),
+    ]  # fmt: skip
 
 
-def cnn(width: int, depth: int, dropout: float) -> nn.Sequential:
+def cnn(width: int, depth: int, dropout: float) -> list[Layer]:
     """A compact convolutional network: 1 + 2 `depth` convolutions, the first with `width` output channels.
 
     Max pooling comes before batch normalisation, which saves it three quarters of its work.
     """
-    return nn.Sequential(
+    return [
         *convolution(1, width, 5, padding=0, pool=True),  # (N, width, 12, 12)
         *block(width, 2 * width, depth),  # (N, 2 width, 6, 6)
         *block(2 * width, 4 * width, depth),  # (N, 4 width, 3, 3)
-        nn.Flatten(),
-        nn.Dropout(dropout),
-        nn.Linear(4 * width * 3 * 3, CLASSES),
-    )
+        flatten(),
+        dropout_layer(dropout),
+        linear(4 * width * 3 * 3, CLASSES),
+    ]
 
 
-def hidden(inputs: int, outputs: int, dropout: float) -> list[nn.Module]:
+def hidden(inputs: int, outputs: int, dropout: float) -> list[Layer]:
     """A fully connected layer of `mlp`."""
-    return [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout)]
+    return [linear(inputs, outputs), relu(), dropout_layer(dropout)]
 
 
-def block(inputs: int, outputs: int, depth: int) -> list[nn.Module]:
+def block(inputs: int, outputs: int, depth: int) -> list[Layer]:
     """`depth` 3 x 3 convolutions of `cnn`; the last halves height and width."""
     pools = [False] * (depth - 1) + [True]
     channels = pairwise([inputs] + [outputs] * depth)
     return [layer for (i, o), pool in zip(channels, pools, strict=True) for layer in convolution(i, o, 3, 1, pool)]
 
 
-def convolution(inputs: int, outputs: int, size: int, padding: int, pool: bool) -> list[nn.Module]:
+def convolution(inputs: int, outputs: int, size: int, padding: int, pool: bool) -> list[Layer]:
     """A convolution, without the bias that batch normalisation would cancel, and the layers that follow it."""
     return [
-        nn.Conv2d(inputs, outputs, size, padding=padding, bias=False),
-        *([nn.MaxPool2d(2)] if pool else []),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
+        conv2d(inputs, outputs, size, padding=padding, bias=False),
+        *([max_pool2d(2)] if pool else []),
+        batch_norm2d(outputs),
+        relu(),
     ]
 
 
-NETWORKS: dict[str, tuple[Callable[..., nn.Sequential], type[Section]]] = {
+NETWORKS: dict[str, tuple[Callable[..., list[Layer]], type[Section]]] = {
     "logistic": (logistic, NoOptions),
     "mlp": (mlp, NetworkOptions),
     "lenet5": (lenet5, NoOptions),
@@ -92,19 +104,16 @@ NETWORKS: dict[str, tuple[Callable[..., nn.Sequential], type[Section]]] = {
 }
 
 
-def build_layers(architecture: str, options: Mapping[str, Any], seed: int) -> nn.Sequential:
-    """The layers of `architecture` with the initial weights that `seed` gives, on the CPU.
+def layers_of(architecture: str, options: Mapping[str, Any]) -> list[Layer]:
+    """The layers of a network.
 
     Args:
         architecture: logistic, mlp, lenet5 or cnn.
         options: arguments of the function of that name.
-        seed: of PyTorch's default initialisation.
 
     Raises:
         ValidationError: the options are missing, unknown, of the wrong type or out of range.
     """
     network, schema = NETWORKS[architecture]
     checked = schema(**options)  # validated here, because they may come from a model file
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return network(**checked.model_dump())
+    return network(**checked.model_dump())

@@ -6,8 +6,7 @@ The closed form agrees with autograd to rounding and takes half the time or less
 from collections.abc import Callable
 from typing import Any, cast
 
-from digits.data.dataset import to_pixels
-from digits.models.classifier import Classifier
+from digits.models.classifier import Classifier, to_pixels
 from digits.models.networks import CLASSES
 
 import numpy as np

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from digits.data.dataset import Dataset
-from digits.evaluation.scoring import loss_and_accuracy, predict
+from digits.evaluation.scoring import loss_and_accuracy
 from digits.foundation.params import params_error
-from digits.models.classifier import Classifier
+from digits.models.classifier import Classifier, predict
 from digits.models.networks import CLASSES
 from digits.training.augmentation import Augmentation
 from digits.training.optimizers import Gradient, Lbfgs, Optimizer
@@ -104,13 +104,16 @@ def fit(
     """
     epochs = schedule.epochs
     updates = math.ceil(len(train) / batch_size)
+    device = training.model.mean.device
+    images, labels, val_images = (torch.from_numpy(a).to(device) for a in (train.images, train.labels, val.images))
     for epoch in range(len(training.rows), epochs):
         # Taken at the middle of each update, so that no update at the start or the end has a learning rate of 0.
         lrs = [schedule.lr_at((epoch + (update + 0.5) / updates) / epochs) for update in range(updates)]
-        train_loss, train_accuracy = train_epoch(training, gradient, train, augmentation, batch_size, lrs)
+        train_loss, train_accuracy = train_epoch(training, gradient, images, labels, augmentation, batch_size, lrs)
         val_loss, val_accuracy = None, None
         if len(val) > 0:
-            val_loss, val_accuracy = loss_and_accuracy(predict(training.model, val.images, VAL_BATCH_SIZE), val.labels)
+            logits = predict(training.model, val_images, VAL_BATCH_SIZE)
+            val_loss, val_accuracy = loss_and_accuracy(logits.cpu().numpy(), val.labels)
         finite = [tensor.isfinite().all() for tensor in training.model.state_dict().values()]
         if not (math.isfinite(train_loss + (val_loss or 0.0)) and all(finite)):
             raise params_error(
@@ -131,25 +134,26 @@ def fit(
 def train_epoch(
     training: Training,
     gradient: Gradient,
-    train: Dataset,
+    images: torch.Tensor,
+    labels: torch.Tensor,
     augmentation: Augmentation | None,
     batch_size: int,
     lrs: list[float],
 ) -> tuple[float, float]:
     """Train for an epoch with the learning rates `lrs`, one per update; return its mean loss and accuracy."""
     loss_sum, correct = 0.0, 0
-    order = torch.randperm(len(train), generator=training.generator).to(train.labels.device)
+    order = torch.randperm(len(labels), generator=training.generator).to(labels.device)
     lr = iter(lrs)
     for batches in order.split(BATCHES_PER_SCORE * batch_size):
-        labels = train.labels.index_select(0, batches)
+        shuffled = labels.index_select(0, batches)
         logits = torch.empty(CLASSES, len(batches), device=labels.device)
-        parts = batches.split(batch_size), labels.split(batch_size), logits.split(batch_size, dim=1)
+        parts = batches.split(batch_size), shuffled.split(batch_size), logits.split(batch_size, dim=1)
         for batch, batch_labels, batch_logits in zip(*parts, strict=True):
-            images = train.images.index_select(0, batch)
+            batch_images = images.index_select(0, batch)
             if augmentation:
-                images = augmentation(images, training.generator)
-            batch_logits.copy_(training.optimizer.step(gradient, images, batch_labels, next(lr)))
-        loss, accuracy = loss_and_accuracy(logits.T, labels)
+                batch_images = augmentation(batch_images, training.generator)
+            batch_logits.copy_(training.optimizer.step(gradient, batch_images, batch_labels, next(lr)))
+        loss, accuracy = loss_and_accuracy(logits.T.cpu().numpy(), shuffled.cpu().numpy())
         loss_sum += loss * len(batches)
         correct += round(accuracy * len(batches))
-    return loss_sum / len(train), correct / len(train)
+    return loss_sum / len(labels), correct / len(labels)

@@ -1,0 +1,27 @@
+"""Networks, scored and explained by PyTorch."""
+
+from digits.models.classifier import predict, restore, to_pixels
+from digits.models.model_file import Model
+
+import numpy as np
+import torch
+
+
+class Network:
+    """A trained model of any architecture, on one thread."""
+
+    def __init__(self, model: Model) -> None:
+        torch.set_num_threads(1)
+        self.classifier = restore(model)
+
+    def predict(self, images: np.ndarray, batch_size: int) -> np.ndarray:
+        """Logits, float32 (N, 10), of images, uint8 (N, 28, 28), `batch_size` at a time."""
+        return predict(self.classifier, torch.from_numpy(images), batch_size).numpy()
+
+    def slope(self, images: np.ndarray, digit: int) -> np.ndarray:
+        """What `mean_saliency` asks for."""
+        pixels = to_pixels(torch.from_numpy(images)).requires_grad_()
+        logits = self.classifier(pixels)
+        (gradient,) = torch.autograd.grad((logits[:, digit] - logits.mean(dim=1)).sum(), pixels)
+        slope: np.ndarray = gradient.mean(dim=(0, 1)).numpy()
+        return slope

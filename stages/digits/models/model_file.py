@@ -1,0 +1,89 @@
+"""The file of a trained model: its weights, its normalisation, and what it is."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from digits.data.dataset import DatasetName
+from digits.foundation.files import damaged_file
+from digits.foundation.params import first_problem
+from digits.foundation.tensors import describe, read_tensors, write_tensors
+from digits.models.layers import Layer
+from digits.models.networks import NETWORKS, layers_of
+
+import numpy as np
+import pydantic
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+MAX_INFO_CHARACTERS = 10_000  # longer metadata is cut off, which makes it invalid JSON
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
+class ModelInfo:
+    """What a model file says about its model.
+
+    Attributes:
+        architecture, options: arguments of `layers_of`.
+        dataset: name of the data set that it was trained on.
+    """
+
+    architecture: Annotated[str, Field(pattern=f"^({'|'.join(NETWORKS)})$")]
+    options: dict[str, Any]
+    dataset: DatasetName
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model.
+
+    Attributes:
+        info: what it is.
+        layers: its layers, in order.
+        tensors: float32, `mean` and `std`, which standardise the pixels, and what the layers consist of, with the names
+            that PyTorch gives them: `layers.0.weight` is the weight of the first layer.
+    """
+
+    info: ModelInfo
+    layers: list[Layer]
+    tensors: dict[str, np.ndarray]
+
+
+def save_model(path: Path, tensors: Mapping[str, np.ndarray], info: ModelInfo) -> None:
+    """Write the tensors of a model, as in `Model`, with `info`, to a safetensors file."""
+    write_tensors(path, tensors, metadata={"model": json.dumps(vars(info))})
+
+
+def load_model(path: Path) -> Model:
+    """Read a file that `save_model` wrote.
+
+    Raises:
+        UserError: it is missing or damaged, holds something else, or has numbers that are not finite.
+    """
+    tensors, metadata = read_tensors(path)
+    try:
+        info = TypeAdapter(ModelInfo).validate_json(metadata.get("model", "")[:MAX_INFO_CHARACTERS])
+        layers = layers_of(info.architecture, info.options)
+    except ValidationError as error:
+        raise damaged_file(path, f"not a model: {first_problem(error)}")
+    _check_tensors(path, tensors, layers)
+    return Model(info, layers, tensors)
+
+
+def _check_tensors(path: Path, tensors: dict[str, np.ndarray], layers: list[Layer]) -> None:
+    """Reject tensors whose names, types or shapes are not those of the layers, and values that training cannot give."""
+    expected = {"mean": (), "std": ()} | {
+        f"layers.{index}.{name}": shape for index, layer in enumerate(layers) for name, shape in layer.tensors.items()
+    }
+    for name in sorted({*tensors, *expected}):
+        got = describe({name: tensors[name]} if name in tensors else {})
+        kind = "int64" if name.endswith("num_batches_tracked") else "float32"
+        needed = f"{name} {kind} {expected[name]}" if name in expected else "nothing"
+        if got != needed:
+            raise damaged_file(path, f"expected {needed}, got {got}")
+        invalid = tensors[name][~np.isfinite(tensors[name])]
+        if len(invalid) > 0:
+            raise damaged_file(path, f"{name} has to be finite, got {invalid[0]}")
+    if tensors["std"] <= 0:
+        raise damaged_file(path, f"std has to be positive, got {tensors['std']}")
