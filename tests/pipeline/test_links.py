@@ -5,13 +5,12 @@ import re
 from pathlib import Path
 
 from conftest import Run, commit, edit
+from pipeline_runs import STAGES
 
 import pytest
 
 # A line that says how many names the training images have.
 SHOW_LINKS = 'print(TRAIN.stat().st_nlink, "links")'
-# The stages whose outputs are in the cache; those of evaluate are in Git, and DVC never makes links of such.
-STAGES = ["download", "preprocess", "train", "export"]
 
 
 def cached(project: Path) -> dict[str, str]:

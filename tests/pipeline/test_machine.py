@@ -115,7 +115,7 @@ def test_too_little_memory_for_the_data(project: Path, run: Run) -> None:
             file.write(struct.pack(">HBB3I", 0, 8, 3, count, 28, 28))
             for _ in range(10):
                 file.write(bytes(count // 10 * 28 * 28))
-    output = run(project, *with_memory(1000, "preprocess"), status=1, OPENBLAS_NUM_THREADS="1")
+    output = run(project, *with_memory(700, "preprocess"), status=1, OPENBLAS_NUM_THREADS="1")
     assert output.startswith("error: memory: not enough for this stage; ")
     assert output.count("\n") == 1
 

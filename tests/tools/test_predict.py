@@ -28,7 +28,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(20):
         path = folder / str(LABELS[number].item()) / f"{number}.png"
         path.parent.mkdir(exist_ok=True)
-        Image.fromarray(255 - IMAGES[number].numpy()).resize((112, 112)).save(path)
+        Image.fromarray(255 - IMAGES[number]).resize((112, 112)).save(path)
     return folder
 
 
