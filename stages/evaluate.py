@@ -15,7 +15,7 @@ from digits.foundation.files import damaged_file, read_csv, write_csv, write_jso
 from digits.foundation.params import Section, read_params, short_repr
 from digits.foundation.stage import UserError, run
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 if TYPE_CHECKING:
     from digits.evaluation.network import Network
@@ -113,7 +113,7 @@ def read_curves(path: Path) -> list[dict[str, Any]]:
     Raises:
         UserError: the file is missing or damaged, or holds something else.
     """
-    rows = read_csv(path, Epoch)
+    rows = read_csv(path, TypeAdapter(list[Epoch]))
     epochs = [row.epoch for row in rows]
     if not rows or epochs != list(range(1, len(rows) + 1)):
         raise damaged_file(path, f"expected a row for each epoch, starting at 1, got epochs {short_repr(epochs)}")

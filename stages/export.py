@@ -66,7 +66,7 @@ def read_predictions(path: Path, images: int) -> tuple["np.ndarray", "np.ndarray
     """
     import numpy as np
 
-    rows = read_csv(path, Prediction)
+    rows = read_csv(path, TypeAdapter(list[Prediction]))
     if len(rows) != images:
         raise damaged_file(path, f"expected a row for each of {images:,} images, got {len(rows):,}")
     return np.array([row.predicted for row in rows]), np.array([row.confidence for row in rows])

@@ -16,6 +16,7 @@ FULL = 'mount -t tmpfs -o size=$1 tmpfs "$2" && shift 2 && exec "$@"'
 READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$@"'
 GOES_BACK = "git checkout HEAD . && dvc checkout --force"
 
+# A full disk and a read-only folder take a mount, which some containers refuse; elsewhere the tests run.
 mounting = pytest.mark.skipif(
     shutil.which("unshare") is None or subprocess.run([*NAMESPACE, "true"], capture_output=True).returncode != 0,
     reason="this system grants no mounts",

@@ -10,10 +10,9 @@ from typing import Any, TypeVar
 from digits.foundation.params import first_problem, printable
 from digits.foundation.stage import UserError
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 Value = TypeVar("Value")
-Row = TypeVar("Row", bound=BaseModel)
 
 
 @contextmanager
@@ -70,15 +69,15 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(rounded, indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n")
 
 
-def read_csv(path: Path, schema: type[Row]) -> list[Row]:
-    """Read the rows of a file that `write_csv` wrote, and check each against `schema`, whose fields are read from text.
+def read_csv(path: Path, schema: TypeAdapter[Value]) -> Value:
+    """Read a file that `write_csv` wrote and check its rows, mappings of text, against `schema`, that of a list.
 
     Raises:
         UserError: it is missing or damaged, or has rows that do not match.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return TypeAdapter(list[schema]).validate_python(csv.DictReader(file))  # type: ignore[valid-type]
+            return schema.validate_python(csv.DictReader(file))
     except FileNotFoundError:
         raise missing_file(path)
     except (UnicodeDecodeError, csv.Error) as error:

@@ -10,8 +10,8 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
-# The first versions with the operators as they are used here, which the oldest runtimes still in use can read.
-OPSET, IR_VERSION = 17, 8
+# The oldest versions that will do, since older runtimes can read them: BatchNormalization is that of operator set 15.
+OPSET, IR_VERSION = 15, 8
 
 
 def to_onnx(model: Model, metadata: Mapping[str, str]) -> bytes:
