@@ -17,13 +17,13 @@ import sys
 import time
 from pathlib import Path
 
+from experiments.launch.experiment import set_options, warm_start
 from experiments.revisions import experiments
 from experiments.search.space import Space, flat_params, read_space
 from experiments.search.study import finished_trials, open_study
-from experiments.search.trial import TrialError, arguments_for, objective
+from experiments.search.trial import TrialError, objective, settings
 from experiments.statistics import wilson_interval
-from foundation.command import INTERRUPTED, ROOT, Parser, run_command
-from foundation.repository import use_own_environment
+from foundation.command import INTERRUPTED, ROOT, Parser, positive, run_command
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -31,7 +31,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 def main() -> None:
     arguments = parse_arguments()
-    use_own_environment()
     space = read_space(arguments.space)
     study = open_study(arguments.storage, arguments.name, space)
     print(f"{arguments.name}: {len(finished_trials(study))} of {arguments.trials} trials done", flush=True)
@@ -39,11 +38,12 @@ def main() -> None:
     new_process = multiprocessing.get_context("spawn").Process
     others = [new_process(target=work, args=(arguments, space), daemon=True) for _ in range(arguments.jobs - 1)]
     try:
-        for process in others:
-            process.start()
-        work(arguments, space)
-        for process in others:
-            process.join()
+        with warm_start():
+            for process in others:
+                process.start()
+            work(arguments, space)
+            for process in others:
+                process.join()
     except KeyboardInterrupt:
         print("error: search: interrupted; the same command continues it", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -82,12 +82,6 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the trials to this PNG file at the end")
     return parser.parse_args()
-
-
-def positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"has to be a whole number above 0, got {text}")
-    return int(text)
 
 
 def work(arguments: argparse.Namespace, space: Space) -> None:
@@ -137,7 +131,7 @@ def report_best(study: optuna.Study, space: Space) -> None:
     print(f"95 % interval by images: {low:.4f} to {high:.4f}; the best of several trials is probably an overestimate.")
     # Not `&&`: where the pipeline has never run, DVC complains of missing outputs, which `dvc repro` makes.
     here = f"dvc exp apply {name}; dvc repro"
-    elsewhere = shlex.join(["dvc", "exp", "run", "--name", name, *arguments_for(space | best.params)])
+    elsewhere = shlex.join(["dvc", "exp", "run", "--name", name, *set_options(settings(space | best.params))])
     print(f"To apply it and score it on the test images:\n  {here if name in experiments() else elsewhere}")
 
 

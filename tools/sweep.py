@@ -1,40 +1,70 @@
-"""Draw the validation errors of experiments against a parameter.
+"""Run an experiment for every combination of parameters, and draw their errors.
 
-Example: python tools/sweep.py
+Example: python tools/sweep.py -S train.lr=0.001,0.01,0.1 --jobs 2
+         python tools/sweep.py -S 'train.seed=range(0,5)' -S train.lr=0.01,0.02
          python tools/sweep.py --x train.epochs --by train.model
 
-Takes the last commit and all experiments, or those named, and leaves out those
-that differ in anything else but train.seed. Test images play no part.
+Each combination becomes a DVC experiment, named for it, such as lr=0.01, with
+the results of `dvc exp run -S train.lr=0.01`; the workspace stays as it is. The
+same command continues after an interruption. Test images choose nothing.
+
+Without -S, draws the last commit and all experiments, or those named, except
+those that differ in anything else but train.seed.
 """
 
+import argparse
 import sys
+import time
 from collections.abc import Sequence
-from itertools import cycle
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
 
-from experiments.figures import COLORS, errors, new_figure, save_figure
-from experiments.runs import SEED, Run, gather
-from experiments.statistics import wilson_interval
-from foundation.command import Parser, run_command
-
-import pandas as pd
-from matplotlib.figure import Figure
+from experiments.launch.experiment import DIVERGED, run_experiment, warm_start
+from experiments.runs import SEED, gather, read_run
+from experiments.sweep.figure import draw
+from experiments.sweep.members import Member, finished, members, varied
+from foundation.command import INTERRUPTED, Parser, positive, run_command
 
 
 def main() -> None:
+    arguments = parse_arguments()
+    revisions, axes = arguments.revisions, []
+    if arguments.settings:
+        sweep = members(arguments.settings, arguments.name)
+        revisions, axes = run_all(sweep, arguments.jobs), [name for name in varied(sweep) if name != SEED]
+    x = arguments.x or next(iter(axes), "train.lr")
+    by = arguments.by or next((name for name in axes if name != x), "train.optimizer")
+    problem = draw(gather(revisions), x, by, arguments.picture)
+    if problem and arguments.settings:
+        print(f"no picture: {problem}")
+    elif problem:
+        sys.exit(f"error: {problem}")
+
+
+def parse_arguments() -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument(
-        "revisions", nargs="*", metavar="REVISION", help="commits or experiments (default: HEAD and all experiments)"
+        "revisions", nargs="*", metavar="REVISION", help="draw these commits or experiments (default: HEAD and all)"
     )
     parser.add_argument(
-        "--x", default="train.lr", metavar="PARAMETER", help="put this number on the x axis (default: %(default)s)"
+        "-S",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="NAME=VALUES",
+        help="run experiments with these values, written as for `dvc exp run --queue`",
+    )
+    parser.add_argument(
+        "--jobs", type=positive, default=1, metavar="N", help="run this many at a time (default: %(default)s)"
+    )
+    parser.add_argument("--name", default="", metavar="PREFIX", help="begin the names of the experiments with this")
+    parser.add_argument(
+        "--x", metavar="PARAMETER", help="put this number on the x axis (default: the first of -S, or train.lr)"
     )
     parser.add_argument(
         "--by",
-        default="train.optimizer",
         metavar="PARAMETER",
-        help="draw a curve for each value of this one (default: %(default)s)",
+        help="draw a curve for each value of this one (default: the second of -S, or train.optimizer)",
     )
     parser.add_argument(
         "--picture",
@@ -44,64 +74,47 @@ def main() -> None:
         help="draw to this PNG file (default: %(default)s)",
     )
     arguments = parser.parse_args()
-    runs = gather(arguments.revisions)
-    for name in (arguments.x, arguments.by):
-        if name not in runs[0].params:
-            sys.exit(f"error: {name}: has to be a parameter, got none of that name in {runs[0].name}; see params.yaml")
-    if arguments.x == arguments.by or not is_number(runs[0].params[arguments.x]):
-        sys.exit(f"error: {arguments.x}: has to be a numeric parameter other than --by; see --help")
-    table = comparable(runs, arguments.x, arguments.by)
-    if table[arguments.x].nunique() < 2:
-        sys.exit(
-            f"error: {arguments.x}: has to have two values or more, got one; run some with `dvc exp run --queue -S`"
-        )
-    save_figure(arguments.picture, draw_sweep(table, arguments.x, arguments.by))
-    print(
-        f"{arguments.picture}: {len(table)} runs; left out because they differ in other ways: {len(runs) - len(table)}"
-    )
+    if arguments.settings and arguments.revisions:
+        parser.error("REVISION: has to be left out with -S")
+    return arguments
 
 
-def is_number(value: Any) -> bool:
-    """Whether a parameter is a number, even if it is text, as 1e-05 is to PyYAML."""
-    try:
-        return not isinstance(value, bool | list) and float(value) is not None
-    except ValueError:
-        return False
+def run_all(sweep: Sequence[Member], jobs: int) -> list[str]:
+    """Run the members that have not finished, `jobs` at a time; return the names of those that have by then."""
+    done = finished(sweep)
+    print(f"{len(done)} of {len(sweep)} experiments are finished", flush=True)
+    if len(done) == len(sweep):
+        return done
+    with warm_start(), ThreadPoolExecutor(jobs) as executor:
+        try:
+            running = [executor.submit(run_one, member) for member in sweep if member.name not in done]
+            done += [name for future in as_completed(running) if (name := future.result())]
+        except BaseException as end:
+            executor.shutdown(cancel_futures=True)  # and wait for those that run; they get Ctrl-C, too
+            if not isinstance(end, KeyboardInterrupt):
+                raise
+            print("error: sweep: interrupted; the same command continues it", file=sys.stderr)
+            sys.exit(INTERRUPTED)
+    if not done:
+        sys.exit("error: -S: has to have values with which the loss stays finite, got none; lower train.lr")
+    return done
 
 
-def comparable(runs: Sequence[Run], x: str, by: str) -> pd.DataFrame:
-    """A row for each run that differs from the first in `x`, `by` and the seed alone, with its validation accuracy."""
-    key = runs[0].key_without(x, by, SEED)
-    alike = [run for run in runs if run.key_without(x, by, SEED) == key and "val_accuracy" in run.metrics]
-    rows: list[dict[str, Any]] = [
-        {
-            x: float(run.params[x]),
-            by: str(run.params[by]),
-            "accuracy": run.metrics["val_accuracy"],
-            "images": run.val_size,
-        }
-        for run in alike
-    ]
-    return pd.DataFrame(rows, columns=[x, by, "accuracy", "images"])
+def run_one(member: Member) -> str | None:
+    """Run a member and print a line about it; return its name, or None if the loss diverged.
 
-
-def draw_sweep(table: pd.DataFrame, x: str, by: str) -> Figure:
-    """A dot per run, lines through the means over the seeds, and the 95 % interval by images of each mean."""
-    figure = new_figure(8, 4.5, f"Validation errors by {x}: single seeds, their mean, 95 % interval by images")
-    axes = figure.subplots()
-    for color, (value, rows) in zip(cycle(COLORS), table.groupby(by), strict=False):
-        mean = rows.groupby(x)["accuracy"].mean()
-        axes.plot(rows[x], errors(rows["accuracy"]), ".", color=color, alpha=0.5)
-        axes.plot(mean.index, errors(mean), color=color, label=f"{by} {value}")
-        images = int(rows["images"].iloc[0])
-        low, high = zip(*[wilson_interval(round(accuracy * images), images) for accuracy in mean], strict=True)
-        axes.fill_between(mean.index, errors(high), errors(low), color=color, alpha=0.15)
-    axes.set(xlabel=x, ylabel="validation errors, %", xscale="log" if table[x].min() > 0 else "linear", yscale="log")
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
-    axes.grid(which="both", color="#eeeeee")
-    axes.legend(frameon=False)
-    return figure
+    Raises:
+        SystemExit: it failed for another reason.
+    """
+    start = time.perf_counter()
+    failure = run_experiment(member.name, member.settings)
+    if failure and DIVERGED not in failure:
+        print(failure, file=sys.stderr)
+        sys.exit(f"error: {member.name}: the experiment failed, got the output above; the same command continues")
+    val_accuracy = None if failure else read_run(member.name).metrics.get("val_accuracy")
+    result = "loss diverged" if failure else f"val acc {val_accuracy:.4f}" if val_accuracy else "finished"
+    print(f"{member.name:30}  {result:14}  {time.perf_counter() - start:.1f} s", flush=True)
+    return None if failure else member.name
 
 
 if __name__ == "__main__":

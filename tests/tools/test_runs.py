@@ -10,6 +10,7 @@ import experiments.runs as module
 import seeds
 import sweep
 from conftest import Run, commit
+from experiments.sweep.figure import comparable, draw_sweep
 
 import numpy as np
 import pandas as pd
@@ -142,11 +143,9 @@ def test_what_sets_runs_apart() -> None:
     groups = seeds.by_recipe([base, other, again, more])
     assert [[run.name for run in group] for group in groups] == [["y", "x"], ["HEAD", "z"]]
     assert seeds.title(groups[0], base) == "train.lr=0.2; seeds 0, 1"
-    table = sweep.comparable(
-        [base, other, made_up("w", 0, 0.9, **{"train.model": "cnn"})], "train.lr", "train.optimizer"
-    )
+    table = comparable([base, other, made_up("w", 0, 0.9, **{"train.model": "cnn"})], "train.lr", "train.optimizer")
     assert list(table["train.lr"]) == [0.1, 0.2]
-    dots, mean = sweep.draw_sweep(table, "train.lr", "train.optimizer").axes[0].lines
+    dots, mean = draw_sweep(table, "train.lr", "train.optimizer").axes[0].lines
     assert (dots.get_marker(), mean.get_linestyle()) == (".", "-")
     for line in (dots, mean):
         assert np.asarray(line.get_ydata()) == pytest.approx([10, 20])

@@ -33,6 +33,13 @@ class Parser(argparse.ArgumentParser):
         return f"{(description or '').strip()}\n\n{options}"
 
 
+def positive(text: str) -> int:
+    """The whole number above 0 that an argument gives."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"has to be a whole number above 0, got {text}")
+    return int(text)
+
+
 def run_command(main: Callable[[], None]) -> None:
     """Call `main`. Ctrl-C ends it with status 130; a reader that leaves, such as `head`, ends it quietly."""
     try:

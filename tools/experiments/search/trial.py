@@ -1,20 +1,18 @@
 """A trial of a search: Optuna proposes parameters, and a DVC experiment is trained with them."""
 
 import json
-import subprocess
 import sys
 from typing import Any
 
+from experiments.launch.experiment import DIVERGED, run_experiment
 from experiments.revisions import read_file
 from experiments.search.space import Space
-from foundation.command import ROOT
 
 from optuna import TrialPruned
 from optuna.samplers import TPESampler
 from optuna.trial import Trial
 
 SEED = 0
-DIVERGED = "train.lr: the loss is no longer finite"  # the message of the stage
 
 
 class TrialError(Exception):
@@ -34,7 +32,7 @@ def objective(trial: Trial, space: Space) -> float:
     values = {name: suggest(trial, name, entry) for name, entry in space.items()}
     experiment = f"{trial.study.study_name}-{trial.number}"
     try:
-        failure = train(experiment, values)
+        failure = run_experiment(experiment, settings(values), "train")
     except KeyboardInterrupt:
         trial.study.enqueue_trial(trial.params)  # to continue from its checkpoint
         raise
@@ -62,20 +60,9 @@ def suggest(trial: Trial, name: str, entry: Any) -> Any:
             return entry
 
 
-def train(experiment: str, values: dict[str, Any]) -> str | None:
-    """Run an experiment up to the stage `train`; return what it printed if it failed.
-
-    It runs in a temporary folder, so the workspace stays untouched and several can run at a time. DVC's queue would do
-    the same, but in the background, where its end, its failure and Ctrl-C would have to be watched for.
-    """
-    command = ["dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", experiment, *arguments_for(values), "train"]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return done.stdout if done.returncode != 0 else None
-
-
-def arguments_for(values: dict[str, Any]) -> list[str]:
-    """The arguments that make `dvc exp run` set these parameters."""
-    return [part for name, value in values.items() for part in ("-S", f"{name}={json.dumps(value)}")]
+def settings(values: dict[str, Any]) -> list[str]:
+    """Parameters as `dvc exp run -S` takes them."""
+    return [f"{name}={json.dumps(value)}" for name, value in values.items()]
 
 
 def val_accuracy(experiment: str) -> float:

@@ -1,0 +1,127 @@
+"""A sweep gives the experiments that `dvc exp run` gives, and loses nothing to interruptions."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from conftest import MakeProject, Run
+from experiments.sweep.members import members, varied
+
+import pytest
+
+SWEEP = "python", "tools/sweep.py"
+
+
+@pytest.fixture(scope="module")
+def prepared(copy_finished: MakeProject) -> Path:
+    """A project with its data, for sweeps of different parameters."""
+    return copy_finished()
+
+
+def tree(project: Path, name: str, run: Run) -> str:
+    """All files of an experiment, with their contents' hashes."""
+    (commit,) = run(project, "git", "for-each-ref", "--format=%(objectname)", f"refs/exps/??/*/{name}").split()
+    return run(project, "git", "ls-tree", "-r", commit)
+
+
+def test_every_combination_is_a_member_with_a_name() -> None:
+    sweep = members(["train.lr=0.1,1e-3", "train.seed=range(0,2)", "train.epochs=2"], prefix="a-")
+    assert [member.name for member in sweep] == [
+        "a-lr=0.1,seed=0",
+        "a-lr=0.1,seed=1",
+        "a-lr=0.001,seed=0",
+        "a-lr=0.001,seed=1",
+    ]
+    assert sweep[3].settings == ["train.lr=0.001", "train.seed=1", "train.epochs=2"]
+    assert varied(sweep) == ["train.lr", "train.seed"]
+    assert [member.name for member in members(["preprocess.seed=1,2"], "")] == [
+        "preprocess.seed=1",
+        "preprocess.seed=2",
+    ]
+
+
+@pytest.mark.parametrize("settings", [["train.lr=0.1"], ["train.lr"], ["train.lr=[0.1"]])
+def test_what_makes_no_sweep_is_refused(settings: list[str]) -> None:
+    with pytest.raises(SystemExit, match="error: -S: "):
+        members(settings, "")
+
+
+@pytest.mark.long
+def test_members_are_the_experiments_that_dvc_runs(prepared: Path, tmp_path: Path, run: Run) -> None:
+    """Those of native arithmetic, which starts cold, and of uncommitted changes, too."""
+    alone = Path(shutil.copytree(prepared, tmp_path / "alone"))
+    for project in (prepared, alone):
+        text = (project / "params.yaml").read_text()
+        (project / "params.yaml").write_text(re.sub("(?m)^  batch_size: 100$", "  batch_size: 90", text))
+    before = run(prepared, "git", "status", "--porcelain")
+    values = "train.lr=0.2,0.05", "train.arithmetic=portable,native"
+    options = [part for value in values for part in ("-S", value)]
+    output = run(prepared, *SWEEP, *options, "--jobs", "2")
+    lines = output.splitlines()
+    assert lines[0] == "0 of 4 experiments are finished"
+    assert all(re.fullmatch(r"lr=0\.\d+,arithmetic=\w+ +val acc 0\.\d{4}  \d+\.\d s", line) for line in lines[1:5])
+    assert lines[5] == "sweep.png: 4 runs; left out because they differ in other ways: 0"
+    (prepared / "sweep.png").unlink()
+    assert run(prepared, "git", "status", "--porcelain") == before
+    for lr in ("0.2", "0.05"):
+        for arithmetic in ("portable", "native"):
+            name = f"lr={lr},arithmetic={arithmetic}"
+            settings = "-S", f"train.lr={lr}", "-S", f"train.arithmetic={arithmetic}"
+            run(alone, "dvc", "exp", "run", "--temp", "--name", name, *settings)
+            assert tree(prepared, name, run) == tree(alone, name, run)
+
+    output = run(prepared, *SWEEP, *options)
+    assert output.splitlines() == ["4 of 4 experiments are finished", lines[5]]
+    (prepared / "sweep.png").unlink()
+    run(prepared, "git", "checkout", "params.yaml")
+    output = run(prepared, *SWEEP, *options, status=1)
+    assert output.startswith(
+        "error: lr=0.2,arithmetic=portable: the experiment of that name has another train.batch_size"
+    )
+
+
+@pytest.mark.long
+def test_a_member_that_diverges_is_reported_and_one_that_fails_ends_the_sweep(prepared: Path, run: Run) -> None:
+    output = run(prepared, *SWEEP, "-S", "train.lr=1e38,0.3", "-S", "train.epochs=1")
+    assert re.search(r"(?m)^lr=1e\+38 +loss diverged ", output)
+    assert re.search(r"(?m)^lr=0.3 +val acc ", output)
+    output = run(prepared, *SWEEP, "-S", "train.optimizer=sdg,adamm", status=1)
+    assert "error: params.yaml" in output
+    assert output.splitlines()[-1].startswith("error: optimizer=sdg: the experiment failed, got the output above; ")
+    assert "Traceback" not in output
+
+
+def processes(project: Path) -> list[bytes]:
+    """The command lines of a sweep's server and its forks, and of their clients."""
+    folder = str(project / "tools/experiments/launch").encode()
+    arguments = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            arguments.append(path.read_bytes())
+    return [text for text in arguments if folder in text]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_sweep_leaves_no_process_and_continues(
+    project: Path, environment: dict[str, str], run: Run, number: signal.Signals
+) -> None:
+    command = [*SWEEP, "-S", "train.lr=1e-4,2e-4", "-S", "train.epochs=20", "-S", "train.batch_size=1"]
+    with subprocess.Popen(command, cwd=project, env=environment, start_new_session=True) as process:
+        deadline = time.monotonic() + 300
+        while not list((project / ".checkpoints").glob("*.pt")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(process.pid, number)
+        assert process.wait(60) == (130 if number == signal.SIGINT else -number)
+    deadline = time.monotonic() + 60
+    while processes(project):
+        assert time.monotonic() < deadline, processes(project)
+        time.sleep(0.2)
+    output = run(project, *command)
+    assert output.count(" val acc ") == 2

@@ -1,0 +1,69 @@
+"""Run DVC experiments."""
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+from foundation.command import ROOT
+from foundation.repository import use_own_environment
+
+DIVERGED = "train.lr: the loss is no longer finite"  # the message of the stage
+HERE = Path(__file__).parent
+
+
+@contextmanager
+def warm_start() -> Iterator[None]:
+    """Let `dvc` and `python` start in no time, as forks of a process that has loaded the libraries, until the end.
+
+    On Linux only: elsewhere forks are slow or unsafe, and there is no portable arithmetic.
+    """
+    use_own_environment()
+    if sys.platform != "linux":
+        yield
+        return
+    path = os.environ["PATH"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        client = shlex.join([sys.executable, "-I", "-S", str(HERE / "client.py"), str(folder / "socket")])
+        for program, arguments in (("python", ""), ("dvc", "-m dvc")):
+            script = folder / program
+            script.write_text(f'#!/bin/sh\nexec {client} {arguments} "$@"\n')
+            script.chmod(0o755)
+        command = [sys.executable, str(HERE / "server.py"), str(folder / "socket")]
+        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+            cast(IO[bytes], server.stdout).readline()  # that it is ready
+            os.environ["PATH"] = os.pathsep.join([name, path])
+            try:
+                yield
+            finally:
+                os.environ["PATH"] = path
+
+
+def run_experiment(name: str, settings: Sequence[str], *targets: str) -> str | None:
+    """Run an experiment in a temporary folder, so that the workspace stays as it is and several can run at a time.
+
+    DVC's queue would do the same, but in the background, where its end, its failure and Ctrl-C would have to be watched
+    for.
+
+    Args:
+        name: of the experiment.
+        settings: parameters, as `-S` takes them.
+        targets: stages to run, with those before them; all stages by default.
+
+    Returns:
+        What it printed if it failed, else None.
+    """
+    command = ["dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", name, *set_options(settings), *targets]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.stdout if done.returncode != 0 else None
+
+
+def set_options(settings: Sequence[str]) -> list[str]:
+    """The options that make `dvc exp run` set these parameters."""
+    return [part for setting in settings for part in ("-S", setting)]

@@ -1,0 +1,1 @@
+"""The experiments of a sweep, and the figure of their errors."""

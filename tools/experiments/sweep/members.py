@@ -1,0 +1,92 @@
+"""The members of a sweep: one experiment for every combination of values."""
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any
+
+from experiments.revisions import experiments
+from experiments.runs import gather
+from experiments.search.space import flat_params
+
+from dvc.exceptions import DvcException
+from dvc.utils.hydra import get_hydra_sweeps
+from hydra.errors import HydraException
+from ruamel.yaml import YAML
+
+
+@dataclass(frozen=True)
+class Member:
+    """One experiment of a sweep.
+
+    Attributes:
+        name: such as lr=0.01,seed=3.
+        settings: parameters, as `dvc exp run -S` takes them.
+    """
+
+    name: str
+    settings: list[str]
+
+
+def members(settings: Sequence[str], prefix: str) -> list[Member]:
+    """All combinations of values, in the order in which `dvc exp run --queue` runs them.
+
+    Args:
+        settings: as `dvc exp run --queue -S` takes them, such as train.lr=0.01,0.1 or train.seed=range(0,5).
+        prefix: of the names.
+    """
+    try:
+        sweeps = get_hydra_sweeps({"params.yaml": list(settings)})
+    except (DvcException, HydraException) as error:
+        problem = str(error).splitlines()[:2]
+        sys.exit(f"error: -S: {', '.join(problem)}; write values as in train.lr=0.01,0.1")
+    combinations = [sweep["params.yaml"] for sweep in sweeps]
+    several = [len(set(values)) > 1 for values in zip(*combinations, strict=True)]
+    if not any(several):
+        sys.exit(
+            f"error: -S: has to have two values or more, got {' '.join(settings)}; write them as in train.lr=0.01,0.1"
+        )
+    return [Member(prefix + name_of(list(compress(values, several))), values) for values in combinations]
+
+
+def varied(sweep: Sequence[Member]) -> list[str]:
+    """The parameters of which a sweep has several values."""
+    columns = zip(*(member.settings for member in sweep), strict=True)
+    return [column[0].partition("=")[0].lstrip("+") for column in columns if len(set(column)) > 1]
+
+
+def name_of(settings: Sequence[str]) -> str:
+    """A name that Git allows: the settings, without the section that most belong to."""
+    return re.sub(r"[^\w.,=+-]", "-", ",".join(setting.removeprefix("train.") for setting in settings))
+
+
+def finished(sweep: Sequence[Member]) -> list[str]:
+    """The names of the members that the last commit has as experiments.
+
+    Exits with an error if it has an experiment of such a name with other parameters.
+    """
+    names, params = experiments("HEAD"), flat_params()
+    there = [member for member in sweep if member.name in names]
+    for member, run in zip(there, gather([names[member.name] for member in there]) if there else [], strict=True):
+        wanted = params | dict(map(parsed, member.settings))
+        if other := [name for name, value in run.params.items() if plain(value) != plain(wanted.get(name))]:
+            sys.exit(
+                f"error: {member.name}: the experiment of that name has another {other[0]}, got "
+                f"{run.params[other[0]]}; `--name` gives the names a prefix, `dvc exp remove {member.name}` deletes it"
+            )
+    return [member.name for member in there]
+
+
+def parsed(setting: str) -> tuple[str, Any]:
+    name, _, value = setting.partition("=")
+    return name.lstrip("+"), YAML(typ="safe").load(value)
+
+
+def plain(value: Any) -> Any:
+    """A number as a float, even if it is text, as 1e-05 is to PyYAML; other values as they are."""
+    try:
+        return value if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return value
