@@ -106,15 +106,20 @@ def processes(project: Path) -> list[bytes]:
     return [text for text in arguments if folder in text]
 
 
+def checkpoints(project: Path) -> set[Path]:
+    return set((project / ".checkpoints").glob("*.pt"))
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_sweep_leaves_no_process_and_continues(
     project: Path, environment: dict[str, str], run: Run, number: signal.Signals
 ) -> None:
     command = [*SWEEP, "-S", "train.lr=1e-4,2e-4", "-S", "train.epochs=20", "-S", "train.batch_size=1"]
+    before = checkpoints(project)
     with subprocess.Popen(command, cwd=project, env=environment, start_new_session=True) as process:
         deadline = time.monotonic() + 300
-        while not list((project / ".checkpoints").glob("*.pt")):
+        while checkpoints(project) <= before:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         os.killpg(process.pid, number)
