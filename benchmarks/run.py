@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
+from itertools import count, islice
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,6 +39,7 @@ from threadpoolctl import threadpool_limits
 
 STAGES = ["download", "preprocess", "train", "evaluate", "export"]
 BATCH_SIZES = (400, 100)
+SWEEP_SIZE = 8
 
 
 def main() -> None:
@@ -59,6 +61,7 @@ def main() -> None:
             compare_arithmetics(rounds=1 if quick else 5),
             compare_linear_models(train, val, test, quick),
             compare_pipelines(folder, rounds=1 if quick else 3, epochs=1 if quick else 50),
+            compare_experiments(folder, rounds=1 if quick else 3),
             measure_growth(folder, train, factors=(1, 4) if quick else (1, 4, 16)),
         ]
     if not quick:
@@ -245,7 +248,7 @@ def compare_pipelines(folder: Path, rounds: int, epochs: int) -> str:
     params.write_text(
         params.read_text(encoding="utf-8").replace("\ntrain:\n", "\ntrain:\n  typo: 1\n"), encoding="utf-8"
     )
-    local = {"MNIST_MIRROR": str(ROOT / "data/raw"), "XDG_CACHE_HOME": str(folder / "cache")}
+    local = local_mirror(folder)
     script, repro, nothing = f"the plain script, {epochs} epochs", "`dvc repro --force`", "`dvc repro`, nothing to do"
     medians = in_turn(
         {
@@ -265,6 +268,43 @@ def compare_pipelines(folder: Path, rounds: int, epochs: int) -> str:
     if epochs == 50:
         note += f" The script takes {medians[script] / medians[repro]:.1f} times as long."
     return f"## The whole pipeline\n\n{table(['command', 'seconds'], rows)}\n{note}\n{split_stages(medians[repro])}"
+
+
+def local_mirror(folder: Path) -> dict[str, str]:
+    """Variables with which the stage download needs no network."""
+    return {"MNIST_MIRROR": str(ROOT / "data/raw"), "XDG_CACHE_HOME": str(folder / "cache")}
+
+
+def compare_experiments(folder: Path, rounds: int) -> str:
+    """What one experiment takes, alone and in a sweep."""
+    clone = folder / "experiments"
+    run("git", "clone", "--quiet", str(ROOT), str(clone))
+    run("dvc", "repro", cwd=clone, variables=local_mirror(folder))
+    lrs = (f"{0.001 + number / 10**5:.5f}" for number in count(1))  # each experiment is a new one
+
+    def experiment(*settings: str) -> None:
+        run("dvc", "exp", "run", "-S", f"train.lr={next(lrs)}", *settings, cwd=clone)
+        run("git", "checkout", "--quiet", ".", cwd=clone)
+
+    def sweep(size: int) -> None:
+        values = ",".join(islice(lrs, size))
+        run(sys.executable, "tools/sweep.py", "-S", f"train.lr={values}", "--jobs", "2", cwd=clone)
+
+    medians = in_turn(
+        {
+            "`dvc exp run`, 50 epochs": experiment,
+            "`dvc exp run`, 1 epoch": partial(experiment, "-S", "train.epochs=1"),
+            f"`tools/sweep.py --jobs 2`, {SWEEP_SIZE} experiments": partial(sweep, SWEEP_SIZE),
+        },
+        rounds,
+        warm_up=False,
+    )
+    rows = [
+        [name, f"{seconds:.1f}", f"{seconds / (SWEEP_SIZE if 'sweep' in name else 1):.1f}"]
+        for name, seconds in medians.items()
+    ]
+    header = ["command", "seconds", "seconds per experiment"]
+    return f"## An experiment\n\nWith another learning rate, from training to the ONNX file.\n\n{table(header, rows)}"
 
 
 def split_stages(repro_seconds: float) -> str:
