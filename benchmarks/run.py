@@ -45,7 +45,7 @@ SWEEP_SIZE = 8
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--quick", action="store_true", help="measure fewer rounds and no slow alternatives, in less than two minutes"
+        "--quick", action="store_true", help="measure fewer rounds and no slow alternatives, in a few minutes"
     )
     quick = parser.parse_args().quick
     torch.set_num_threads(1)

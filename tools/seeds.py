@@ -4,7 +4,7 @@ Example: python tools/seeds.py --picture seeds.png
 
 Takes the last commit and all experiments, or those named, and groups those that
 differ in train.seed alone. To run some:
-dvc exp run --queue -S 'train.seed=range(0,5)' && dvc queue start
+python tools/sweep.py -S 'train.seed=range(0,5)'
 """
 
 import json

@@ -1,12 +1,13 @@
-"""Run an experiment for every combination of parameters, and draw their errors.
+"""Run an experiment for every combination of values, and draw their errors.
 
 Example: python tools/sweep.py -S train.lr=0.001,0.01,0.1 --jobs 2
          python tools/sweep.py -S 'train.seed=range(0,5)' -S train.lr=0.01,0.02
          python tools/sweep.py --x train.epochs --by train.model
 
-Each combination becomes a DVC experiment, named for it, such as lr=0.01, with
-the results of `dvc exp run -S train.lr=0.01`; the workspace stays as it is. The
-same command continues after an interruption. Test images choose nothing.
+Each combination becomes a DVC experiment, named after its values, such as
+lr=0.01, with the results of `dvc exp run -S train.lr=0.01`; the workspace stays
+as it is. The same command continues after an interruption. The picture shows
+the validation images alone.
 
 Without -S, draws the last commit and all experiments, or those named, except
 those that differ in anything else but train.seed.
@@ -20,22 +21,23 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from experiments.launch.experiment import DIVERGED, run_experiment, warm_start
+from experiments.revisions import experiments
 from experiments.runs import SEED, gather, read_run
-from experiments.sweep.figure import draw
+from experiments.sweep.figure import draw, is_number
 from experiments.sweep.members import Member, finished, members, varied
 from foundation.command import INTERRUPTED, Parser, positive, run_command
 
 
 def main() -> None:
     arguments = parse_arguments()
-    revisions, axes = arguments.revisions, []
-    if arguments.settings:
-        sweep = members(arguments.settings, arguments.name)
-        revisions, axes = run_all(sweep, arguments.jobs), [name for name in varied(sweep) if name != SEED]
-    x = arguments.x or next(iter(axes), "train.lr")
-    by = arguments.by or next((name for name in axes if name != x), "train.optimizer")
-    problem = draw(gather(revisions), x, by, arguments.picture)
-    if problem and arguments.settings:
+    sweep = members(arguments.settings, arguments.name) if arguments.settings else []
+    runs = gather(run_all(sweep, arguments.jobs) if sweep else arguments.revisions)
+    names = [name for name in varied(sweep) if name != SEED]
+    numbers = [name for name in names if is_number(runs[0].params.get(name))]
+    x = arguments.x or next(iter(numbers), "train.lr")
+    by = arguments.by or next((name for name in names if name != x), "train.optimizer")
+    problem = draw(runs, x, by, arguments.picture)
+    if problem and sweep:
         print(f"no picture: {problem}")
     elif problem:
         sys.exit(f"error: {problem}")
@@ -44,7 +46,10 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument(
-        "revisions", nargs="*", metavar="REVISION", help="draw these commits or experiments (default: HEAD and all)"
+        "revisions",
+        nargs="*",
+        metavar="REVISION",
+        help="draw these commits or experiments (default: HEAD and all experiments)",
     )
     parser.add_argument(
         "-S",
@@ -80,41 +85,48 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def run_all(sweep: Sequence[Member], jobs: int) -> list[str]:
-    """Run the members that have not finished, `jobs` at a time; return the names of those that have by then."""
+    """Run the members that have not finished, `jobs` at a time; return the commits of those that have by then."""
     done = finished(sweep)
     print(f"{len(done)} of {len(sweep)} experiments are finished", flush=True)
-    if len(done) == len(sweep):
-        return done
-    with warm_start(), ThreadPoolExecutor(jobs) as executor:
-        try:
-            running = [executor.submit(run_one, member) for member in sweep if member.name not in done]
-            done += [name for future in as_completed(running) if (name := future.result())]
-        except BaseException as end:
-            executor.shutdown(cancel_futures=True)  # and wait for those that run; they get Ctrl-C, too
-            if not isinstance(end, KeyboardInterrupt):
-                raise
-            print("error: sweep: interrupted; the same command continues it", file=sys.stderr)
-            sys.exit(INTERRUPTED)
-    if not done:
+    left = [member for member in sweep if member.name not in done]
+    try:
+        if left:
+            run_members(left, jobs)
+    except KeyboardInterrupt:
+        print("error: sweep: interrupted; the same command continues it", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    commits = experiments("HEAD")
+    found = [commits[member.name] for member in sweep if member.name in commits]
+    if not found:
         sys.exit("error: -S: has to have values with which the loss stays finite, got none; lower train.lr")
-    return done
+    return found
+
+
+def run_members(left: Sequence[Member], jobs: int) -> None:
+    """Run members, `jobs` at a time; exits with an error once one fails without diverging."""
+    with warm_start(), ThreadPoolExecutor(jobs) as executor:
+        running = {executor.submit(run_one, member): member for member in left}
+        try:
+            for future in as_completed(running):
+                if failure := future.result():
+                    print(failure, file=sys.stderr)
+                    name = running[future].name
+                    sys.exit(f"error: {name}: the experiment failed, got the output above; the same command continues")
+        except BaseException:
+            executor.shutdown(cancel_futures=True)  # and wait for those that run; they get Ctrl-C, too
+            raise
 
 
 def run_one(member: Member) -> str | None:
-    """Run a member and print a line about it; return its name, or None if the loss diverged.
-
-    Raises:
-        SystemExit: it failed for another reason.
-    """
+    """Run a member and print a line about it; return what it printed if it failed without diverging."""
     start = time.perf_counter()
     failure = run_experiment(member.name, member.settings)
     if failure and DIVERGED not in failure:
-        print(failure, file=sys.stderr)
-        sys.exit(f"error: {member.name}: the experiment failed, got the output above; the same command continues")
+        return failure
     val_accuracy = None if failure else read_run(member.name).metrics.get("val_accuracy")
-    result = "loss diverged" if failure else f"val acc {val_accuracy:.4f}" if val_accuracy else "finished"
+    result = "loss diverged" if failure else "finished" if val_accuracy is None else f"val acc {val_accuracy:.4f}"
     print(f"{member.name:30}  {result:14}  {time.perf_counter() - start:.1f} s", flush=True)
-    return None if failure else member.name
+    return None
 
 
 if __name__ == "__main__":

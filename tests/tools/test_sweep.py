@@ -45,10 +45,49 @@ def test_every_combination_is_a_member_with_a_name() -> None:
     ]
 
 
-@pytest.mark.parametrize("settings", [["train.lr=0.1"], ["train.lr"], ["train.lr=[0.1"]])
+@pytest.mark.parametrize(
+    "settings", [["train.lr=0.1"], ["train.lr=0.1,0.10"], ["train.lr"], ["train.lr=[0.1"], ["train.model='a/b','a-b'"]]
+)
 def test_what_makes_no_sweep_is_refused(settings: list[str]) -> None:
     with pytest.raises(SystemExit, match="error: -S: "):
         members(settings, "")
+
+
+STAND_IN = """
+import subprocess, sys
+sys.path.insert(0, "tools")
+from experiments.launch.experiment import warm_start
+
+def ask(*command):
+    print(subprocess.run(command, text=True, capture_output=True, input="given"))
+
+with warm_start():
+    ask("python", "shown.py", "a b", "c")
+    ask("python", "-u", "shown.py")
+    ask("python", "-c", "import sys; sys.exit('why')")
+    ask("dvc", "--no-such-option")
+    ask("python", "killed.py")
+"""
+SHOWN = """
+import os, sys
+print("torch" in sys.modules, os.environ.get("MKL_CBWR"), os.environ.get("MKL_VERBOSE"), sys.argv, os.read(0, 5))
+sys.exit(7)
+"""
+
+
+def test_a_stand_in_does_what_python_does(project: Path, run: Run) -> None:
+    (project / "stand_in.py").write_text(STAND_IN)
+    (project / "shown.py").write_text(SHOWN)
+    (project / "killed.py").write_text("import os; os.kill(os.getpid(), 9)")
+    warm, *others = run(project, "python", "stand_in.py", MKL_VERBOSE="0").splitlines()
+    assert "returncode=7" in warm
+    assert "True COMPATIBLE None ['shown.py', 'a b', 'c'] b'given'" in warm
+    assert "returncode=7" in others[0]
+    assert "False None 0 ['shown.py'] b'given'" in others[0]
+    assert "returncode=1" in others[1]
+    assert r"stderr='why\n'" in others[1]
+    assert "returncode=254" in others[2]
+    assert "returncode=137" in others[3]
 
 
 @pytest.mark.long
@@ -81,7 +120,7 @@ def test_members_are_the_experiments_that_dvc_runs(prepared: Path, tmp_path: Pat
     run(prepared, "git", "checkout", "params.yaml")
     output = run(prepared, *SWEEP, *options, status=1)
     assert output.startswith(
-        "error: lr=0.2,arithmetic=portable: the experiment of that name has another train.batch_size"
+        "error: lr=0.2,arithmetic=portable: the experiment of that name has a different train.batch_size"
     )
 
 
@@ -98,12 +137,13 @@ def test_a_member_that_diverges_is_reported_and_one_that_fails_ends_the_sweep(pr
 
 def processes(project: Path) -> list[bytes]:
     """The command lines of a sweep's server and its forks, and of their clients."""
-    folder = str(project / "tools/experiments/launch").encode()
+    pieces = str(project / "tools/experiments/launch").encode(), b"stages/train.py"
     arguments = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):  # it has ended
-            arguments.append(path.read_bytes())
-    return [text for text in arguments if folder in text]
+            if str(project) in str((path.parent / "cwd").readlink()):
+                arguments.append(path.read_bytes())
+    return [text for text in arguments if any(piece in text for piece in pieces)]
 
 
 def checkpoints(project: Path) -> set[Path]:
@@ -111,11 +151,20 @@ def checkpoints(project: Path) -> set[Path]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("number", "arithmetic"),
+    [
+        (signal.SIGINT, "portable"),
+        (signal.SIGINT, "native"),
+        (signal.SIGTERM, "portable"),
+        (signal.SIGKILL, "portable"),
+    ],
+)
 def test_an_interrupted_sweep_leaves_no_process_and_continues(
-    project: Path, environment: dict[str, str], run: Run, number: signal.Signals
+    project: Path, environment: dict[str, str], run: Run, number: signal.Signals, arithmetic: str
 ) -> None:
-    command = [*SWEEP, "-S", "train.lr=1e-4,2e-4", "-S", "train.epochs=20", "-S", "train.batch_size=1"]
+    options = "train.lr=1e-4,2e-4", "train.epochs=20", "train.batch_size=1", f"train.arithmetic={arithmetic}"
+    command = [*SWEEP, *(part for option in options for part in ("-S", option))]
     before = checkpoints(project)
     with subprocess.Popen(command, cwd=project, env=environment, start_new_session=True) as process:
         deadline = time.monotonic() + 300

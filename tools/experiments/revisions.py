@@ -33,7 +33,7 @@ def read_file(revision: str, path: str) -> str:
 
 
 def read_files(revisions: Collection[str], paths: Sequence[str]) -> dict[str, "Files"]:
-    """The files of revisions, which are as in `read_file`, by revision; all of them in one call of Git.
+    """The files of revisions, which are as in `read_file`, by revision; their contents in one call of Git.
 
     Raises:
         NotFoundError: there is no such revision.

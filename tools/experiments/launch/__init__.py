@@ -1,1 +1,1 @@
-"""How experiments are run: by DVC, many of them without its and the stages' start-up times."""
+"""Running DVC experiments, without waiting for DVC and the stages to start."""

@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 
 @contextmanager
 def warm_start() -> Iterator[None]:
-    """Let `dvc` and `python` start in no time, as forks of a process that has loaded the libraries, until the end.
+    """Inside the block, let `dvc` and `python` start as forks of a process that has loaded the libraries.
 
     On Linux only: elsewhere forks are slow or unsafe, and there is no portable arithmetic.
     """
@@ -37,10 +37,14 @@ def warm_start() -> Iterator[None]:
             script.chmod(0o755)
         command = [sys.executable, str(HERE / "server.py"), str(folder / "socket")]
         with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
-            cast(IO[bytes], server.stdout).readline()  # that it is ready
-            os.environ["PATH"] = os.pathsep.join([name, path])
             try:
+                if not cast(IO[bytes], server.stdout).readline():
+                    print("note: the server has not started, see above; experiments start slowly", file=sys.stderr)
+                os.environ["PATH"] = os.pathsep.join([name, path])
                 yield
+            except BaseException:
+                server.kill()  # what it has started ends with it
+                raise
             finally:
                 os.environ["PATH"] = path
 

@@ -3,6 +3,7 @@
 It serves until its standard input ends. Command: python server.py ADDRESS, in the repository root
 """
 
+import ctypes
 import gc
 import json
 import os
@@ -20,7 +21,7 @@ from typing import cast
 
 import yaml
 
-# What stages and DVC take long to import. onnxruntime is none of them: it starts a thread, which no fork would have.
+# What stages and DVC take long to import. onnxruntime is not among them: it starts a thread, which no fork would have.
 LIBRARIES = [
     "torch", "safetensors.numpy", "onnx.helper", "onnx.checker",
     "matplotlib.figure", "matplotlib.backends.backend_agg", "PIL.PngImagePlugin",
@@ -28,49 +29,58 @@ LIBRARIES = [
 ]  # fmt: skip
 # Its processes end without tidying up their memory, which would take them longer than most of them run.
 Process = get_context("fork").Process
+PR_SET_PDEATHSIG = 1  # of prctl(2): which signal a process gets when its parent ends
+# The one module of the stages that a tool loads: the libraries have to be loaded as the stages load them.
+ARITHMETIC = "digits.foundation.arithmetic"
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # clients pass on Ctrl-C
-    switches = load_libraries()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # clients pass them on
+    load_libraries()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])
         listener.listen()
         print("ready", flush=True)
         while listener in select.select([listener, sys.stdin], [], [])[0]:
             connection, _ = listener.accept()
-            Process(target=attend, args=(connection, switches)).start()
+            Process(target=attend, args=(connection, listener)).start()
             connection.close()
 
 
-def load_libraries() -> dict[str, str]:
-    """Load the libraries with the switches of portable arithmetic, and return those: environment variables."""
-    before = dict(os.environ)
+def load_libraries() -> None:
+    """Load the libraries with the switches of portable arithmetic."""
     sys.path[0] = "stages"
-    runpy.run_path("stages/train.py")["use_portable_arithmetic"]()
+    import_module(ARITHMETIC).use_portable_arithmetic()
     for name in LIBRARIES:
         import_module(name)
     gc.collect()
     gc.freeze()  # the garbage collector would make forks copy what they only read
-    return {name: value for name, value in os.environ.items() if before.get(name) != value}
 
 
-def attend(connection: socket.socket, switches: dict[str, str]) -> None:
+def attend(connection: socket.socket, listener: socket.socket) -> None:
     """Run what a client asks for, pass its signals on, and reply with the exit status."""
+    end_with_parent()
+    listener.close()  # or clients would still reach it when the server has ended
     size, files, *_ = socket.recv_fds(connection, 4, 3)
-    request = json.loads(connection.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL))
-    script = Process(target=run_as_python, args=(*request, files, switches))
+    request = connection.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)
+    if len(files) < 3 or len(request) < int.from_bytes(size, "big"):  # the client was killed
+        return
+    script = Process(target=run_as_python, args=(*json.loads(request), files, connection))
     script.start()
     group = cast(int, script.pid)
     for file in files:
         os.close(file)
-    watched: list[int | socket.socket] = [script.sentinel, connection]
-    while script.sentinel not in wait(watched):
+    ended = os.pidfd_open(group)  # the sentinel of multiprocessing would not outlive an exec
+    watched: list[int | socket.socket] = [ended, connection]
+    while ended not in wait(watched):
         number = connection.recv(1)
         if not number:  # the client was killed
             watched.remove(connection)
-        with suppress(ProcessLookupError):
+        try:
             os.killpg(group, number[0] if number else signal.SIGKILL)
+        except ProcessLookupError:  # it does not lead its group yet
+            os.kill(group, number[0] if number else signal.SIGKILL)
     script.join()
     status = cast(int, script.exitcode)
     with suppress(OSError):
@@ -78,37 +88,53 @@ def attend(connection: socket.socket, switches: dict[str, str]) -> None:
 
 
 def run_as_python(
-    arguments: list[str], folder: str, environment: dict[str, str], files: list[int], switches: dict[str, str]
+    arguments: list[str], folder: str, environment: dict[str, str], files: list[int], connection: socket.socket
 ) -> None:
     """Do what `python` with these arguments does.
 
     Args:
-        arguments: a script and its arguments, or -m, a module and its arguments.
+        arguments: what begins with a script or `-m dvc` runs here, anything else in a new Python.
         folder: to run in.
         environment: for this process alone.
         files: standard input, output and error.
-        switches: environment variables that the libraries were loaded with.
+        connection: to the client, for `attend` alone.
     """
-    os.setsid()
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.setsid()
+    connection.close()
     for number, file in enumerate(files):
         os.dup2(file, number)
+        os.close(file)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    script, *rest = arguments
-    if script == "-m":
-        sys.argv = rest
-        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
-    elif not is_portable():
-        os.execv(sys.executable, [sys.executable, *arguments])
-    else:
-        os.environ.update(switches)
-        for name in [name for name in sys.modules if name.partition(".")[0] == "digits"]:
-            del sys.modules[name]  # the code in `folder` may be other code
-        sys.path[0] = str(Path(script).resolve().parent)
+    if arguments[:2] == ["-m", "dvc"]:
+        sys.argv = arguments[1:]
+        runpy.run_module("dvc", run_name="__main__", alter_sys=True)
+    elif arguments and arguments[0].endswith(".py") and is_portable():
+        use_switches()
+        sys.path[0] = str(Path(arguments[0]).resolve().parent)
         sys.argv = arguments
-        runpy.run_path(script, run_name="__main__")
+        runpy.run_path(arguments[0], run_name="__main__")
+    else:
+        os.execv(sys.executable, [sys.executable, *arguments])
+
+
+def end_with_parent() -> None:
+    """Make the system kill this process when its parent has ended, so that nothing lives on after a kill -9."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def use_switches() -> None:
+    """Give this process the environment with which the libraries were loaded; forget the stages' code that did it."""
+    arithmetic = sys.modules[ARITHMETIC]
+    for name in [name for name in os.environ if name.startswith(arithmetic.PREFIXES)]:
+        del os.environ[name]
+    os.environ.update(arithmetic.SWITCHES)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "digits"]:
+        del sys.modules[name]  # the experiment may have other code
 
 
 def is_portable() -> bool:

@@ -32,7 +32,7 @@ def is_number(value: Any) -> bool:
     """Whether a parameter is a number, even if it is text, as 1e-05 is to PyYAML."""
     try:
         return not isinstance(value, bool | list) and float(value) is not None
-    except ValueError:
+    except (TypeError, ValueError):
         return False
 
 

@@ -1,18 +1,23 @@
 """The members of a sweep: one experiment for every combination of values."""
 
+import hashlib
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
+from pathlib import Path
 from typing import Any
 
 from experiments.revisions import experiments
-from experiments.runs import gather
-from experiments.search.space import flat_params
+from experiments.runs import Run, gather
+from foundation.command import ROOT
+from foundation.repository import flattened
 
 from dvc.exceptions import DvcException
-from dvc.utils.hydra import get_hydra_sweeps
+from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 from hydra.errors import HydraException
 from ruamel.yaml import YAML
 
@@ -42,13 +47,17 @@ def members(settings: Sequence[str], prefix: str) -> list[Member]:
     except (DvcException, HydraException) as error:
         problem = str(error).splitlines()[:2]
         sys.exit(f"error: -S: {', '.join(problem)}; write values as in train.lr=0.01,0.1")
-    combinations = [sweep["params.yaml"] for sweep in sweeps]
+    combinations = list({tuple(sweep["params.yaml"]): None for sweep in sweeps})  # without repetitions
     several = [len(set(values)) > 1 for values in zip(*combinations, strict=True)]
     if not any(several):
         sys.exit(
             f"error: -S: has to have two values or more, got {' '.join(settings)}; write them as in train.lr=0.01,0.1"
         )
-    return [Member(prefix + name_of(list(compress(values, several))), values) for values in combinations]
+    found = [Member(prefix + name_of(list(compress(values, several))), list(values)) for values in combinations]
+    names = [member.name for member in found]
+    if same := next((name for name in names if names.count(name) > 1), None):
+        sys.exit(f"error: -S: has to have values with different names, got {same} twice; run them one by one")
+    return found
 
 
 def varied(sweep: Sequence[Member]) -> list[str]:
@@ -65,23 +74,41 @@ def name_of(settings: Sequence[str]) -> str:
 def finished(sweep: Sequence[Member]) -> list[str]:
     """The names of the members that the last commit has as experiments.
 
-    Exits with an error if it has an experiment of such a name with other parameters.
+    Exits with an error if it has an experiment of such a name with other parameters or other code.
     """
-    names, params = experiments("HEAD"), flat_params()
+    names = experiments("HEAD")
     there = [member for member in sweep if member.name in names]
     for member, run in zip(there, gather([names[member.name] for member in there]) if there else [], strict=True):
-        wanted = params | dict(map(parsed, member.settings))
-        if other := [name for name, value in run.params.items() if plain(value) != plain(wanted.get(name))]:
+        if problem := difference(run, parameters(member.settings)):
             sys.exit(
-                f"error: {member.name}: the experiment of that name has another {other[0]}, got "
-                f"{run.params[other[0]]}; `--name` gives the names a prefix, `dvc exp remove {member.name}` deletes it"
+                f"error: {member.name}: the experiment of that name has {problem}; `--name` gives the names a prefix, "
+                f"`dvc exp remove {member.name}` deletes it"
             )
     return [member.name for member in there]
 
 
-def parsed(setting: str) -> tuple[str, Any]:
-    name, _, value = setting.partition("=")
-    return name.lstrip("+"), YAML(typ="safe").load(value)
+def parameters(settings: Sequence[str]) -> dict[str, Any]:
+    """All parameters, by dotted name, of an experiment with these settings."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copy(ROOT / "params.yaml", folder))
+        apply_overrides(copy, list(settings))
+        return dict(flattened(YAML(typ="safe").load(copy)))
+
+
+def difference(run: Run, params: dict[str, Any]) -> str | None:
+    """How a run differs from one in the workspace with these parameters; None if it does not."""
+    for name, value in run.params.items():
+        if plain(value) != plain(params.get(name)):
+            return f"a different {name}, got {value}"
+    for path, md5 in run.inputs.items():
+        code = ROOT / path
+        if path.startswith("stages/") and not (code.is_file() and file_md5(code) == md5):
+            return f"different code, got another {path}"
+    return None
+
+
+def file_md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def plain(value: Any) -> Any:
