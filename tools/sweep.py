@@ -23,7 +23,8 @@ from pathlib import Path
 from experiments.launch.experiment import DIVERGED, run_experiment, warm_start
 from experiments.revisions import experiments
 from experiments.runs import SEED, gather, read_run
-from experiments.sweep.figure import draw, is_number
+from experiments.search.space import is_number
+from experiments.sweep.figure import draw
 from experiments.sweep.members import Member, finished, members, varied
 from foundation.command import INTERRUPTED, Parser, positive, run_command
 

@@ -65,7 +65,7 @@ def run_of(files: Files) -> Run:
     Raises:
         NotFoundError: some are missing.
     """
-    # DVC's own parser, which is written in C; PyYAML's safe_load takes twice as long or more.
+    # DVC's own parser: PyYAML takes 1e-05 for text, and twice as long.
     stages = YAML(typ="safe").load(files["dvc.lock"])["stages"]
     if "train" not in stages:
         raise NotFoundError(f"error: dvc.lock: has no stage train in {files.revision}, got {', '.join(stages)}")

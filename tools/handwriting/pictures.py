@@ -33,7 +33,7 @@ def read_picture(
                 raise NoPictureError(f"it has more than {max_pixels:,} pixels")
             image.draft("RGB", (1000, 1000))  # saves most of the work for a camera's JPEG file
             image.load()
-            with suppress(Exception):
+            with suppress(Exception):  # damaged metadata, for which Pillow raises as many; the picture is fine
                 image = ImageOps.exif_transpose(image)
     except NoPictureError:
         raise

@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.figures import COLORS, errors, new_figure, save_figure
 from experiments.runs import SEED, Run
+from experiments.search.space import is_number
 from experiments.statistics import wilson_interval
 
 import pandas as pd
@@ -26,14 +27,6 @@ def draw(runs: Sequence[Run], x: str, by: str, path: Path) -> str | None:
     save_figure(path, draw_sweep(table, x, by))
     print(f"{path}: {len(table)} runs; left out because they differ in other ways: {len(runs) - len(table)}")
     return None
-
-
-def is_number(value: Any) -> bool:
-    """Whether a parameter is a number, even if it is text, as 1e-05 is to PyYAML."""
-    try:
-        return not isinstance(value, bool | list) and float(value) is not None
-    except (TypeError, ValueError):
-        return False
 
 
 def comparable(runs: Sequence[Run], x: str, by: str) -> pd.DataFrame:

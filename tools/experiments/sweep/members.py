@@ -98,7 +98,7 @@ def parameters(settings: Sequence[str]) -> dict[str, Any]:
 def difference(run: Run, params: dict[str, Any]) -> str | None:
     """How a run differs from one in the workspace with these parameters; None if it does not."""
     for name, value in run.params.items():
-        if plain(value) != plain(params.get(name)):
+        if value != params.get(name):
             return f"a different {name}, got {value}"
     for path, md5 in run.inputs.items():
         code = ROOT / path
@@ -109,11 +109,3 @@ def difference(run: Run, params: dict[str, Any]) -> str | None:
 
 def file_md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-
-
-def plain(value: Any) -> Any:
-    """A number as a float, even if it is text, as 1e-05 is to PyYAML; other values as they are."""
-    try:
-        return value if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        return value
