@@ -44,6 +44,12 @@ class ElasticParams(Section):
     sigma: Annotated[Number, Field(ge=0.5, le=28)]
 
 
+class HandwritingParams(Section):
+    share: Annotated[Number, Field(ge=0, le=1)]
+    stroke: Annotated[Number, Field(ge=0, le=1)]
+    noise: Annotated[Number, Field(ge=0, le=1)]
+
+
 class SgdParams(Section):
     momentum: Share
     nesterov: bool
@@ -61,9 +67,10 @@ class TrainParams(Section):
     mlp: NetworkOptions
     cnn: NetworkOptions
     normalize: bool
-    augment: Literal["none", "affine", "elastic"]
+    augment: Literal["none", "affine", "elastic", "handwriting"]
     affine: AffineParams
     elastic: ElasticParams
+    handwriting: HandwritingParams
     optimizer: Literal["sgd", "adam", "adamw", "lbfgs"]
     sgd: SgdParams
     lr: Annotated[Number, Field(gt=0, le=1e38)]
@@ -108,6 +115,9 @@ def main() -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"{summary.name}: {len(train):,} training and {len(val):,} validation images, on {device}")
     print(f"{params.model}: {parameters:,} parameters")
+    if params.precision == "bfloat16" and device.type == "cpu" and not has_bfloat16_units():
+        print("note: this processor has no units for bfloat16; float32 is many times as fast here:")
+        print("dvc exp run -S train.precision=float32")
     gradient = choose_gradient(params, model)
     training = Training(model, choose_optimizer(params, model), torch.Generator().manual_seed(params.seed))
 
@@ -230,8 +240,15 @@ def choose_augmentation(params: TrainParams) -> "Augmentation | None":
 
     if params.augment == "none":
         return None
-    displacements = params.elastic.model_dump() if params.augment == "elastic" else {}
-    return Augmentation(**params.affine.model_dump(), **displacements)
+    more = getattr(params, params.augment).model_dump()
+    return Augmentation(**params.affine.model_dump() | more)
+
+
+def has_bfloat16_units() -> bool:
+    """Whether this processor has instructions for bfloat16: avx512_bf16, amx_bf16 or, on ARM, bf16."""
+    import torch
+
+    return any(has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name)
 
 
 def progress(row: dict[str, Any], epochs: int, seconds: float) -> str:

@@ -28,7 +28,8 @@ SMALL = ("-S", "train.epochs=1", "-S", "train.mlp.width=32", "-S", "train.cnn.wi
 def chosen_keys(train: dict[str, Any]) -> set[str]:
     """The keys of section train that count for its choices, but what belongs to a run rather than to a recipe."""
     unused = {group for choice, groups in GROUPS.items() for group in groups if train[choice] != group}
-    unused |= {"none": {"affine", "elastic"}, "affine": {"elastic"}, "elastic": set()}[train["augment"]]
+    used = set() if train["augment"] == "none" else {"affine", train["augment"]}
+    unused |= {"affine", "elastic", "handwriting"} - used
     return set(COMMITTED["train"]) - unused - {"seed", "device"}
 
 

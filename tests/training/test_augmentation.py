@@ -10,8 +10,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 IMAGES, _ = some_tensors(0, 200)
-NONE = {"degrees": 0.0, "shift": 0.0, "scale": 0.0, "shear": 0.0, "alpha": 0.0, "sigma": 4.0}
-RECIPE = {"degrees": 10.0, "shift": 2.0, "scale": 0.1, "shear": 0.1, "alpha": 10.0, "sigma": 4.0}
+NONE = {"degrees": 0.0, "shift": 0.0, "scale": 0.0, "shear": 0.0, "alpha": 0.0, "sigma": 4.0, "share": 1.0}
+GEOMETRY = {"degrees": 10.0, "shift": 2.0, "scale": 0.1, "shear": 0.1, "alpha": 10.0, "sigma": 4.0}
+RECIPE = GEOMETRY | {"share": 0.5, "stroke": 1.0, "noise": 0.2}
 
 
 def augment(images: torch.Tensor, strengths: Mapping[str, float], seed: int = 0) -> torch.Tensor:
@@ -29,7 +30,7 @@ def test_no_strength_changes_nothing() -> None:
     torch.testing.assert_close(augment(IMAGES, {}), IMAGES.float(), rtol=0, atol=0.01)
 
 
-@pytest.mark.parametrize("name", ["degrees", "shift", "scale", "shear", "alpha"])
+@pytest.mark.parametrize("name", ["degrees", "shift", "scale", "shear", "alpha", "stroke", "noise"])
 def test_each_strength_changes_every_image_differently(name: str) -> None:
     same = IMAGES[:1].expand(20, 28, 28)
     changed = augment(same, {name: RECIPE[name]})
@@ -38,7 +39,7 @@ def test_each_strength_changes_every_image_differently(name: str) -> None:
 
 
 def test_the_ink_stays_in_the_frame() -> None:
-    changed = augment(IMAGES, RECIPE)
+    changed = augment(IMAGES, GEOMETRY)
     assert changed.min() >= 0
     assert changed.max() <= 255.001
     ink, ink_before = (images.float().sum(dim=(1, 2)) for images in (changed, IMAGES))
@@ -80,6 +81,30 @@ def test_displacements_are_those_of_a_gaussian_filter() -> None:
     noise = torch.rand(2, 3, 28, 28, generator=torch.Generator().manual_seed(5)) * 2 - 1
     expected = gaussian_filter(noise.numpy(), sigma=2, mode="constant", axes=(2, 3), truncate=14)
     torch.testing.assert_close(found, torch.from_numpy(expected).movedim(0, -1), rtol=1e-3, atol=1e-4)
+
+
+def test_strokes_grow_and_shrink_by_up_to_a_pixel_at_each_edge() -> None:
+    bar = torch.zeros(500, 28, 28, dtype=torch.uint8)
+    bar[:, 4:24, 10:16] = 255
+    widths = augment(bar, {"stroke": 1.0})[:, 14].sum(dim=1) / 255
+    assert (widths.min().item(), widths.max().item()) == pytest.approx((4, 8), abs=0.05)
+    assert widths.mean().item() == pytest.approx(6, abs=0.2)
+    half = augment(bar, {"stroke": 0.5})[:, 14].sum(dim=1) / 255
+    assert (half.min().item(), half.max().item()) == pytest.approx((5, 7), abs=0.05)
+
+
+def test_noise_is_a_fraction_of_the_range_and_stays_in_it() -> None:
+    noisy = augment(IMAGES, {"noise": 0.2})
+    assert (noisy.min().item(), noisy.max().item()) == (0, 255)
+    gray = torch.full((500, 28, 28), 128, dtype=torch.uint8)
+    deviations = augment(gray, {"noise": 0.1}).std(dim=(1, 2)) / 255
+    assert (deviations.min().item(), deviations.max().item()) == pytest.approx((0, 0.1), abs=0.005)
+
+
+def test_a_share_of_the_images_is_changed() -> None:
+    for name in "stroke", "noise":
+        changed = augment(IMAGES, {name: RECIPE[name], "share": 0.3})
+        assert ((changed - IMAGES).abs().amax(dim=(1, 2)) > 1).float().mean().item() == pytest.approx(0.3, abs=0.08)
 
 
 def test_the_generator_alone_decides() -> None:

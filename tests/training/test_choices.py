@@ -31,11 +31,15 @@ def test_the_optimizer() -> None:
 def test_the_augmentation() -> None:
     affine = {"degrees": 1.0, "shift": 3.0, "scale": 0.5, "shear": 0.25}
     elastic = {"alpha": 5.0, "sigma": 6.0}
+    handwriting = {"share": 0.25, "stroke": 0.75, "noise": 0.125}
     assert choose_augmentation(given()) is None
-    plain = choose_augmentation(given(augment="affine", affine=affine, elastic=elastic))
-    assert (affine | {"alpha": 0.0}).items() <= vars(plain).items()
-    bent = choose_augmentation(given(augment="elastic", affine=affine, elastic=elastic))
-    assert (affine | {"alpha": 5.0}).items() <= vars(bent).items()
+    groups = {"affine": affine, "elastic": elastic, "handwriting": handwriting}
+    plain = choose_augmentation(given(augment="affine", **groups))
+    assert (affine | {"alpha": 0.0, "share": 0.0}).items() <= vars(plain).items()
+    bent = choose_augmentation(given(augment="elastic", **groups))
+    assert (affine | {"alpha": 5.0, "share": 0.0}).items() <= vars(bent).items()
+    other = choose_augmentation(given(augment="handwriting", **groups))
+    assert (affine | handwriting | {"alpha": 0.0}).items() <= vars(other).items()
     assert bent is not None
     assert bent.smoothing[0, 6] / bent.smoothing[0, 0] == pytest.approx(2.718281828**-0.5)
 

@@ -1,4 +1,4 @@
-"""Data augmentation: every image is transformed and distorted a little, differently each time."""
+"""Data augmentation: every image is changed a little, differently each time."""
 
 import math
 
@@ -9,7 +9,10 @@ SIZE = 28
 
 
 class Augmentation:
-    """A random affine map for each image and, optionally, random smooth displacements (elastic distortions).
+    """A random affine map for each image and, optionally, more.
+
+    Elastic distortions are random smooth displacements. Other pens draw thinner or thicker strokes, and other cameras
+    add noise; both are for a share of the images only, since they cost accuracy on the others.
 
     Args:
         degrees: largest rotation in either direction.
@@ -18,16 +21,30 @@ class Augmentation:
         shear: largest shear in either direction, in pixels per pixel.
         alpha: strength of the displacements, in pixels, as Simard et al. define it; 0 for none.
         sigma: standard deviation, in pixels, of the Gaussian that smooths them.
+        share: of the images that get another width of strokes, and of those that get noise, in [0, 1].
+        stroke: largest shift of a stroke's edge in either direction, in pixels, at most 1.
+        noise: largest standard deviation of the Gaussian noise, as a fraction of the range of pixels.
 
     Source of the displacements: P. Y. Simard, D. Steinkraus, J. C. Platt, Best practices for convolutional neural
     networks applied to visual document analysis, ICDAR (2003).
     """
 
     def __init__(
-        self, *, degrees: float, shift: float, scale: float, shear: float, alpha: float = 0.0, sigma: float = 1.0
+        self,
+        *,
+        degrees: float,
+        shift: float,
+        scale: float,
+        shear: float,
+        alpha: float = 0.0,
+        sigma: float = 1.0,
+        share: float = 0.0,
+        stroke: float = 0.0,
+        noise: float = 0.0,
     ) -> None:
         self.degrees, self.shift, self.scale, self.shear = degrees, shift, scale, shear
         self.alpha = alpha
+        self.share, self.stroke, self.noise = share, stroke, noise
         distance = torch.arange(SIZE)[:, None] - torch.arange(SIZE)
         self.smoothing = torch.exp(-(distance**2) / (2 * sigma**2)) / (sigma * math.sqrt(2 * math.pi))
 
@@ -42,7 +59,10 @@ class Augmentation:
         if self.alpha > 0:
             grid += self.displacements(count, generator)
         values = images.unsqueeze(1).float()
-        return functional.grid_sample(values, grid.to(values.device), align_corners=False).squeeze(1)
+        values = functional.grid_sample(values, grid.to(values.device), align_corners=False)
+        if self.share > 0:
+            values = self.add_noise(self.change_strokes(values, generator), generator)
+        return values.squeeze(1)
 
     def affine_maps(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Affine maps, float32 (count, 2, 3), from coordinates in the new image to those in the old one, in [-1, 1]."""
@@ -62,6 +82,25 @@ class Augmentation:
         """Smooth displacements, float32 (count, 28, 28, 2), in the units of `affine_maps`."""
         noise = uniform(generator, 2, count, SIZE, SIZE)
         return (self.smoothing @ noise @ self.smoothing).movedim(0, -1) * (self.alpha / (SIZE / 2))
+
+    def change_strokes(self, values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """A share of the images, float32 (N, 1, 28, 28), with strokes that are thinner or thicker."""
+        thicker = functional.max_pool2d(values, kernel_size=3, stride=1, padding=1)
+        thinner = -functional.max_pool2d(-values, kernel_size=3, stride=1, padding=1)
+        change = (self.stroke * uniform(generator, len(values)) * self.chosen(len(values), generator)).to(values.device)
+        change = change[:, None, None, None]
+        return values + change.clamp(min=0) * (thicker - values) + change.clamp(max=0) * (values - thinner)
+
+    def add_noise(self, values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """A share of the images, float32 (N, 1, 28, 28) from 0 to 255, with noise."""
+        deviation = 255 * self.noise * torch.rand(len(values), generator=generator)
+        deviation *= self.chosen(len(values), generator)
+        noise = deviation[:, None, None, None] * torch.randn(values.shape, generator=generator)
+        return (values + noise.to(values.device)).clamp(0, 255)
+
+    def chosen(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Whether an image is among the share that is changed, bool (count,)."""
+        return torch.rand(count, generator=generator) < self.share
 
 
 def uniform(generator: torch.Generator, *shape: int) -> torch.Tensor:
