@@ -72,7 +72,7 @@ format: .venv/dev.done
 # Updates the pins of indirect dependencies. PyTorch's CUDA packages stay unpinned, so that CPU-only builds install.
 constraints:
 	$(PYTHON) -m venv --clear .venv/fresh
-	sed -e '/^-/d' -e 's/ *#.*//' requirements.txt requirements-dev.txt > .venv/fresh/direct.txt
+	sed -e '/^-/d' -e 's/ *#.*//' requirements.txt requirements-machines.txt requirements-dev.txt > .venv/fresh/direct.txt
 	.venv/fresh/bin/pip install --quiet -r .venv/fresh/direct.txt
 	.venv/fresh/bin/pip freeze | grep -viE '^(setuptools|triton|cuda-|nvidia-)' \
 		| grep -vixF -f .venv/fresh/direct.txt > constraints.txt
@@ -86,7 +86,7 @@ constraints:
 	.venv/bin/pip install -r requirements.txt
 	touch $@
 
-.venv/dev.done: requirements-dev.txt requirements.txt constraints.txt | .venv/bin/python
+.venv/dev.done: requirements-dev.txt requirements-machines.txt requirements.txt constraints.txt | .venv/bin/python
 	.venv/bin/pip install -r requirements-dev.txt
 	touch $@ .venv/run.done
 

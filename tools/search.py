@@ -5,43 +5,55 @@ Example: python tools/search.py --trials 20
 
 Each trial is a DVC experiment (NAME-0, NAME-1, ...) that runs the stages up to
 `train`, so test images choose nothing. A database keeps all trials: the same
-command continues after an interruption, and several commands at the same time
-share one search.
+command continues after an interruption, and several commands at the same time,
+on one machine or many, share one search.
 """
 
 import argparse
 import math
 import multiprocessing
+import re
 import shlex
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 from experiments.launch.experiment import set_options, warm_start
 from experiments.revisions import experiments
 from experiments.search.space import Space, flat_params, read_space
-from experiments.search.study import finished_trials, open_study
-from experiments.search.trial import TrialError, objective, settings
+from experiments.search.trial import objective, settings
 from experiments.statistics import wilson_interval
+from experiments.study.agreement import agreement
+from experiments.study.remote import check_remotes, pull
+from experiments.study.study import TrialError, add_options, finished_trials, open_study, work
 from foundation.command import INTERRUPTED, ROOT, Parser, positive, run_command
 
 import optuna
+from optuna.pruners import MedianPruner
 from optuna.trial import FrozenTrial, TrialState
+
+UNPRUNED = 5  # trials that are finished before any is pruned
 
 
 def main() -> None:
     arguments = parse_arguments()
     space = read_space(arguments.space)
-    study = open_study(arguments.storage, arguments.name, space)
+    if arguments.push:
+        check_remotes(arguments.push)
+    wanted = agreement(space) | {"space": space}
+    study = open_study(arguments.storage, arguments.name, wanted)
+    refuse_taken_names(study)
     print(f"{arguments.name}: {len(finished_trials(study))} of {arguments.trials} trials done", flush=True)
     # Processes, since Ctrl-C ends them, while threads would live on.
     new_process = multiprocessing.get_context("spawn").Process
-    others = [new_process(target=work, args=(arguments, space), daemon=True) for _ in range(arguments.jobs - 1)]
+    others = [
+        new_process(target=run_trials, args=(arguments, space, wanted), daemon=True) for _ in range(arguments.jobs - 1)
+    ]
     try:
         with warm_start():
             for process in others:
                 process.start()
-            work(arguments, space)
+            run_trials(arguments, space, wanted)
             for process in others:
                 process.join()
     except KeyboardInterrupt:
@@ -51,7 +63,7 @@ def main() -> None:
         from experiments.search.figure import draw  # here, since Matplotlib loads slowly
 
         draw(finished_trials(study), space, arguments.name, arguments.picture)
-    report_best(study, space)
+    report_best(study, space, arguments.push)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -71,30 +83,39 @@ def parse_arguments() -> argparse.Namespace:
         metavar="FILE",
         help="try the parameters of this file (default: search.yaml)",
     )
-    parser.add_argument(
-        "--storage",
-        default=f"sqlite:///{ROOT / 'search.db'}",
-        metavar="URL",
-        help="keep the trials in this database (default: the file search.db)",
-    )
+    add_options(parser, f"sqlite:///{ROOT / 'search.db'}")
     parser.add_argument(
         "--jobs", type=positive, default=1, metavar="N", help="run this many trials at a time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--prune",
+        type=positive,
+        metavar="EPOCHS",
+        help="end a training that, from this epoch on, is worse than the median of the earlier ones was",
     )
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the trials to this PNG file at the end")
     return parser.parse_args()
 
 
-def work(arguments: argparse.Namespace, space: Space) -> None:
+def refuse_taken_names(study: optuna.Study) -> None:
+    """Exit if a new search finds experiments that have the names of its trials."""
+    pattern = rf"{re.escape(study.study_name)}-\d+"
+    taken = [name for name in experiments() if re.fullmatch(pattern, name)]
+    if taken and not study.get_trials(deepcopy=False):
+        sys.exit(
+            f"error: {study.study_name}: is not in this database, got experiments of that name; take another --name, "
+            f"or `dvc exp remove {' '.join(taken)}`"
+        )
+
+
+def run_trials(arguments: argparse.Namespace, space: Space, wanted: dict[str, Any]) -> None:
     """Run trials until the search has enough, together with the other processes that work on it."""
     try:
-        study = open_study(arguments.storage, arguments.name, space)
-        while (done := len(finished_trials(study))) < arguments.trials:
-            running = study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
-            if done + len(running) < arguments.trials:
-                study.optimize(lambda trial: objective(trial, space), n_trials=1, callbacks=[report])
-            else:  # wait for the others, and repeat the trial of one that dies
-                time.sleep(1)
-                optuna.storages.fail_stale_trials(study)
+        study = open_study(arguments.storage, arguments.name, wanted)
+        if arguments.prune:
+            study.pruner = MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=arguments.prune)
+        prune = arguments.prune is not None
+        work(study, arguments.trials, lambda trial: objective(trial, space, prune, arguments.push), report, wanted)
     except TrialError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
@@ -105,7 +126,11 @@ def work(arguments: argparse.Namespace, space: Space) -> None:
 
 def report(study: optuna.Study, trial: FrozenTrial) -> None:
     """Print a line about a finished trial."""
+    if trial.state == TrialState.FAIL:
+        return
     result = "loss diverged" if trial.value is None else f"val acc {trial.value:.4f}"
+    if trial.state == TrialState.PRUNED and trial.value is not None:
+        result += f" in epoch {trial.last_step}, pruned"
     seconds = trial.duration.total_seconds() if trial.duration else math.nan
     short = {name.rpartition(".")[2]: value for name, value in trial.params.items()}
     params = " ".join(
@@ -114,7 +139,7 @@ def report(study: optuna.Study, trial: FrozenTrial) -> None:
     print(f"{study.study_name}-{trial.number:<3}  {result:<14}  {params}  {seconds:.1f} s", flush=True)
 
 
-def report_best(study: optuna.Study, space: Space) -> None:
+def report_best(study: optuna.Study, space: Space, remote: str | None) -> None:
     """Print the best trial, and the command that applies it and scores it on the test images."""
     complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     if not complete:
@@ -123,6 +148,8 @@ def report_best(study: optuna.Study, space: Space) -> None:
             "lower train.lr and take another --name"
         )
     best, name = study.best_trial, f"{study.study_name}-{study.best_trial.number}"
+    if remote:
+        pull([name], remote)
     images = int(flat_params()["preprocess.val_size"])
     low, high = wilson_interval(round(study.best_value * images), images)
     print(f"\nbest of {len(complete)}: {name}, validation accuracy {best.value:.4f}, with")

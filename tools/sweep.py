@@ -6,8 +6,8 @@ Example: python tools/sweep.py -S train.lr=0.001,0.01,0.1 --jobs 2
 
 Each combination becomes a DVC experiment, named after its values, such as
 lr=0.01, with the results of `dvc exp run -S train.lr=0.01`; the workspace stays
-as it is. The same command continues after an interruption. The picture shows
-the validation images alone.
+as it is. The same command continues after an interruption; with --storage,
+several machines share it. The picture shows the validation images alone.
 
 Without -S, draws the last commit and all experiments, or those named, except
 those that differ in anything else but train.seed.
@@ -16,23 +16,27 @@ those that differ in anything else but train.seed.
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 from experiments.launch.experiment import DIVERGED, run_experiment, warm_start
 from experiments.revisions import experiments
 from experiments.runs import SEED, gather, read_run
 from experiments.search.space import is_number
+from experiments.study.remote import check_remotes, pull
+from experiments.study.study import TrialError, add_options
 from experiments.sweep.figure import draw
 from experiments.sweep.members import Member, finished, members, varied
+from experiments.sweep.shared import shared_work
 from foundation.command import INTERRUPTED, Parser, positive, run_command
 
 
 def main() -> None:
     arguments = parse_arguments()
     sweep = members(arguments.settings, arguments.name) if arguments.settings else []
-    runs = gather(run_all(sweep, arguments.jobs) if sweep else arguments.revisions)
+    runs = gather(run_all(sweep, arguments) if sweep else arguments.revisions)
     names = [name for name in varied(sweep) if name != SEED]
     numbers = [name for name in names if is_number(runs[0].params.get(name))]
     x = arguments.x or next(iter(numbers), "train.lr")
@@ -79,20 +83,25 @@ def parse_arguments() -> argparse.Namespace:
         metavar="FILE",
         help="draw to this PNG file (default: %(default)s)",
     )
+    add_options(parser, None)
     arguments = parser.parse_args()
     if arguments.settings and arguments.revisions:
         parser.error("REVISION: has to be left out with -S")
+    if arguments.push and not arguments.storage:
+        parser.error("--push: needs --storage, by which the machines know of each other")
     return arguments
 
 
-def run_all(sweep: Sequence[Member], jobs: int) -> list[str]:
-    """Run the members that have not finished, `jobs` at a time; return the commits of those that have by then."""
+def run_all(sweep: Sequence[Member], arguments: argparse.Namespace) -> list[str]:
+    """Run the members that have not finished, some at a time; return the commits of those that have by then."""
     done = finished(sweep)
     print(f"{len(done)} of {len(sweep)} experiments are finished", flush=True)
     left = [member for member in sweep if member.name not in done]
     try:
-        if left:
-            run_members(left, jobs)
+        if arguments.storage:
+            run_shared(sweep, done, arguments)
+        elif left:
+            run_at_once(arguments.jobs, [partial(run_member, member) for member in left])
     except KeyboardInterrupt:
         print("error: sweep: interrupted; the same command continues it", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -103,31 +112,46 @@ def run_all(sweep: Sequence[Member], jobs: int) -> list[str]:
     return found
 
 
-def run_members(left: Sequence[Member], jobs: int) -> None:
-    """Run members, `jobs` at a time; exits with an error once one fails without diverging."""
+def run_at_once(jobs: int, tasks: Sequence[Callable[[], object]]) -> None:
+    """Run tasks, `jobs` at a time; exits with an error once one fails."""
     with warm_start(), ThreadPoolExecutor(jobs) as executor:
-        running = {executor.submit(run_one, member): member for member in left}
+        running = [executor.submit(task) for task in tasks]
         try:
             for future in as_completed(running):
-                if failure := future.result():
-                    print(failure, file=sys.stderr)
-                    name = running[future].name
-                    sys.exit(f"error: {name}: the experiment failed, got the output above; the same command continues")
+                future.result()
+        except TrialError as error:
+            executor.shutdown(cancel_futures=True)
+            sys.exit(f"error: {error}")
         except BaseException:
             executor.shutdown(cancel_futures=True)  # and wait for those that run; they get Ctrl-C, too
             raise
 
 
-def run_one(member: Member) -> str | None:
-    """Run a member and print a line about it; return what it printed if it failed without diverging."""
+def run_member(member: Member) -> float | None:
+    """Run a member and print a line about it; return its validation accuracy, or None if it diverged or has none.
+
+    Raises:
+        TrialError: it failed without diverging.
+    """
     start = time.perf_counter()
     failure = run_experiment(member.name, member.settings)
     if failure and DIVERGED not in failure:
-        return failure
+        print(failure, file=sys.stderr)
+        raise TrialError(f"{member.name}: the experiment failed, got the output above; the same command continues")
     val_accuracy = None if failure else read_run(member.name).metrics.get("val_accuracy")
     result = "loss diverged" if failure else "finished" if val_accuracy is None else f"val acc {val_accuracy:.4f}"
     print(f"{member.name:30}  {result:14}  {time.perf_counter() - start:.1f} s", flush=True)
-    return None
+    return val_accuracy
+
+
+def run_shared(sweep: Sequence[Member], done: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Run the members that no other machine runs, `jobs` at a time, and wait until all are finished."""
+    if arguments.push:
+        check_remotes(arguments.push)
+    work = shared_work(arguments.storage, sweep, done, run_member, arguments.push)
+    run_at_once(arguments.jobs, [work] * arguments.jobs)
+    if arguments.push:
+        pull([member.name for member in sweep], arguments.push, "--no-cache")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,16 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 MAX_README_LINES = 150
 
+SERVER = "needs a server of that name"
 # No test runs these, for the reasons given.
 NOT_RUN = {
     "source .venv/bin/activate": "sets variables of the user's shell",
     ".venv/bin/pip install torch==2.15.0 torchvision==0.29.2 --index-url <PyTorch's CPU index>": "needs the network",
+    "git remote add server digits@server:digits.git": SERVER,
+    "dvc remote add --default storage ssh://digits@server/home/digits/storage": SERVER,
+    "git push server HEAD:main && dvc push": SERVER,
+    "git clone -b main digits@server:digits.git && cd digits": SERVER,
+    "(umask 077; echo 'server:5432:digits:digits:PASSWORD' >> ~/.pgpass)": "writes to the user's home",
 }
 # What another test runs, or CI, each with a piece of it that stands there.
 ELSEWHERE = {
@@ -23,6 +29,16 @@ ELSEWHERE = {
     "make run": (".ci/run", "make -C"),
     "python3 -m venv .venv": ("Makefile", "-m venv .venv"),
     "pip install -r requirements.txt": ("Makefile", "pip install -r requirements.txt"),
+    "pip install -r requirements-machines.txt": ("requirements-dev.txt", "-r requirements-machines.txt"),
+    "dvc pull": ("tests/tools/test_machines.py", '"dvc", "pull"'),
+    "python tools/search.py --trials 200 --storage postgresql://digits@server/digits --push": (
+        "tests/tools/test_machines.py",
+        '"--storage", url, "--push"',
+    ),
+    "python tools/sweep.py -S 'train.seed=range(0,32)' --storage postgresql://digits@server/digits --push": (
+        "tests/tools/test_machines.py",
+        '"--storage", url, "--push"',
+    ),
     "MNIST_MIRROR=/path/to/mnist make run": (".ci/run", "MNIST_MIRROR="),
     "make draw": ("tests/tools/test_draw.py", '"tools/draw.py"'),
     'make draw ARGS="--model models/cnn.onnx"': ("Makefile", "tools/draw.py $(ARGS)"),

@@ -2,10 +2,11 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
@@ -49,7 +50,9 @@ def warm_start() -> Iterator[None]:
                 os.environ["PATH"] = path
 
 
-def run_experiment(name: str, settings: Sequence[str], *targets: str) -> str | None:
+def run_experiment(
+    name: str, settings: Sequence[str], *targets: str, watch: Callable[[str], None] | None = None
+) -> str | None:
     """Run an experiment in a temporary folder, so that the workspace stays as it is and several can run at a time.
 
     DVC's queue would do the same, but in the background, where its end, its failure and Ctrl-C would have to be watched
@@ -59,13 +62,33 @@ def run_experiment(name: str, settings: Sequence[str], *targets: str) -> str | N
         name: of the experiment.
         settings: parameters, as `-S` takes them.
         targets: stages to run, with those before them; all stages by default.
+        watch: called with each line that it prints; raising an error ends the experiment.
 
     Returns:
         What it printed if it failed, else None.
     """
     command = ["dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", name, *set_options(settings), *targets]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return done.stdout if done.returncode != 0 else None
+    # A session of its own for the one that is watched, since DVC leaves Ctrl-C to its stage, and both have to get it.
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=watch is not None,
+    ) as process:
+        lines = []
+        try:
+            for line in cast(IO[str], process.stdout):
+                lines.append(line)
+                if watch:
+                    watch(line)
+        except BaseException:
+            if watch:
+                os.killpg(process.pid, signal.SIGINT)
+            process.communicate()
+            raise
+    return "".join(lines) if process.returncode != 0 else None
 
 
 def set_options(settings: Sequence[str]) -> list[str]:

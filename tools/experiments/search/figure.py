@@ -10,7 +10,7 @@ from experiments.search.space import Space, is_searched
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 COLUMNS = 4
 
@@ -29,19 +29,23 @@ def draw(trials: Sequence[FrozenTrial], space: Space, name: str, path: Path) -> 
         panel.remove()
     for panel in panels[:, 0]:
         panel.set_ylabel("validation errors, %")
-    figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside lower left", ncols=3, frameon=False)
+    figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside lower left", ncols=4, frameon=False)
     save_figure(path, figure)
 
 
 def draw_panel(panel: Axes, trials: Sequence[FrozenTrial], parameter: str, entry: Any) -> None:
-    complete = [trial for trial in trials if trial.value is not None]
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED and trial.value is not None]
     diverged = [trial for trial in trials if trial.value is None]
     best = max(complete, key=lambda trial: trial.value or 0.0, default=None)
     styles: list[tuple[list[FrozenTrial], str, dict[str, Any]]] = [
         (complete, "trial", {"color": COLORS[0], "alpha": 0.6, "s": 32, "linewidth": 0}),
+        (pruned, "pruned", {"color": "#888888", "alpha": 0.6, "s": 14, "linewidth": 0}),
         ([best] if best else [], "the best", {"color": COLORS[5], "s": 120, "marker": "*", "zorder": 3}),
     ]
     for chosen, label, style in styles:
+        if not chosen:
+            continue
         wrong = errors([trial.value for trial in chosen])
         panel.scatter(positions(chosen, parameter, entry), wrong, label=label, **style)
     if diverged:

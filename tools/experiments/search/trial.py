@@ -1,42 +1,49 @@
 """A trial of a search: Optuna proposes parameters, and a DVC experiment is trained with them."""
 
 import json
+import math
+import re
 import sys
+from functools import partial
 from typing import Any
 
 from experiments.launch.experiment import DIVERGED, run_experiment
 from experiments.revisions import read_file
 from experiments.search.space import Space
+from experiments.study.remote import push
+from experiments.study.study import TrialError
 
 from optuna import TrialPruned
 from optuna.samplers import TPESampler
 from optuna.trial import Trial
 
 SEED = 0
+# The line of train after an epoch with its validation accuracy.
+EPOCH = re.compile(r"epoch +(\d+)/.* val loss \S+ acc (\S+) ")
 
 
-class TrialError(Exception):
-    """A trial failed for a reason that would fail the next one, too."""
-
-
-def objective(trial: Trial, space: Space) -> float:
+def objective(trial: Trial, space: Space, prune: bool, remote: str | None) -> float:
     """Validation accuracy after training.
 
+    Args:
+        prune: whether the study's pruner may end the training.
+        remote: the Git remote to push the experiment to, if any.
+
     Raises:
-        TrialPruned: the loss diverged.
+        TrialPruned: the pruner ended the training; or the loss diverged, and the trial has no value.
         TrialError: the experiment failed for another reason.
+        PushError: it could not be pushed.
     """
     # A seed per trial, or concurrent processes, and the first trial after an interruption, would repeat each other's
     # proposals. Not multivariate: that would propose before this function is called.
     trial.study.sampler = TPESampler(seed=SEED + trial.number, multivariate=False)
     values = {name: suggest(trial, name, entry) for name, entry in space.items()}
     experiment = f"{trial.study.study_name}-{trial.number}"
-    try:
-        failure = run_experiment(experiment, settings(values), "train")
-    except KeyboardInterrupt:
-        trial.study.enqueue_trial(trial.params)  # to continue from its checkpoint
-        raise
+    watch = partial(report_epoch, trial) if prune else None
+    failure = run_experiment(experiment, settings(values), "train", watch=watch)
     if failure is None:
+        if remote:
+            push(experiment, remote)
         return val_accuracy(experiment)
     if DIVERGED not in failure:
         print(failure, file=sys.stderr)
@@ -44,7 +51,20 @@ def objective(trial: Trial, space: Space) -> float:
             f"{experiment}: the experiment failed, got the output above; fix that and run the same command again, with "
             "another --name if the search space changes"
         )
+    trial.report(math.nan, sys.maxsize)  # or Optuna would take the accuracy before for the value
     raise TrialPruned  # not a failure, from which Optuna would not learn
+
+
+def report_epoch(trial: Trial, line: str) -> None:
+    """Tell the pruner about an epoch, if this line of train is about one.
+
+    Raises:
+        TrialPruned: the pruner wants no more.
+    """
+    if match := EPOCH.match(line):
+        trial.report(float(match[2]), int(match[1]))
+        if trial.should_prune():
+            raise TrialPruned
 
 
 def suggest(trial: Trial, name: str, entry: Any) -> Any:

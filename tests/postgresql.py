@@ -1,0 +1,72 @@
+"""A PostgreSQL server for tests, from the programs of the system."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+USER, PASSWORD = "digits", "open-sesame"
+
+
+def programs() -> Path | None:
+    """The folder of the server's programs, which Debian does not put on the path."""
+    found = [Path(path).parent for path in [shutil.which("initdb")] if path]
+    return next(iter([*found, *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]), None)
+
+
+needs_postgresql = pytest.mark.skipif(programs() is None, reason="needs PostgreSQL's server (Debian: postgresql)")
+
+
+class Server:
+    """A server with one database and one user, who needs the password.
+
+    Attributes:
+        url: for `--storage`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        found = programs()
+        assert found
+        self.programs, self.data = found, folder / "data"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"postgresql://{USER}@127.0.0.1:{port}/postgres"
+        password = folder / "password"
+        password.write_text(PASSWORD)
+        if os.getuid() == 0:  # the server refuses to run as root
+            shutil.chown(folder, "postgres")
+        self.call("initdb", "-A", "scram-sha-256", "-U", USER, f"--pwfile={password}", "-D", str(self.data))
+        settings = f"port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\nfsync = off\n"
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.write(settings)
+        self.start()
+
+    def call(self, program: str, *arguments: str) -> None:
+        switch = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
+        command = [*switch, str(self.programs / program), *arguments]
+        subprocess.run(command, cwd="/", check=True, stdout=subprocess.DEVNULL, timeout=120)
+
+    def start(self) -> None:
+        self.call("pg_ctl", "-w", "-D", str(self.data), "-l", str(self.data / "log"), "start")
+
+    def stop(self) -> None:
+        """End it at once, with all connections."""
+        self.call("pg_ctl", "-w", "-D", str(self.data), "-m", "immediate", "stop")
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """A server in a folder that its user can reach, unlike those of the tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder))
+        try:
+            yield server
+        finally:
+            server.stop()

@@ -1,0 +1,1 @@
+"""Trainings that several processes, on one machine or many, share by a database."""

@@ -1,0 +1,53 @@
+"""What machines have to agree on before they share a study."""
+
+import hashlib
+import platform
+import re
+from collections.abc import Collection
+from importlib.metadata import version
+from typing import Any
+
+from experiments.revisions import text_or_none
+from experiments.search.space import flat_params
+from foundation.command import ROOT
+from foundation.repository import flattened, git
+
+from ruamel.yaml import YAML
+
+CODE = "stages", "dvc.yaml"
+
+
+def agreement(free: Collection[str]) -> dict[str, Any]:
+    """All that a trial's result depends on here, except the parameters `free`, each with a name for people."""
+    changes = git("diff", "HEAD", "--", *CODE) or ""
+    params = {f"parameter {name}": value for name, value in flat_params().items() if name not in free}
+    return {
+        "commit": git("rev-parse", "HEAD"),
+        f"uncommitted changes of {' and '.join(CODE)}": hashlib.sha256(changes.encode()).hexdigest()[:12]
+        if changes
+        else "none",
+        **params,
+        **data(),
+        "Python": platform.python_version(),
+        **libraries(),
+    }
+
+
+def data() -> dict[str, str]:
+    """The MD5 of the files that train read in its last run in this workspace, by path."""
+    lock = YAML(typ="safe").load(text_or_none(ROOT / "dvc.lock") or "{}")
+    deps = lock.get("stages", {}).get("train", {}).get("deps", [])
+    return {dep["path"]: dep["md5"] for dep in deps if dep["path"].startswith("data/")}
+
+
+def libraries() -> dict[str, str]:
+    """The installed versions of the packages in requirements.txt."""
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    return {name: version(name) for name in re.findall(r"^([\w.-]+)==", text, re.MULTILINE)}
+
+
+def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """A line for each entry in which two agreements differ."""
+    there, here = (dict(flattened(values)) for values in (there, here))
+    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+    return [f"{name}: {there.get(name, 'none')} there, {here.get(name, 'none')} here" for name in names]
