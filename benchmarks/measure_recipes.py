@@ -208,7 +208,9 @@ def draw_curves(curves: pd.DataFrame) -> Figure:
         axes.plot(rows["seconds"], errors, style, color=color, markersize=3, linewidth=1.2)
         # The tutorial's curve ends among those of a recipe: its name stands where it begins.
         label, end, offset = ("the tutorial's CNN", 0, (-2, 10)) if name == TUTORIAL else (str(name), -1, (6, -3))
-        axes.annotate(label, (rows["seconds"].iloc[end], errors.iloc[end]), offset, textcoords="offset points")
+        place = rows["seconds"].iloc[end], errors.iloc[end]
+        paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # on the curves of others
+        axes.annotate(label, place, offset, textcoords="offset points", bbox=paper)
     axes.set(xscale="log", yscale="log", xlabel="seconds of training (logarithmic)", ylabel="errors, % (logarithmic)")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_formatter("{x:g}")

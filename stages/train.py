@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from digits.models.classifier import Classifier
     from digits.training.augmentation import Augmentation
     from digits.training.optimizers import Gradient, Lbfgs, Optimizer
+    from digits.training.processes import Processes
 
 TRAIN = Path("data/tensors/train.safetensors")
 VAL = Path("data/tensors/val.safetensors")
@@ -87,6 +88,7 @@ class TrainParams(Section):
     channels_last: bool
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: Annotated[int, Field(ge=0, le=256)]
+    processes: Annotated[int, Field(ge=1, le=10**4)]
 
 
 def main() -> None:
@@ -100,7 +102,9 @@ def main() -> None:
     from digits.models.model_file import ModelInfo, save_model
     from digits.training.checkpoint import Checkpoint, is_recorded, training_key
     from digits.training.loop import Training, fit, resolve_device
+    from digits.training.processes import FIRST, connected
     from digits.training.schedules import Schedule
+    from digits.training.shared import share_batch_norm
 
     import torch
 
@@ -118,31 +122,42 @@ def main() -> None:
     if params.precision == "bfloat16" and device.type == "cpu" and not has_bfloat16_units():
         print("note: this processor has no units for bfloat16; float32 is many times as fast here:")
         print("dvc exp run -S train.precision=float32")
-    gradient = choose_gradient(params, model)
-    training = Training(model, choose_optimizer(params, model), torch.Generator().manual_seed(params.seed))
 
     processor = None if params.arithmetic == "portable" else torch.cpu.get_capabilities()
-    checkpoint = Checkpoint(training_key(params.model_dump_json(), [TRAIN, VAL, SUMMARY], device, processor))
-    if saved := checkpoint.load():
-        write_csv(CURVES, saved["rows"])
-        if len(saved["rows"]) < params.epochs or not is_recorded("train", CURVES):
+    key = training_key(params.model_dump_json(), [TRAIN, VAL, SUMMARY], device, processor)
+    checkpoint = Checkpoint(key) if FIRST else None
+    with connected(params.processes, device) as processes:
+        if processes.count > 1:
+            processes.require_same(key)
+            share_batch_norm(model.layers, processes)
+        gradient = choose_gradient(params, model, processes)
+        training = Training(model, choose_optimizer(params, model), torch.Generator().manual_seed(params.seed))
+        saved = checkpoint.load() if checkpoint else None
+        if saved:
+            write_csv(CURVES, saved["rows"])
+            if len(saved["rows"]) == params.epochs and is_recorded("train", CURVES):
+                saved = None
+        if saved := processes.from_first(saved):
             training.load_state_dict(saved)
             print(f"resuming after epoch {len(training.rows)} of {params.epochs}, from an earlier run's checkpoint")
 
-    start = time.perf_counter()
-    for row in fit(
-        training,
-        gradient,
-        Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump()),
-        train,
-        val,
-        augmentation=choose_augmentation(params),
-        batch_size=len(train) if params.optimizer == "lbfgs" else params.batch_size,
-    ):
-        if checkpoint.is_due() or row["epoch"] == params.epochs:
-            checkpoint.save(training.state_dict())
-            write_csv(CURVES, training.rows)
-        print(progress(row, params.epochs, time.perf_counter() - start), flush=True)
+        start = time.perf_counter()
+        for row in fit(
+            training,
+            gradient,
+            Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump()),
+            train,
+            val,
+            augmentation=choose_augmentation(params),
+            batch_size=len(train) if params.optimizer == "lbfgs" else params.batch_size,
+            processes=processes,
+        ):
+            if checkpoint and (checkpoint.is_due() or row["epoch"] == params.epochs):
+                checkpoint.save(training.state_dict())
+                write_csv(CURVES, training.rows)
+            print(progress(row, params.epochs, time.perf_counter() - start), flush=True)
+    if not checkpoint:
+        return
     save_model(MODEL, model.arrays(), ModelInfo(params.model, options, summary.name))
     last = {name: value for name, value in training.rows[-1].items() if name not in ("epoch", "lr")}
     known = {name: value for name, value in last.items() if value is not None}  # val_* without validation images
@@ -195,6 +210,10 @@ def refuse_conflicts(params: TrainParams) -> None:
             lbfgs and params.schedule != "constant",
             f"schedule: {line_search}, got {params.schedule}; set it to constant",
         ),
+        (
+            lbfgs and params.processes > 1,
+            f"processes: lbfgs runs in a single one, got {params.processes}; set it to 1",
+        ),
         (lbfgs and params.warmup > 0, f"warmup: {line_search}, got {params.warmup}; set it to 0"),
         (lbfgs and params.lr > 1e6, f"lr: {line_search} that starts with lr, got {params.lr:g}; set it to 1"),
         (
@@ -215,16 +234,22 @@ def refuse_conflicts(params: TrainParams) -> None:
         raise params_error("".join(problems))
 
 
-def choose_gradient(params: TrainParams, model: "Classifier") -> "Gradient":
+def choose_gradient(params: TrainParams, model: "Classifier", processes: "Processes") -> "Gradient":
     """How to compute the gradient: in closed form for softmax regression, by autograd for the other models."""
     from digits.training.gradients import Backpropagation, SoftmaxRegression, addmm_portably
+    from digits.training.shared import averaged
 
     import torch
 
+    several = processes.count > 1
+    gradient: Gradient
     if params.model == "logistic":
         addmm = addmm_portably if params.arithmetic == "portable" else torch.addmm
-        return SoftmaxRegression(model, params.label_smoothing, addmm).gradient
-    return Backpropagation(model, params.label_smoothing, params.precision, params.channels_last).gradient
+        gradient = SoftmaxRegression(model, params.label_smoothing, addmm, several).gradient
+    else:
+        settings = params.label_smoothing, params.precision, params.channels_last
+        gradient = Backpropagation(model, *settings, several).gradient
+    return averaged(gradient, model.parameters(), processes) if several else gradient
 
 
 def choose_optimizer(params: TrainParams, model: "Classifier") -> "Optimizer | Lbfgs":

@@ -98,10 +98,11 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def refuse_taken_names(study: optuna.Study) -> None:
-    """Exit if a new search finds experiments that have the names of its trials."""
-    pattern = rf"{re.escape(study.study_name)}-\d+"
-    taken = [name for name in experiments() if re.fullmatch(pattern, name)]
-    if taken and not study.get_trials(deepcopy=False):
+    """Exit if there are experiments that have the names of trials that are still to come."""
+    pattern, begun = rf"{re.escape(study.study_name)}-(\d+)", len(study.get_trials(deepcopy=False))
+    matches = (re.fullmatch(pattern, name) for name in experiments())
+    taken = [match[0] for match in matches if match and int(match[1]) >= begun]
+    if taken:
         sys.exit(
             f"error: {study.study_name}: is not in this database, got experiments of that name; take another --name, "
             f"or `dvc exp remove {' '.join(taken)}`"
@@ -117,7 +118,7 @@ def run_trials(arguments: argparse.Namespace, space: Space, wanted: dict[str, An
         prune = arguments.prune is not None
         work(study, arguments.trials, lambda trial: objective(trial, space, prune, arguments.push), report, wanted)
     except TrialError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(str(error))
     except KeyboardInterrupt:
         if multiprocessing.parent_process():
             sys.exit(INTERRUPTED)  # without a traceback; the main process says what to do

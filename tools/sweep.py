@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 from experiments.launch.experiment import DIVERGED, run_experiment, warm_start
 from experiments.revisions import experiments
@@ -107,23 +108,28 @@ def run_all(sweep: Sequence[Member], arguments: argparse.Namespace) -> list[str]
         sys.exit(INTERRUPTED)
     commits = experiments("HEAD")
     found = [commits[member.name] for member in sweep if member.name in commits]
+    if not found and arguments.storage:
+        sys.exit(
+            "error: sweep: other machines have run it, and none of its experiments is here; use --push on all of them"
+        )
     if not found:
         sys.exit("error: -S: has to have values with which the loss stays finite, got none; lower train.lr")
     return found
 
 
-def run_at_once(jobs: int, tasks: Sequence[Callable[[], object]]) -> None:
-    """Run tasks, `jobs` at a time; exits with an error once one fails."""
+def run_at_once(jobs: int, tasks: Sequence[Callable[[], object]], stop: Event | None = None) -> None:
+    """Run tasks, `jobs` at a time; exits with an error once one fails, after setting `stop` for the others."""
     with warm_start(), ThreadPoolExecutor(jobs) as executor:
         running = [executor.submit(task) for task in tasks]
         try:
             for future in as_completed(running):
                 future.result()
-        except TrialError as error:
-            executor.shutdown(cancel_futures=True)
-            sys.exit(f"error: {error}")
-        except BaseException:
+        except BaseException as error:
+            if stop:
+                stop.set()
             executor.shutdown(cancel_futures=True)  # and wait for those that run; they get Ctrl-C, too
+            if isinstance(error, TrialError):
+                sys.exit(str(error))
             raise
 
 
@@ -136,8 +142,9 @@ def run_member(member: Member) -> float | None:
     start = time.perf_counter()
     failure = run_experiment(member.name, member.settings)
     if failure and DIVERGED not in failure:
-        print(failure, file=sys.stderr)
-        raise TrialError(f"{member.name}: the experiment failed, got the output above; the same command continues")
+        raise TrialError(
+            f"{failure}\nerror: {member.name}: the experiment failed, got the output above; the same command continues"
+        )
     val_accuracy = None if failure else read_run(member.name).metrics.get("val_accuracy")
     result = "loss diverged" if failure else "finished" if val_accuracy is None else f"val acc {val_accuracy:.4f}"
     print(f"{member.name:30}  {result:14}  {time.perf_counter() - start:.1f} s", flush=True)
@@ -148,8 +155,9 @@ def run_shared(sweep: Sequence[Member], done: Sequence[str], arguments: argparse
     """Run the members that no other machine runs, `jobs` at a time, and wait until all are finished."""
     if arguments.push:
         check_remotes(arguments.push)
-    work = shared_work(arguments.storage, sweep, done, run_member, arguments.push)
-    run_at_once(arguments.jobs, [work] * arguments.jobs)
+    stop = Event()
+    work = shared_work(arguments.storage, sweep, done, run_member, arguments.push, stop)
+    run_at_once(arguments.jobs, [work] * arguments.jobs, stop)
     if arguments.push:
         pull([member.name for member in sweep], arguments.push, "--no-cache")
 

@@ -98,6 +98,7 @@ ALLOWED: dict[tuple[str, ...], Check] = {
     ("train", "precision"): one_of("float32", "bfloat16"),
     ("train", "channels_last"): truth,
     ("train", "device"): one_of("auto", "cpu", "cuda", "mps"),
+    ("train", "processes"): whole(1, 10**4),
     ("train", "threads"): whole(0, 256),
     ("evaluate", "batch_size"): whole(1, 10**6),
     ("evaluate", "bins"): whole(2, 100),

@@ -30,6 +30,12 @@ ELSEWHERE = {
     "python3 -m venv .venv": ("Makefile", "-m venv .venv"),
     "pip install -r requirements.txt": ("Makefile", "pip install -r requirements.txt"),
     "pip install -r requirements-machines.txt": ("requirements-dev.txt", "-r requirements-machines.txt"),
+    "dvc exp run -S train.processes=2": ("tests/training/test_processes.py", '"processes": count'),
+    "dvc repro preprocess": ("benchmarks/measure_recipes.py", '"dvc", "repro", "preprocess"'),
+    "torchrun --nnodes 2 --nproc-per-node 2 --rdzv-backend c10d --rdzv-endpoint first:29400 stages/train.py": (
+        "tests/training/test_processes.py",
+        '"torchrun", "--nnodes", "2"',
+    ),
     "dvc pull": ("tests/tools/test_machines.py", '"dvc", "pull"'),
     "python tools/search.py --trials 200 --storage postgresql://digits@server/digits --push": (
         "tests/tools/test_machines.py",

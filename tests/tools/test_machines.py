@@ -189,6 +189,8 @@ def test_a_password_in_the_url_is_refused(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit, match=r"^error: --storage: must not have a password") as caught:
         refuse_password("postgresql://somebody:open-sesame@host/name")
     assert "open-sesame" not in str(caught.value)
+    with pytest.raises(SystemExit):
+        refuse_password("postgresql://somebody@host/name?password=open-sesame")
     refuse_password("postgresql://somebody@host/name")
     refuse_password("sqlite:///search.db")
 

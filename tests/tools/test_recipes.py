@@ -30,7 +30,7 @@ def chosen_keys(train: dict[str, Any]) -> set[str]:
     unused = {group for choice, groups in GROUPS.items() for group in groups if train[choice] != group}
     used = set() if train["augment"] == "none" else {"affine", train["augment"]}
     unused |= {"affine", "elastic", "handwriting"} - used
-    return set(COMMITTED["train"]) - unused - {"seed", "device"}
+    return set(COMMITTED["train"]) - unused - {"seed", "device", "processes"}
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -77,8 +77,8 @@ def test_a_scale_is_a_share_and_a_shear_in_pixels_per_pixel() -> None:
 
 def test_displacements_are_those_of_a_gaussian_filter() -> None:
     augmentation = Augmentation(**NONE | {"alpha": 14.0, "sigma": 2.0})
-    found = augmentation.displacements(3, torch.Generator().manual_seed(5))
     noise = torch.rand(2, 3, 28, 28, generator=torch.Generator().manual_seed(5)) * 2 - 1
+    found = augmentation.displacements(noise)
     expected = gaussian_filter(noise.numpy(), sigma=2, mode="constant", axes=(2, 3), truncate=14)
     torch.testing.assert_close(found, torch.from_numpy(expected).movedim(0, -1), rtol=1e-3, atol=1e-4)
 
@@ -105,6 +105,16 @@ def test_a_share_of_the_images_is_changed() -> None:
     for name in "stroke", "noise":
         changed = augment(IMAGES, {name: RECIPE[name], "share": 0.3})
         assert ((changed - IMAGES).abs().amax(dim=(1, 2)) > 1).float().mean().item() == pytest.approx(0.3, abs=0.08)
+
+
+def test_an_image_is_changed_alike_whoever_changes_the_others() -> None:
+    augmentation, batch = Augmentation(**RECIPE), IMAGES[:30]
+    together = augmentation(batch, torch.Generator().manual_seed(3))
+    shares = [
+        augmentation(batch[first:last], torch.Generator().manual_seed(3), len(batch), first)
+        for first, last in ((0, 7), (7, 7), (7, 30))
+    ]
+    torch.testing.assert_close(torch.cat(shares), together)
 
 
 def test_the_generator_alone_decides() -> None:

@@ -4,6 +4,7 @@ from types import MethodType
 
 from conftest import ROOT
 from digits.training.gradients import addmm_portably
+from digits.training.processes import ALONE
 from small_networks import build
 from train import TrainParams, choose_augmentation, choose_gradient, choose_optimizer
 
@@ -45,13 +46,13 @@ def test_the_augmentation() -> None:
 
 
 def test_the_gradient() -> None:
-    softmax = choose_gradient(given(label_smoothing=0.5), build("logistic"))
+    softmax = choose_gradient(given(label_smoothing=0.5), build("logistic"), ALONE)
     assert isinstance(softmax, MethodType)
     assert vars(softmax.__self__)["targets"][0, :2].tolist() == pytest.approx([0.55, 0.05])
     assert vars(softmax.__self__)["addmm"] is addmm_portably
-    native = choose_gradient(given(arithmetic="native"), build("logistic"))
+    native = choose_gradient(given(arithmetic="native"), build("logistic"), ALONE)
     assert isinstance(native, MethodType)
     assert vars(native.__self__)["addmm"] is torch.addmm
-    network = choose_gradient(given(model="cnn", label_smoothing=0.5, precision="bfloat16"), build("cnn"))
+    network = choose_gradient(given(model="cnn", label_smoothing=0.5, precision="bfloat16"), build("cnn"), ALONE)
     assert isinstance(network, MethodType)
     assert {"label_smoothing": 0.5, "bfloat16": True}.items() <= vars(network.__self__).items()

@@ -1,6 +1,7 @@
 """How a stage script starts and how it fails."""
 
 import errno
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -30,11 +31,13 @@ def run(main: Callable[[], None]) -> None:
     permission or no memory.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # As torchrun numbers the processes that train together on this machine.
+    is_first_here = os.environ.get("LOCAL_RANK", "0") == "0"
     try:
         if Path.cwd() != ROOT:
             raise UserError(f"working directory: not the repository root, got {Path.cwd()}; cd {ROOT}")
-        lock = acquire(LOCK)
-        if not lock:
+        lock = acquire(LOCK) if is_first_here else None
+        if not lock and is_first_here:
             raise UserError(
                 f"{ROOT}: process {holder(LOCK)} is running a stage here, perhaps after its DVC was killed; wait for "
                 f"it or stop it with `kill {holder(LOCK)}`, then run the same command again, which resumes its work"
@@ -44,9 +47,9 @@ def run(main: Callable[[], None]) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
     except UserError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {error}" if is_first_here else 1)
     except KeyboardInterrupt:
-        sys.exit(f"error: {Path(sys.argv[0]).stem}: interrupted; run the same command again")
+        sys.exit(f"error: {Path(sys.argv[0]).stem}: interrupted; run the same command again" if is_first_here else 1)
     except OSError as error:
         if error.errno not in MACHINE_ERRORS:
             raise

@@ -48,20 +48,35 @@ class Augmentation:
         distance = torch.arange(SIZE)[:, None] - torch.arange(SIZE)
         self.smoothing = torch.exp(-(distance**2) / (2 * sigma**2)) / (sigma * math.sqrt(2 * math.pi))
 
-    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Transform images, uint8 (N, 28, 28); pixels from outside the old image are 0.
+    def __call__(
+        self, images: torch.Tensor, generator: torch.Generator, batch_size: int | None = None, first: int = 0
+    ) -> torch.Tensor:
+        """Transform images; pixels from outside the old image are 0.
+
+        Args:
+            images: uint8 (N, 28, 28), 0 to 255, all of a batch or some.
+            generator: draws for the whole batch, so that each image gets the same whoever computes the others.
+            batch_size: of the whole batch, N by default.
+            first: where in it the images begin.
 
         Returns:
-            float32 (N, 28, 28) in the same range, 0 to 255.
+            float32 (N, 28, 28) in the same range.
         """
-        count = len(images)
-        grid = functional.affine_grid(self.affine_maps(count, generator), [count, 1, SIZE, SIZE], align_corners=False)
-        if self.alpha > 0:
-            grid += self.displacements(count, generator)
+        count = batch_size or len(images)
+        mine = slice(first, first + len(images))
+        maps = self.affine_maps(count, generator)[mine]
+        bends = uniform(generator, 2, count, SIZE, SIZE)[:, mine] if self.alpha > 0 else None
+        changes = self.changes(count, generator)[mine] if self.share > 0 else None
+        noise = self.noise_values(count, generator)[mine] if self.share > 0 else None
         values = images.unsqueeze(1).float()
+        if len(images) == 0:  # affine_grid does not take it
+            return values.squeeze(1)
+        grid = functional.affine_grid(maps, [len(images), 1, SIZE, SIZE], align_corners=False)
+        if bends is not None:
+            grid += self.displacements(bends)
         values = functional.grid_sample(values, grid.to(values.device), align_corners=False)
-        if self.share > 0:
-            values = self.add_noise(self.change_strokes(values, generator), generator)
+        if changes is not None and noise is not None:
+            values = (change_strokes(values, changes) + noise.to(values.device)).clamp(0, 255)
         return values.squeeze(1)
 
     def affine_maps(self, count: int, generator: torch.Generator) -> torch.Tensor:
@@ -78,29 +93,35 @@ class Augmentation:
             dim=1,
         )
 
-    def displacements(self, count: int, generator: torch.Generator) -> torch.Tensor:
-        """Smooth displacements, float32 (count, 28, 28, 2), in the units of `affine_maps`."""
-        noise = uniform(generator, 2, count, SIZE, SIZE)
+    def displacements(self, noise: torch.Tensor) -> torch.Tensor:
+        """Smooth displacements, float32 (N, 28, 28, 2) in the units of `affine_maps`, of noise (2, N, 28, 28)."""
         return (self.smoothing @ noise @ self.smoothing).movedim(0, -1) * (self.alpha / (SIZE / 2))
 
-    def change_strokes(self, values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """A share of the images, float32 (N, 1, 28, 28), with strokes that are thinner or thicker."""
-        thicker = functional.max_pool2d(values, kernel_size=3, stride=1, padding=1)
-        thinner = -functional.max_pool2d(-values, kernel_size=3, stride=1, padding=1)
-        change = (self.stroke * uniform(generator, len(values)) * self.chosen(len(values), generator)).to(values.device)
-        change = change[:, None, None, None]
-        return values + change.clamp(min=0) * (thicker - values) + change.clamp(max=0) * (values - thinner)
+    def changes(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """How far the edges of strokes move outwards, in pixels, float32 (count,); 0 for images that are not chosen."""
+        return self.stroke * uniform(generator, count) * self.chosen(count, generator)
 
-    def add_noise(self, values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """A share of the images, float32 (N, 1, 28, 28) from 0 to 255, with noise."""
-        deviation = 255 * self.noise * torch.rand(len(values), generator=generator)
-        deviation *= self.chosen(len(values), generator)
-        noise = deviation[:, None, None, None] * torch.randn(values.shape, generator=generator)
-        return (values + noise.to(values.device)).clamp(0, 255)
+    def noise_values(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Noise, float32 (count, 1, 28, 28), for images from 0 to 255; 0 for images that are not chosen."""
+        deviation = 255 * self.noise * torch.rand(count, generator=generator) * self.chosen(count, generator)
+        return deviation[:, None, None, None] * torch.randn((count, 1, SIZE, SIZE), generator=generator)
 
     def chosen(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Whether an image is among the share that is changed, bool (count,)."""
         return torch.rand(count, generator=generator) < self.share
+
+
+def change_strokes(values: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
+    """Move the edges of strokes.
+
+    Args:
+        values: float32 (N, 1, 28, 28), more for ink than for paper.
+        change: float32 (N,), -1 to 1, in pixels, outwards if positive.
+    """
+    thicker = functional.max_pool2d(values, kernel_size=3, stride=1, padding=1)
+    thinner = -functional.max_pool2d(-values, kernel_size=3, stride=1, padding=1)
+    change = change.to(values.device)[:, None, None, None]
+    return values + change.clamp(min=0) * (thicker - values) + change.clamp(max=0) * (values - thinner)
 
 
 def uniform(generator: torch.Generator, *shape: int) -> torch.Tensor:

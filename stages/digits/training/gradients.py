@@ -26,9 +26,16 @@ class SoftmaxRegression:
         model: a classifier with one linear layer, whose parameters are shared, not copied.
         label_smoothing: share of the probability, in [0, 1), that is spread over all classes.
         addmm: `torch.addmm`, or `addmm_portably` for portable arithmetic.
+        summed: take the sum of the cross-entropies instead of their mean.
     """
 
-    def __init__(self, model: Classifier, label_smoothing: float, addmm: Callable[..., Any] = torch.addmm) -> None:
+    def __init__(
+        self,
+        model: Classifier,
+        label_smoothing: float,
+        addmm: Callable[..., Any] = torch.addmm,
+        summed: bool = False,
+    ) -> None:
         linear = cast(nn.Linear, model.layers[-1])
         self.weight, self.bias = linear.weight, linear.bias
         self.weight_grad, self.bias_grad = torch.empty_like(self.weight), torch.empty_like(self.bias)
@@ -39,6 +46,7 @@ class SoftmaxRegression:
         self.targets = one_hot * (1 - label_smoothing) + label_smoothing / CLASSES
         self.zero = torch.zeros((), device=self.weight.device)
         self.addmm = addmm
+        self.summed = summed
 
     @torch.no_grad()
     def logits(self, values: torch.Tensor) -> torch.Tensor:
@@ -65,7 +73,9 @@ class SoftmaxRegression:
         """
         values = images.flatten(1).float()
         logits = self.logits(values)
-        slope = logits.softmax(dim=0).sub_(self.targets.index_select(1, labels)).div_(len(labels))
+        slope = logits.softmax(dim=0).sub_(self.targets.index_select(1, labels))
+        if not self.summed:
+            slope.div_(len(labels))
         torch.sum(slope, dim=1, out=self.bias_grad)
         self.addmm(self.zero, slope, values, alpha=self.scale, out=self.weight_grad)
         if self.shift:
@@ -98,12 +108,21 @@ class Backpropagation:
         label_smoothing: share of the probability, in [0, 1), that is spread over all classes.
         precision: float32, or bfloat16 where autocast considers it safe; weights and updates stay float32.
         channels_last: store images and convolution weights with the channels innermost.
+        summed: take the sum of the cross-entropies instead of their mean.
     """
 
-    def __init__(self, model: Classifier, label_smoothing: float, precision: str, channels_last: bool) -> None:
+    def __init__(
+        self,
+        model: Classifier,
+        label_smoothing: float,
+        precision: str,
+        channels_last: bool,
+        summed: bool = False,
+    ) -> None:
         self.model = model.to(memory_format=torch.channels_last) if channels_last else model
         self.label_smoothing = label_smoothing
         self.bfloat16 = precision == "bfloat16"
+        self.reduction = "sum" if summed else "mean"
 
     def gradient(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Set `grad` of the parameters for a batch.
@@ -118,5 +137,6 @@ class Backpropagation:
         self.model.zero_grad()
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits: torch.Tensor = self.model(to_pixels(images)).float()
-        functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing).backward()
+        loss = functional.cross_entropy(logits, labels, reduction=self.reduction, label_smoothing=self.label_smoothing)
+        loss.backward()
         return logits.detach().T

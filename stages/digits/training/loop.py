@@ -1,6 +1,7 @@
 """The training loop."""
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from digits.models.classifier import Classifier, predict
 from digits.models.networks import CLASSES
 from digits.training.augmentation import Augmentation
 from digits.training.optimizers import Gradient, Lbfgs, Optimizer
+from digits.training.processes import ALONE, Processes
 from digits.training.schedules import Schedule
 
 import torch
@@ -32,6 +34,8 @@ def resolve_device(name: str) -> torch.device:
         name = next(device for device, is_available in available.items() if is_available)
     if not available[name]:
         raise params_error(f"train.device: this machine has no such device, got {name}; use auto or cpu")
+    if name == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # torchrun's number of this process here
     return torch.device(name)
 
 
@@ -83,6 +87,7 @@ def fit(
     *,
     augmentation: Augmentation | None,
     batch_size: int,
+    processes: Processes = ALONE,
 ) -> Iterator[dict[str, Any]]:
     """Train the model in place, starting from the state of `training`, and yield a row of metrics after each epoch.
 
@@ -94,6 +99,7 @@ def fit(
         schedule: the learning rate and the number of epochs.
         augmentation: applied to every batch, or None.
         batch_size: images per update; the last batch of an epoch may have fewer.
+        processes: that train the model together; `gradient` is then that of a mean over the images of all.
 
     Yields:
         The row: epoch (from 1), train_loss, train_accuracy, val_loss and val_accuracy (None without validation images),
@@ -109,10 +115,17 @@ def fit(
     for epoch in range(len(training.rows), epochs):
         # Taken at the middle of each update, so that no update at the start or the end has a learning rate of 0.
         lrs = [schedule.lr_at((epoch + (update + 0.5) / updates) / epochs) for update in range(updates)]
-        train_loss, train_accuracy = train_epoch(training, gradient, images, labels, augmentation, batch_size, lrs)
+        if processes.count > 1:  # dropout draws other numbers in every process, and the same ones after resuming
+            torch.manual_seed(hash((training.generator.initial_seed(), epoch, processes.rank)))
+        train_loss, train_accuracy = train_epoch(
+            training, gradient, images, labels, augmentation, batch_size, lrs, processes
+        )
         val_loss, val_accuracy = None, None
         if len(val) > 0:
-            logits = predict(training.model, val_images, VAL_BATCH_SIZE)
+            logits = torch.zeros(len(val), CLASSES, device=device)
+            share = processes.share(len(val))
+            logits[share] = predict(training.model, val_images[share], VAL_BATCH_SIZE)
+            processes.sum([logits])
             val_loss, val_accuracy = loss_and_accuracy(logits.cpu().numpy(), val.labels)
         finite = [tensor.isfinite().all() for tensor in training.model.state_dict().values()]
         if not (math.isfinite(train_loss + (val_loss or 0.0)) and all(finite)):
@@ -139,6 +152,7 @@ def train_epoch(
     augmentation: Augmentation | None,
     batch_size: int,
     lrs: list[float],
+    processes: Processes,
 ) -> tuple[float, float]:
     """Train for an epoch with the learning rates `lrs`, one per update; return its mean loss and accuracy."""
     loss_sum, correct = 0.0, 0
@@ -146,13 +160,15 @@ def train_epoch(
     lr = iter(lrs)
     for batches in order.split(BATCHES_PER_SCORE * batch_size):
         shuffled = labels.index_select(0, batches)
-        logits = torch.empty(CLASSES, len(batches), device=labels.device)
+        logits = torch.zeros(CLASSES, len(batches), device=labels.device)
         parts = batches.split(batch_size), shuffled.split(batch_size), logits.split(batch_size, dim=1)
         for batch, batch_labels, batch_logits in zip(*parts, strict=True):
-            batch_images = images.index_select(0, batch)
+            share = processes.share(len(batch))
+            batch_images = images.index_select(0, batch[share])
             if augmentation:
-                batch_images = augmentation(batch_images, training.generator)
-            batch_logits.copy_(training.optimizer.step(gradient, batch_images, batch_labels, next(lr)))
+                batch_images = augmentation(batch_images, training.generator, len(batch), share.start)
+            batch_logits[:, share] = training.optimizer.step(gradient, batch_images, batch_labels[share], next(lr))
+        processes.sum([logits])
         loss, accuracy = loss_and_accuracy(logits.T.cpu().numpy(), shuffled.cpu().numpy())
         loss_sum += loss * len(batches)
         correct += round(accuracy * len(batches))

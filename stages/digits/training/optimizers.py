@@ -62,7 +62,9 @@ class Optimizer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state that `state_dict` returned."""
-        vars(self).update(state)
+        for name, tensors in state.items():  # which may be on another GPU
+            moved = [t if t is None else t.to(p.device) for t, p in zip(tensors, self.parameters, strict=False)]
+            setattr(self, name, moved)
 
     @torch.no_grad()
     def _update(self, gradients: list[torch.Tensor], lr: float) -> None:

@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import sys
 from functools import partial
 from typing import Any
 
@@ -46,12 +45,13 @@ def objective(trial: Trial, space: Space, prune: bool, remote: str | None) -> fl
             push(experiment, remote)
         return val_accuracy(experiment)
     if DIVERGED not in failure:
-        print(failure, file=sys.stderr)
         raise TrialError(
-            f"{experiment}: the experiment failed, got the output above; fix that and run the same command again, with "
-            "another --name if the search space changes"
+            f"{failure}\nerror: {experiment}: the experiment failed, got the output above; fix that and run the same "
+            "command again, with another --name if the search space changes"
         )
-    trial.report(math.nan, sys.maxsize)  # or Optuna would take the accuracy before for the value
+    last = trial.study.get_trials(deepcopy=False)[trial.number].last_step
+    if last is not None:
+        trial.report(math.nan, last + 1)  # or Optuna would take the last accuracy for the value
     raise TrialPruned  # not a failure, from which Optuna would not learn
 
 

@@ -37,16 +37,20 @@ def push(name: str, remote: str) -> None:
         if done.returncode == 0:
             return
         time.sleep(PAUSE if attempt < ATTEMPTS - 1 else 0)
-    raise PushError(f"{name}: cannot be pushed to {remote}, got\n{done.stdout.strip()}\nIt is kept here and repeated.")
+    raise PushError(
+        f"error: {name}: cannot be pushed to {remote}, got\n{done.stdout.strip()}\nIt is kept here and repeated."
+    )
 
 
 def pull(names: Sequence[str], remote: str, *options: str) -> None:
     """Get those of these experiments that other machines have pushed."""
-    missing = [name for name in names if name not in experiments("HEAD")]
+    listed = (git("ls-remote", "--quiet", remote, "refs/exps/*") or "").splitlines()
+    pushed = {line.rpartition("/")[2] for line in listed}
+    missing = [name for name in names if name in pushed and name not in experiments("HEAD")]
     if missing and (done := dvc("exp", "pull", *options, remote, *missing)).returncode != 0:
         print(f"note: some experiments cannot be pulled from {remote}, got\n{done.stdout.strip()}", file=sys.stderr)
 
 
 def dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["dvc", *arguments]
+    command = ["dvc", "--wait-for-lock", *arguments]
     return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

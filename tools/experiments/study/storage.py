@@ -86,7 +86,8 @@ def connect_patiently(dialect: Any, _: Any, arguments: Any, options: Any) -> Any
 def refuse_password(url: str) -> None:
     """Exit with an error if a URL has a password, which all users of a machine see in its list of processes."""
     with suppress(SQLAlchemyError):
-        if make_url(url).password is not None:
+        parts = make_url(url)
+        if parts.password is not None or "password" in parts.query:
             sys.exit(
                 "error: --storage: must not have a password, which everybody on this machine could read in the list of "
                 "processes; put it into ~/.pgpass or the variable PGPASSWORD"

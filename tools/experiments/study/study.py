@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from threading import Event
 from typing import Any
 
 from experiments.study.agreement import differences
@@ -90,6 +91,7 @@ def work(
     objective: Callable[[Trial], float],
     report: Callable[[optuna.Study, FrozenTrial], None],
     wanted: dict[str, Any],
+    stop: Event | None = None,
 ) -> None:
     """Run trials until `total` are finished, together with all other processes that do so.
 
@@ -97,12 +99,13 @@ def work(
         objective: runs a trial and returns its value.
         report: called after each of them.
         wanted: the agreement, which a machine that began in the same moment may have overwritten.
+        stop: once it is set, no further trial is begun.
 
     Raises:
         TrialError: by `objective`.
     """
-    failures = 0
-    while True:
+    failures, seen = 0, set[int]()
+    while not (stop and stop.is_set()):
         try:
             check_agreement(study, wanted)
             if len({key(trial) for trial in finished_trials(study)}) >= total:
@@ -111,6 +114,7 @@ def work(
                 study.optimize(once(objective, total), n_trials=1, callbacks=[report], catch=SurplusError)
             else:  # wait for the others, and repeat the trial of one that dies
                 time.sleep(1)
+                begin_heartbeats(study, seen)
                 optuna.storages.fail_stale_trials(study)
             failures = 0
         except PushError as error:
@@ -119,7 +123,7 @@ def work(
             match database_error(error):
                 case None:
                     raise
-                case UpdateFinishedTrialError():
+                case UpdateFinishedTrialError() | ValueError():
                     print("note: nothing was heard of this trial for too long; another process repeats it", flush=True)
                 case found if failures == 0:  # it may have cut off an operation
                     failures += 1
@@ -133,8 +137,21 @@ def work(
 def database_error(error: BaseException | None) -> BaseException | None:
     """The error of the database behind another error: Optuna tidies up after it, fails at that, too, and hides it."""
     while error and not isinstance(error, (*DATABASE_ERRORS, UpdateFinishedTrialError)):
+        if isinstance(error, ValueError) and str(error).startswith("Cannot tell a "):  # a trial that is not running
+            return error
         error = error.__context__
     return error
+
+
+def begin_heartbeats(study: optuna.Study, seen: set[int]) -> None:
+    """Record a heartbeat for each running trial that was not seen before.
+
+    A trial whose process died before its first heartbeat would run for ever otherwise.
+    """
+    for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        if trial.number not in seen:
+            seen.add(trial.number)
+            study._storage._backend.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
 
 
 def once(objective: Callable[[Trial], float], total: int) -> Callable[[Trial], float]:

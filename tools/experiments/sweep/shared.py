@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Sequence
+from threading import Event
 
+from experiments.revisions import experiments
 from experiments.runs import read_run
 from experiments.study.agreement import agreement
 from experiments.study.remote import push
@@ -20,6 +22,7 @@ def shared_work(
     done: Collection[str],
     run: Callable[[Member], float | None],
     remote: str | None,
+    stop: Event,
 ) -> Callable[[], None]:
     """A function that runs members until all are finished here or elsewhere; several threads may call it.
 
@@ -29,9 +32,10 @@ def shared_work(
         done: the names of those that this repository has as experiments.
         run: runs a member and returns its validation accuracy, or None if it has none.
         remote: the Git remote to push experiments to, if any.
+        stop: once it is set, no further member is begun.
     """
     by_name = {member.name: member for member in sweep}
-    wanted = agreement(varied(sweep))
+    wanted = agreement(varied(sweep)) | {"settings": {member.name: " ".join(member.settings) for member in sweep}}
     name = f"sweep-{hashlib.sha256(' '.join(by_name).encode()).hexdigest()[:12]}"
 
     def objective(trial: Trial) -> float:
@@ -39,16 +43,16 @@ def shared_work(
             raise SurplusError
         member = by_name[trial.user_attrs[MEMBER]]
         value = read_run(member.name).metrics.get("val_accuracy") if member.name in done else run(member)
+        if remote and member.name in experiments("HEAD"):  # one that diverged is no experiment
+            push(member.name, remote)
         if value is None:
             raise optuna.TrialPruned
-        if remote:
-            push(member.name, remote)
         return value
 
     def join() -> None:
         study = open_study(url, name, wanted)
         study.sampler = RandomSampler()
-        work(study, len(sweep), objective, lambda study, _: enqueue_missing(study, by_name), wanted)
+        work(study, len(sweep), objective, lambda study, _: enqueue_missing(study, by_name), wanted, stop)
 
     enqueue_missing(open_study(url, name, wanted), by_name)
     return join

@@ -1,0 +1,146 @@
+"""Processes, on one machine or several, that train one model together: each computes its share of every batch.
+
+PyTorch connects them (torch.distributed). Every process draws the same random numbers and makes the same updates, so
+that all hold the same model; only the first one writes files.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from digits.foundation.params import params_error
+from digits.foundation.stage import UserError
+
+import torch
+import torch.distributed as dist
+
+T = TypeVar("T")
+FIRST = os.environ.get("RANK", "0") == "0"  # as torchrun numbers the processes
+TIMEOUT = timedelta(
+    minutes=2
+)  # for a machine that has lost its power; one process that ends is noticed by the others at once
+
+
+class Processes:
+    """The processes of this training.
+
+    Attributes:
+        rank: the number of this one, from 0.
+        count: of all of them.
+    """
+
+    def __init__(self, rank: int = 0, count: int = 1) -> None:
+        self.rank, self.count = rank, count
+
+    def share(self, count: int) -> slice:
+        """Which of `count` items are this process's: as many as any other's, up to one."""
+        return slice(self.rank * count // self.count, (self.rank + 1) * count // self.count)
+
+    def sum(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Replace each of these tensors, which all processes have, by its sum over them.
+
+        Raises:
+            UserError: another process has ended.
+        """
+        if self.count == 1:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        with lost_process():
+            dist.all_reduce(flat)
+        for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    def from_first(self, value: T) -> T:
+        """The value that the first process has.
+
+        Raises:
+            UserError: another process has ended.
+        """
+        values = [value]
+        if self.count > 1:
+            with lost_process():
+                dist.broadcast_object_list(values, weights_only=True)
+        return values[0]
+
+    def require_same(self, key: str) -> None:
+        """Raise an error in all processes unless all have this key.
+
+        Raises:
+            UserError: they do not, or another process has ended.
+        """
+        keys = [key] * self.count
+        with lost_process():
+            dist.all_gather_object(keys, key)
+        if others := [str(rank) for rank, other in enumerate(keys) if other != keys[0]]:
+            raise params_error(
+                "train.processes: all need the same parameters, data, code, libraries and, in native arithmetic, "
+                f"processor, got others than in the first one in {', '.join(others)}"
+            )
+
+
+ALONE = Processes()
+
+
+@contextmanager
+def lost_process() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise UserError(
+            f"train.processes: another process of this training has ended, got {str(error).splitlines()[0]}; see its "
+            "output, then run the same command again, which resumes the training"
+        )
+
+
+@contextmanager
+def connected(count: int, device: torch.device) -> Iterator[Processes]:
+    """Start the other processes and connect to them; if torchrun has started all of them, only connect.
+
+    Raises:
+        UserError: torchrun has started another number of processes, or they cannot be connected.
+    """
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started not in (1, count):
+        raise params_error(f"train.processes: has to be the number that torchrun starts, got {count} and {started}")
+    if count == 1:
+        yield ALONE
+        return
+    if device.type == "mps" or (device.type == "cuda" and started == 1 and count > torch.cuda.device_count()):
+        raise params_error(f"train.processes: each needs a GPU of its own, got {count}; set train.device to cpu")
+    # The store connects the processes, as long as it exists.
+    _store, others = (None, []) if started == count else start_others(count)
+    try:
+        with lost_process():
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+        yield Processes(dist.get_rank(), count)
+        with lost_process():
+            dist.barrier()  # or a process that ends early would look like one that is lost
+    finally:
+        for process in others:
+            process.kill()
+        for process in others:
+            process.wait()
+
+
+def start_others(count: int) -> tuple[Any, list["subprocess.Popen[bytes]"]]:
+    """Start this script again, until it runs in `count` processes, all with the variables that torchrun would set."""
+    open_store: Any = dist.TCPStore  # type: ignore[attr-defined]  # documented, but not in __all__
+    store = open_store("127.0.0.1", 0, count, is_master=True, wait_for_workers=False, timeout=TIMEOUT)
+    os.environ |= {
+        "RANK": "0",
+        "WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(store.port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",  # this process has opened the port already
+    }
+    command = [sys.executable, *sys.argv]
+    return store, [
+        subprocess.Popen(  # noqa: S603 - this very script
+            command, env=os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, stdout=subprocess.DEVNULL
+        )
+        for rank in range(1, count)
+    ]

@@ -1,0 +1,190 @@
+"""Several processes train the model that one would train."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from conftest import MakeProject, Run
+from digits.training.processes import Processes
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+STAGE = "python", "stages/train.py"
+# 1,300 images: the last batch of 64 has 20 of them, the last of 500 has 300.
+TRAININGS: dict[str, dict[str, Any]] = {
+    "logistic": {"batch_size": 64, "epochs": 2},
+    "cnn": {
+        "model": "cnn", "cnn": {"width": 4, "depth": 1, "dropout": 0.0}, "augment": "handwriting", "lr": 0.05,
+        "batch_size": 500, "epochs": 1,  # few updates: where a ReLU is close to 0, rounding grows
+    },
+    # Some processes have no image of a batch.
+    "few": {
+        "model": "mlp", "mlp": {"width": 8, "depth": 1, "dropout": 0.0}, "augment": "elastic", "optimizer": "adam",
+        "lr": 0.001, "batch_size": 2, "epochs": 1, "arithmetic": "native",
+    },
+}  # fmt: skip
+SLOW = {
+    "model": "mlp",
+    "mlp": {"width": 64, "depth": 1, "dropout": 0.2},
+    "batch_size": 10,
+    "epochs": 60,
+    "processes": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def prepared(copy_finished: MakeProject) -> Path:
+    folder = copy_finished()
+    shutil.rmtree(folder / ".checkpoints")
+    return folder
+
+
+@pytest.fixture
+def project(prepared: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(prepared, tmp_path / "project"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> tuple[bytes, bytes]:
+    """The results of the training SLOW."""
+    folder = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("undisturbed") / "project"))
+    set_params(folder, SLOW)
+    run(folder, *STAGE)
+    return results(folder)
+
+
+def set_params(folder: Path, changes: Mapping[str, Any]) -> None:
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["train"] |= changes
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def results(folder: Path) -> tuple[bytes, bytes]:
+    return (folder / "models/model.safetensors").read_bytes(), (folder / "metrics/train.csv").read_bytes()
+
+
+def test_the_shares_are_a_batch_and_differ_by_one_image_at_most() -> None:
+    for count in (1, 2, 3, 7):
+        for images in (0, 1, 2, 20, 64):
+            shares = [range(images)[Processes(rank, count).share(images)] for rank in range(count)]
+            assert [image for share in shares for image in share] == list(range(images))
+            assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("training", TRAININGS)
+def test_the_result_is_that_of_one_process_to_rounding(project: Path, run: Run, training: str) -> None:
+    set_params(project, TRAININGS[training])
+    found = {}
+    for count in (1, 2, 3):
+        set_params(project, {"processes": count})
+        output = run(project, *STAGE)
+        assert output.count("epoch 1/") == 1
+        found[count] = results(project), load_file(project / "models/model.safetensors")
+        curves = pd.read_csv(project / "metrics/train.csv")
+        if count == 1:
+            expected = curves
+        np.testing.assert_allclose(curves, expected, rtol=1e-3, atol=2e-3)
+        for name, tensor in found[1][1].items():
+            np.testing.assert_allclose(found[count][1][name], tensor, rtol=1e-2, atol=1e-3, err_msg=name)
+    assert found[2][0] != found[1][0]  # otherwise, one process has done all
+    shutil.rmtree(project / ".checkpoints")
+    run(project, *STAGE)
+    assert results(project) == found[3][0]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("rank", "number"), [(0, signal.SIGKILL), (1, signal.SIGKILL), (None, signal.SIGINT)])
+def test_a_process_is_killed(
+    project: Path,
+    run: Run,
+    environment: dict[str, str],
+    undisturbed: tuple[bytes, bytes],
+    rank: int | None,
+    number: int,
+) -> None:
+    set_params(project, SLOW)
+    with subprocess.Popen(
+        STAGE, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    ) as first:  # fmt: skip
+        deadline = time.monotonic() + 120
+        while not list(project.glob(".checkpoints/*.pt")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        (other,) = (int(pid) for pid in Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split())
+        if rank is None:
+            os.killpg(first.pid, number)
+        else:
+            os.kill([first.pid, other][rank], number)
+        output, _ = first.communicate(timeout=20)
+    if rank == 1:
+        assert output.count("error: train.processes: another process of this training has ended, got ") == 1
+    if rank is None:
+        assert "error: train" in output
+    assert "Traceback" not in output
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{other}").exists():  # the other one notices
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert "resuming after epoch" in run(project, *STAGE)
+    assert results(project) == undisturbed
+
+
+@pytest.mark.long
+def test_two_machines_by_torchrun(project: Path, run: Run, environment: dict[str, str], tmp_path: Path) -> None:
+    set_params(project, TRAININGS["logistic"] | {"processes": 2})
+    other = Path(shutil.copytree(project, tmp_path / "other"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        "torchrun", "--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d",
+        "--rdzv-endpoint", f"127.0.0.1:{port}", "stages/train.py",
+    ]  # fmt: skip
+    before = results(other)
+
+    def together(status: int) -> str:
+        with subprocess.Popen(
+            command, cwd=other, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as second:
+            output = run(project, *command, status=status)
+            printed, _ = second.communicate(timeout=120)
+            assert second.returncode == status, printed
+        return output + printed
+
+    assert "epoch 2/2" in together(0)
+    wrote, did_not = (project, other) if results(other) == before else (other, project)
+    assert results(did_not) == before
+    trained = results(wrote)
+    # DVC takes over what torchrun has computed.
+    output = run(wrote, "dvc", "repro", "train")
+    assert "epoch 1/2" not in output
+    assert results(wrote) == trained
+
+    set_params(other, {"lr": 0.2})
+    assert "train.processes: all need the same parameters, data, code" in together(1)
+
+
+@pytest.mark.long
+def test_what_does_not_go_together_is_refused(project: Path, run: Run) -> None:
+    set_params(project, {"optimizer": "lbfgs", "lr": 1.0, "processes": 2})
+    assert "train.processes: lbfgs runs in a single one, got 2; set it to 1" in run(project, *STAGE, status=1)
+    set_params(project, {"optimizer": "sgd", "lr": 0.1, "processes": 3})
+    variables = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    output = run(project, *STAGE, status=1, **variables)
+    assert "train.processes: has to be the number that torchrun starts, got 3 and 2" in output
+    set_params(project, {"lr": 1e38, "processes": 2, "epochs": 3})
+    output = run(project, *STAGE, status=1)
+    assert output.count("error: ") == 1
+    assert "train.lr: the loss is no longer finite" in output
