@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -9,8 +10,8 @@ from pathlib import Path
 
 from conftest import MakeProject, Run, commit, edit
 from experiments.study.agreement import agreement, differences
-from experiments.study.storage import again, refuse_password
-from experiments.study.study import MEMBER, SurplusError, once
+from experiments.study.storage import Storage, again, begin_heartbeats, refuse_password
+from experiments.study.study import MEMBER, SurplusError, database_error, once
 from postgresql import PASSWORD, needs_postgresql, running_server
 
 import optuna
@@ -220,6 +221,35 @@ def test_a_search_has_no_more_trials_than_wanted() -> None:
     for _ in range(3):
         results(study, ran)
     assert len(ran) == 2
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning", "ignore:Heartbeat of storage")
+def test_a_trial_that_died_before_its_first_heartbeat_is_noticed(tmp_path: Path) -> None:
+    study = optuna.create_study(storage=Storage(f"sqlite:///{tmp_path}/study.db"))
+    dead = study.ask()
+    begin_heartbeats(study)
+    connection = sqlite3.connect(tmp_path / "study.db")
+    connection.execute("UPDATE trial_heartbeats SET heartbeat = datetime(heartbeat, '-1 hour')")
+    connection.commit()
+    connection.close()
+    begin_heartbeats(study)  # and does not hide it for longer
+    optuna.storages.fail_stale_trials(study)
+    assert study.trials[dead.number].state == optuna.trial.TrialState.FAIL
+    assert study.trials[-1].state == optuna.trial.TrialState.WAITING
+
+
+def test_a_trial_that_others_gave_up_is_no_bug() -> None:
+    study = optuna.create_study()
+
+    def objective(trial: Trial) -> float:
+        other = optuna.load_study(study_name=study.study_name, storage=study._storage)
+        other.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        return 0.5
+
+    with pytest.raises(AssertionError) as caught:  # Optuna's own, behind which the reason is hidden
+        study.optimize(objective, n_trials=1)
+    assert isinstance(database_error(caught.value), ValueError | optuna.exceptions.UpdateFinishedTrialError)
+    assert database_error(AssertionError()) is None
 
 
 def test_a_dead_trial_is_repeated_with_its_parameters() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.trial import FrozenTrial, Trial
-from sqlalchemy import event
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -66,6 +66,19 @@ class Storage(optuna.storages.RDBStorage):
         """Record a heartbeat. One that fails is left out, since an error would end all later ones, too."""
         with suppress(*DATABASE_ERRORS):
             super().record_heartbeat(trial_id)
+
+
+def begin_heartbeats(study: optuna.Study) -> None:
+    """Record a heartbeat for each running trial that has none, since Optuna takes those without for alive, for ever.
+
+    Their processes died, or lost the database, right after they had begun.
+    """
+    storage = study._storage._backend  # type: ignore[attr-defined]  # behind Optuna's cache
+    with storage.engine.connect() as connection:
+        beating = set(connection.execute(text("SELECT trial_id FROM trial_heartbeats")).scalars())
+    for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        if trial._trial_id not in beating:
+            storage.record_heartbeat(trial._trial_id)
 
 
 def connect_patiently(dialect: Any, _: Any, arguments: Any, options: Any) -> Any:

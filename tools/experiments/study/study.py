@@ -10,7 +10,7 @@ from typing import Any
 
 from experiments.study.agreement import differences
 from experiments.study.remote import PushError
-from experiments.study.storage import DATABASE_ERRORS, Storage, again, refuse_password
+from experiments.study.storage import DATABASE_ERRORS, Storage, again, begin_heartbeats, refuse_password
 from foundation.command import ROOT
 
 import optuna
@@ -104,7 +104,7 @@ def work(
     Raises:
         TrialError: by `objective`.
     """
-    failures, seen = 0, set[int]()
+    failures = 0
     while not (stop and stop.is_set()):
         try:
             check_agreement(study, wanted)
@@ -114,7 +114,7 @@ def work(
                 study.optimize(once(objective, total), n_trials=1, callbacks=[report], catch=SurplusError)
             else:  # wait for the others, and repeat the trial of one that dies
                 time.sleep(1)
-                begin_heartbeats(study, seen)
+                begin_heartbeats(study)
                 optuna.storages.fail_stale_trials(study)
             failures = 0
         except PushError as error:
@@ -141,17 +141,6 @@ def database_error(error: BaseException | None) -> BaseException | None:
             return error
         error = error.__context__
     return error
-
-
-def begin_heartbeats(study: optuna.Study, seen: set[int]) -> None:
-    """Record a heartbeat for each running trial that was not seen before.
-
-    A trial whose process died before its first heartbeat would run for ever otherwise.
-    """
-    for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-        if trial.number not in seen:
-            seen.add(trial.number)
-            study._storage._backend.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
 
 
 def once(objective: Callable[[Trial], float], total: int) -> Callable[[Trial], float]:
