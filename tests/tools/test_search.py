@@ -161,7 +161,9 @@ def test_a_failure_that_the_next_trial_would_have_too_ends_the_search(prepared: 
     assert output.splitlines()[-1].startswith("error: wrong-0: the experiment failed, got the output above; ")
     assert "Traceback" not in output
     output = run(prepared, *SEARCH, *options(prepared, "wrong", "train.optimizer: [sgd, adam]\n", 3), status=1)
-    assert output.startswith("error: wrong: the search space, params.yaml or stages/ changed since its first trial; ")
+    assert output.startswith(
+        "error: wrong: was begun elsewhere or earlier with other settings, got\n  space.train.optimizer: "
+    )
 
 
 @pytest.mark.parametrize(
