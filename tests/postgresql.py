@@ -20,6 +20,7 @@ def programs() -> Path | None:
     return next(iter([*found, *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]), None)
 
 
+# pip cannot install the server; without it, the other tests still run. CI installs it.
 needs_postgresql = pytest.mark.skipif(programs() is None, reason="needs PostgreSQL's server (Debian: postgresql)")
 
 

@@ -20,9 +20,8 @@ import torch.distributed as dist
 
 T = TypeVar("T")
 FIRST = os.environ.get("RANK", "0") == "0"  # as torchrun numbers the processes
-TIMEOUT = timedelta(
-    minutes=2
-)  # for a machine that has lost its power; one process that ends is noticed by the others at once
+# For a machine that has lost its power, or a process that dies while it starts; later on, the others notice at once.
+TIMEOUT = timedelta(minutes=2)
 
 
 class Processes:
@@ -128,7 +127,8 @@ def connected(count: int, device: torch.device) -> Iterator[Processes]:
 
 def start_others(count: int) -> tuple[Any, list["subprocess.Popen[bytes]"]]:
     """Start this script again, until it runs in `count` processes, all with the variables that torchrun would set."""
-    open_store: Any = dist.TCPStore  # type: ignore[attr-defined]  # documented, but not in __all__
+    # PyTorch documents this class, but leaves it out of __all__, so mypy does not see it.
+    open_store: Any = dist.TCPStore  # type: ignore[attr-defined]
     store = open_store("127.0.0.1", 0, count, is_master=True, wait_for_workers=False, timeout=TIMEOUT)
     os.environ |= {
         "RANK": "0",
@@ -139,7 +139,7 @@ def start_others(count: int) -> tuple[Any, list["subprocess.Popen[bytes]"]]:
     }
     command = [sys.executable, *sys.argv]
     return store, [
-        subprocess.Popen(  # noqa: S603 - this very script
+        subprocess.Popen(  # noqa: S603 - the command is this very script, as the user started it
             command, env=os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, stdout=subprocess.DEVNULL
         )
         for rank in range(1, count)

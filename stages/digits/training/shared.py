@@ -39,7 +39,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
         self.load_state_dict(norm.state_dict(), assign=True)
         self.processes = processes
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - its name in PyTorch
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - an override keeps PyTorch's name
         """Normalise float (N, C, H, W); with statistics of the batch during training, else with those it gathered."""
         if not self.training:
             return super().forward(input)
