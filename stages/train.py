@@ -111,7 +111,7 @@ def main() -> None:
     torch.set_num_threads(params.threads or os.cpu_count() or 1)
     torch.manual_seed(params.seed)  # dropout
     device = resolve_device("cpu" if params.arithmetic == "portable" else params.device)
-    train, val = load_dataset(TRAIN), load_dataset(VAL, allow_empty=True)
+    train, val = load_dataset(TRAIN, at_random=True), load_dataset(VAL, allow_empty=True)
     summary = load_summary(SUMMARY)
     mean, std = (summary.pixel_mean, summary.pixel_std) if params.normalize else (0.0, 1.0)
     options = dict(getattr(params, params.model, {}))

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from digits.foundation.arithmetic import unsuitable_machine, use_portable_arithmetic
@@ -16,6 +16,7 @@ use_portable_arithmetic()  # before NumPy and PyTorch are loaded; tests call sta
 
 from digits.data.dataset import Dataset
 from digits.data.optdigits import load_optdigits
+from experiments.launch.experiment import warm_start
 
 import numpy as np
 import pytest
@@ -73,16 +74,27 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def run(environment: dict[str, str]) -> Run:
-    """Run a command in a folder; check its status; return all it printed."""
+def warm_path(environment: dict[str, str]) -> Iterator[str]:
+    """A PATH with which `dvc`, and `python` in its stages, start without loading their libraries anew."""
+    path = os.environ["PATH"]
+    with warm_start():
+        first, _ = os.environ["PATH"].split(os.pathsep, 1)
+        os.environ["PATH"] = path
+        yield os.pathsep.join([first, environment["PATH"]])
+
+
+@pytest.fixture(scope="session")
+def run(environment: dict[str, str], warm_path: str) -> Run:
+    """Run a command in a folder; check its status; return all it printed. DVC and stages start warm, others cold."""
 
     def run_command(folder: Path, *command: str, status: int = 0, timeout: float = 300, **variables: str) -> str:
+        is_warm = command[0] == "dvc" or (command[0] == "python" and command[1].startswith("stages/"))
         # A file, not a pipe: a worker of DVC's queue, which lives on, would keep a pipe open.
         with tempfile.TemporaryFile("w+") as printed:
             status_now = subprocess.run(
                 command,
                 cwd=folder,
-                env=environment | variables,
+                env=environment | ({"PATH": warm_path} if is_warm else {}) | variables,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
                 timeout=timeout,

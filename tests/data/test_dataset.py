@@ -40,7 +40,7 @@ def test_a_damaged_data_set_is_named(tmp_path: Path) -> None:
     write_tensors(path, {"images": np.zeros((2, 28, 28), np.float32)})
     with pytest.raises(UserError, match=r"expected images and labels, got images float32 \(2, 28, 28\)"):
         load_dataset(path)
-    write_tensors(path, {"images": np.zeros((2, 28, 28), np.float32), "labels": np.zeros(2)})
+    write_tensors(path, {"images": np.zeros((2, 28, 28), np.float32), "labels": np.zeros(2, np.float32)})
     with pytest.raises(UserError, match=r"expected images, .* and labels, int64 .N,., got "):
         load_dataset(path)
     save_dataset(path, Dataset(ARRAYS[0][:2], np.array([3, 10])))

@@ -1,6 +1,7 @@
 """A machine without space, without permission, or without memory: an error in words, and nothing lost."""
 
 import gzip
+import json
 import shutil
 import struct
 import subprocess
@@ -106,6 +107,25 @@ def test_the_command_that_the_message_names_brings_the_results_back(project: Pat
 def with_memory(megabytes: int, stage: str) -> tuple[str, ...]:
     """Run a stage that may take so much memory, PyTorch itself included."""
     return "sh", "-c", f"ulimit -d {megabytes * 1024} && exec python stages/{stage}.py"
+
+
+@pytest.mark.long
+def test_training_images_need_not_fit_into_memory(project: Path, run: Run) -> None:
+    count = 1_200_000  # 950 MB of blank images in a sparse file
+    sizes = {"labels": ("I64", [count], 8 * count), "images": ("U8", [count, 28, 28], 784 * count)}
+    header, end = {}, 0
+    for name, (dtype, shape, size) in sizes.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    with (project / "data/tensors/train.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + end)
+    edit(project / "params.yaml", "batch_size: 100\n", "batch_size: 1000\n")
+    edit(project / "params.yaml", "  epochs: 3", "  epochs: 1")
+    output = run(project, *with_memory(800, "train"), OPENBLAS_NUM_THREADS="1")
+    assert "1,200,000 training" in output
+    assert "epoch 1/1" in output
 
 
 @pytest.mark.long

@@ -25,8 +25,8 @@ STAGE = "python", "stages/train.py"
 REPRO = "dvc", "repro", "train"
 # Parameters with which a training takes several seconds, so that there are checkpoints to go on from.
 SLOW = {
-    "logistic": {"batch_size": 1, "epochs": 30, "sgd": {"momentum": 0.9, "nesterov": True}, "lr": 0.001},
-    "lbfgs": {"optimizer": "lbfgs", "lr": 1.0, "epochs": 1000},
+    "logistic": {"batch_size": 1, "epochs": 16, "sgd": {"momentum": 0.9, "nesterov": True}, "lr": 0.001},
+    "lbfgs": {"optimizer": "lbfgs", "lr": 1.0, "epochs": 600},
     "mlp": {"model": "mlp", "optimizer": "adam", "lr": 0.001, "augment": "elastic", "batch_size": 50, "epochs": 15},
     "lenet5": {
         "model": "lenet5", "optimizer": "adamw", "lr": 0.001, "augment": "affine",
@@ -36,7 +36,7 @@ SLOW = {
         "model": "cnn", "cnn": {"width": 8, "depth": 1, "dropout": 0.2}, "sgd": {"momentum": 0.9, "nesterov": True},
         "augment": "elastic", "schedule": "cosine", "arithmetic": "native", "precision": "bfloat16",
         "channels_last": True,
-        "batch_size": 50, "epochs": 10,
+        "batch_size": 50, "epochs": 7,
     },
 }  # fmt: skip
 
@@ -257,7 +257,7 @@ def test_dvc_is_killed_before_it_takes_note(
     prepared: Path, project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]
 ) -> None:
     running = start(project, *REPRO)
-    running.wait_for(lambda: "epoch 30/30" in running.output() and (project / "metrics/train.json").exists())
+    running.wait_for(lambda: "epoch 16/16" in running.output() and (project / "metrics/train.json").exists())
     before = (prepared / "dvc.lock").read_bytes()
     running.kill_all(signal.SIGKILL)
     assert (project / "dvc.lock").read_bytes() == before
@@ -275,13 +275,13 @@ def test_dvc_is_killed_before_it_takes_note(
 def test_an_experiment_in_a_copy_is_killed(
     project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]
 ) -> None:
-    command = "dvc", "exp", "run", "--temp", "-S", "train.epochs=31", "train"
+    command = "dvc", "exp", "run", "--temp", "-S", "train.epochs=17", "train"
     running = start(project, *command)
     running.wait_for_checkpoint(project)
     running.kill_all(signal.SIGKILL)
     assert resumed_after(run(project, *command))
     # Another experiment does not go on from there.
-    output = run(project, "dvc", "exp", "run", "--temp", "-S", "train.epochs=32", "train")
+    output = run(project, "dvc", "exp", "run", "--temp", "-S", "train.epochs=18", "train")
     assert epochs_trained(output)[0] == 1
 
 
@@ -292,7 +292,7 @@ UNTIL_DONE = 'until dvc queue status | grep -E "$1 .*(Failed|Success)"; do dvc q
 @pytest.mark.long
 def test_a_queued_experiment_is_killed(project: Path, run: Run, start: Start) -> None:
     def attempt(name: str, interrupt: bool) -> str:
-        run(project, "dvc", "exp", "run", "--queue", "--name", name, "-S", "train.epochs=31", "train")
+        run(project, "dvc", "exp", "run", "--queue", "--name", name, "-S", "train.epochs=17", "train")
         running = start(project, "sh", "-c", UNTIL_DONE, "sh", name)
         if interrupt:
             running.wait_for_checkpoint(project)  # beside the commands, each of which may outlast the training
@@ -303,7 +303,7 @@ def test_a_queued_experiment_is_killed(project: Path, run: Run, start: Start) ->
     assert resumed_after(attempt("first", interrupt=True)) is None
     output = attempt("second", interrupt=False)
     assert resumed_after(output)
-    assert epochs_trained(output)[-1] == 31
+    assert epochs_trained(output)[-1] == 17
     run(project, "dvc", "queue", "stop", "--kill")
 
 
@@ -316,7 +316,7 @@ def test_twins_share_the_work(project: Path, run: Run, start: Start, undisturbed
         running.process.wait(120)
         assert running.process.returncode == 0, running.output()
     waited, trained = sorted((first.output(), second.output()), key=lambda output: len(epochs_trained(output)))
-    assert len(epochs_trained(trained)) == 30
+    assert len(epochs_trained(trained)) == SLOW["logistic"]["epochs"]
     assert "is already running this training; waiting for its results" in waited
     assert epochs_trained(waited) == []
     for name in "ab":

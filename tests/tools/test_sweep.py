@@ -163,7 +163,7 @@ def checkpoints(project: Path) -> set[Path]:
 def test_an_interrupted_sweep_leaves_no_process_and_continues(
     project: Path, environment: dict[str, str], run: Run, number: signal.Signals, arithmetic: str
 ) -> None:
-    options = "train.lr=1e-4,2e-4", "train.epochs=20", "train.batch_size=1", f"train.arithmetic={arithmetic}"
+    options = "train.lr=1e-4,2e-4", "train.epochs=10", "train.batch_size=1", f"train.arithmetic={arithmetic}"
     command = [*SWEEP, *(part for option in options for part in ("-S", option))]
     before = checkpoints(project)
     with subprocess.Popen(command, cwd=project, env=environment, start_new_session=True) as process:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from conftest import MakeProject, Run
+from conftest import MakeProject, Once, Run
 from digits.training.processes import Processes
 
 import numpy as np
@@ -37,7 +37,7 @@ SLOW = {
     "model": "mlp",
     "mlp": {"width": 64, "depth": 1, "dropout": 0.2},
     "batch_size": 10,
-    "epochs": 60,
+    "epochs": 25,
     "processes": 2,
 }
 
@@ -55,12 +55,16 @@ def project(prepared: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(prepared: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> tuple[bytes, bytes]:
+def undisturbed(prepared: Path, tmp_path_factory: pytest.TempPathFactory, run: Run, once: Once) -> tuple[bytes, bytes]:
     """The results of the training SLOW."""
-    folder = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("undisturbed") / "project"))
-    set_params(folder, SLOW)
-    run(folder, *STAGE)
-    return results(folder)
+
+    def make() -> Path:
+        folder = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("undisturbed") / "project"))
+        set_params(folder, SLOW)
+        run(folder, *STAGE)
+        return folder
+
+    return results(once("processes", make))
 
 
 def set_params(folder: Path, changes: Mapping[str, Any]) -> None:

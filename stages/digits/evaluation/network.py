@@ -5,6 +5,7 @@ from digits.models.model_file import Model
 
 import numpy as np
 import torch
+from torch.utils.dlpack import from_dlpack
 
 
 class Network:
@@ -16,11 +17,11 @@ class Network:
 
     def predict(self, images: np.ndarray, batch_size: int) -> np.ndarray:
         """Logits, float32 (N, 10), of images, uint8 (N, 28, 28), `batch_size` at a time."""
-        return predict(self.classifier, torch.from_numpy(images), batch_size).numpy()
+        return predict(self.classifier, from_dlpack(images), batch_size).numpy()
 
     def slope(self, images: np.ndarray, digit: int) -> np.ndarray:
         """What `mean_saliency` asks for."""
-        pixels = to_pixels(torch.from_numpy(images)).requires_grad_()
+        pixels = to_pixels(from_dlpack(images)).requires_grad_()
         logits = self.classifier(pixels)
         (gradient,) = torch.autograd.grad((logits[:, digit] - logits.mean(dim=1)).sum(), pixels)
         slope: np.ndarray = gradient.mean(dim=(0, 1)).numpy()

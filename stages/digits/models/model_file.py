@@ -68,7 +68,8 @@ def load_model(path: Path) -> Model:
     except ValidationError as error:
         raise damaged_file(path, f"not a model: {first_problem(error)}")
     _check_tensors(path, tensors, layers)
-    return Model(info, layers, tensors)
+    # Copies, which NumPy aligns in memory: the last bits of sums may depend on it, and those of the file may not be.
+    return Model(info, layers, {name: tensor.copy() for name, tensor in tensors.items()})
 
 
 def _check_tensors(path: Path, tensors: dict[str, np.ndarray], layers: list[Layer]) -> None:

@@ -17,6 +17,7 @@ from digits.training.processes import ALONE, Processes
 from digits.training.schedules import Schedule
 
 import torch
+from torch.utils.dlpack import from_dlpack
 
 VAL_BATCH_SIZE = 1000
 # Training metrics are computed for this many batches at once; one by one, they would take a tenth of the time.
@@ -111,7 +112,7 @@ def fit(
     epochs = schedule.epochs
     updates = math.ceil(len(train) / batch_size)
     device = training.model.mean.device
-    images, labels, val_images = (torch.from_numpy(a).to(device) for a in (train.images, train.labels, val.images))
+    images, labels, val_images = (from_dlpack(a).to(device) for a in (train.images, train.labels, val.images))
     for epoch in range(len(training.rows), epochs):
         # Taken at the middle of each update, so that no update at the start or the end has a learning rate of 0.
         lrs = [schedule.lr_at((epoch + (update + 0.5) / updates) / epochs) for update in range(updates)]

@@ -8,6 +8,7 @@ from digits.training.processes import Processes
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 
 def averaged(gradient: Gradient, parameters: Iterable[torch.Tensor], processes: Processes) -> Gradient:
@@ -43,41 +44,70 @@ class SharedBatchNorm(nn.BatchNorm2d):
         """Normalise float (N, C, H, W); with statistics of the batch during training, else with those it gathered."""
         if not self.training:
             return super().forward(input)
-        values = input.float()  # autocast may have made it bfloat16
-        pixels = values.new_tensor([values.numel() / self.num_features])
-        total = SumOfAll.apply(torch.cat([pixels, values.sum(dim=(0, 2, 3))]), self.processes)
-        mean = total[1:] / total[0]
-        centered = values - mean[:, None, None]
-        squares = SumOfAll.apply(centered.square().sum(dim=(0, 2, 3)), self.processes)
-        variance = squares / total[0]
-        self.gather(mean.detach(), (squares / (total[0] - 1)).detach())
-        scale = self.weight * (variance + self.eps).rsqrt()
-        result: torch.Tensor = centered * scale[:, None, None] + self.bias[:, None, None]
-        return result.to(input.dtype)
+        return cast(torch.Tensor, Normalised.apply(input, self.weight, self.bias, self))
+
+    @torch.no_grad()
+    def statistics(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The number of values per channel, and their mean and biased variance, (C,), over all processes.
+
+        They are sent as sums, in float64, in which the squared mean can be subtracted again.
+        """
+        count = values.numel() // self.num_features
+        sums = torch.zeros(3, self.num_features, dtype=torch.float64, device=values.device)
+        if count > 0:
+            # Momentum 0 leaves the running statistics, whose type decides on that of the result.
+            running = self.running_mean, self.running_var
+            mean, variance = torch.batch_norm_update_stats(values, *running, momentum=0.0)
+            sums = count * torch.stack([torch.ones_like(mean), mean, variance + mean.double().square()])
+        self.processes.sum([sums])
+        total, mean, square = sums[0], sums[1] / sums[0], sums[2] / sums[0]
+        return total, mean, (square - mean.square()).clamp(min=0)
 
     @torch.no_grad()
     def gather(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
         """Update the running statistics as `nn.BatchNorm2d` does, with the unbiased variance."""
         for gathered, new in ((self.running_mean, mean), (self.running_var, variance)):
-            cast(torch.Tensor, gathered).lerp_(new, cast(float, self.momentum))
+            cast(torch.Tensor, gathered).lerp_(new.float(), cast(float, self.momentum))
         cast(torch.Tensor, self.num_batches_tracked).add_(1)
 
 
-class SumOfAll(torch.autograd.Function):
-    """The sum of a tensor over all processes, through which gradients flow: each process's share reaches all losses."""
+class Normalised(torch.autograd.Function):
+    """What a `SharedBatchNorm` does during training; its parameters get the gradients of this process's images.
+
+    Source: S. Ioffe and C. Szegedy, Batch Normalization (2015), section 3, https://arxiv.org/abs/1502.03167.
+    """
 
     @staticmethod
-    def forward(ctx: Any, tensor: torch.Tensor, processes: Processes) -> torch.Tensor:
-        ctx.processes = processes
-        result = tensor.clone()
-        processes.sum([result])
-        return result
+    def forward(
+        ctx: Any, values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, norm: SharedBatchNorm
+    ) -> torch.Tensor:
+        total, mean, variance = norm.statistics(values)
+        norm.gather(mean, variance * total / (total - 1))
+        mean, variance = mean.float(), variance.float()
+        ctx.norm, ctx.total = norm, total.float()
+        ctx.save_for_backward(values, weight, mean, (variance + norm.eps).rsqrt())
+        return functional.batch_norm(values, mean, variance, weight, bias, eps=norm.eps)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor, None]:
-        result = slopes[0].clone()
-        ctx.processes.sum([result])
-        return result, None
+    def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None]:
+        (slope,) = slopes
+        values, weight, mean, scale = ctx.saved_tensors
+        by_weight = by_bias = torch.zeros_like(weight)
+        if len(values) > 0:  # PyTorch would divide by it
+            _, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
+                slope, values, weight, None, None, mean, scale, True, ctx.norm.eps, [False, True, True]
+            )
+        sums = torch.stack([by_weight, by_bias])
+        ctx.norm.processes.sum([sums])
+        mean_weight, mean_bias = sums / ctx.total
+        # The gradient weight * scale * (slope - mean_bias - (values - mean) * scale * mean_weight), as factors of the
+        # two large tensors.
+        of_slope = weight * scale
+        of_values = -of_slope * scale * mean_weight
+        rest = -of_slope * mean_bias - of_values * mean
+        by_channel = [part[:, None, None] for part in (of_slope, of_values, rest)]
+        by_values = torch.addcmul(by_channel[2], values, by_channel[1]).addcmul_(slope, by_channel[0])
+        return by_values.to(values.dtype), by_weight, by_bias, None
 
 
 def share_batch_norm(layers: nn.Sequential, processes: Processes) -> None:
