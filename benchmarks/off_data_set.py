@@ -23,9 +23,9 @@ from digits.data.dataset import load_dataset, load_summary
 from digits.data.optdigits import load_optdigits
 from digits.evaluation.scoring import wilson_interval
 from digits.foundation.files import write_csv
+from digits.pictures.ink import NoDigitError
+from digits.pictures.mnist_format import to_mnist_format
 from doc_tables import write_table
-from handwriting.ink import NoDigitError
-from handwriting.mnist_format import to_mnist_format
 from handwriting.recognizer import Recognizer
 
 import numpy as np

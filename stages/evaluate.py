@@ -1,8 +1,8 @@
 """Score the trained classifier on the test images; no other stage does.
 
-Reads models/model.safetensors, data/tensors/test.safetensors and metrics/train.csv; writes metrics/test.json,
-metrics/predictions.csv (a row per test image), and in plots the tables confusion.csv, digits.csv and reliability.csv
-and the figures most_wrong.png, confused.png, saliency.png and curves.png.
+Reads models/model.safetensors, test.safetensors and drawings.safetensors in data/tensors, and metrics/train.csv;
+writes metrics/test.json, metrics/predictions.csv (a row per test image), and in plots the tables confusion.csv,
+digits.csv and reliability.csv and the figures most_wrong.png, confused.png, saliency.png and curves.png.
 Command: python stages/evaluate.py
 """
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MODEL = Path("models/model.safetensors")
 TEST = Path("data/tensors/test.safetensors")
+DRAWINGS = Path("data/tensors/drawings.safetensors")
 CURVES = Path("metrics/train.csv")
 METRICS = Path("metrics/test.json")
 PREDICTIONS = Path("metrics/predictions.csv")
@@ -74,7 +75,7 @@ def main() -> None:
     import numpy as np
 
     model = load_model(MODEL)
-    test = load_dataset(TEST)
+    test, drawings = load_dataset(TEST), load_dataset(DRAWINGS, allow_empty=True)
     curves = read_curves(CURVES)
     scorer = choose_scorer(model)
     logits = scorer.predict(test.images, params.batch_size)
@@ -90,6 +91,9 @@ def main() -> None:
 
     bins = reliability(confidence, actual == predicted, params.bins)
     metrics = scores | {"ece": expected_calibration_error(bins)}
+    if len(drawings) > 0:
+        own = summarize(scorer.predict(drawings.images, params.batch_size), drawings.labels)
+        metrics |= {f"drawings_{key}": own[key] for key in ("accuracy", "accuracy_low", "accuracy_high", "images")}
     write_json(METRICS, metrics)
     columns = enumerate(zip(actual.tolist(), predicted.tolist(), confidence.tolist(), strict=True))
     write_csv(PREDICTIONS, [{"index": i, "actual": a, "predicted": p, "confidence": c} for i, (a, p, c) in columns])
@@ -105,6 +109,8 @@ def main() -> None:
         f"{model.info.dataset}: {metrics['accuracy']:.2%} of {metrics['images']:,} test images right "
         f"(95 % interval {metrics['accuracy_low']:.2%} to {metrics['accuracy_high']:.2%})"
     )
+    if len(drawings) > 0:
+        print(f"drawings: {own['accuracy']:.2%} of {len(drawings):,} right that it has never seen")
 
 
 def read_curves(path: Path) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""Convert the archives to tensors: training, validation and test images with their labels.
+"""Convert the archives and the user's drawings to tensors: training, validation and test images with their labels.
 
-Reads data/raw; writes train.safetensors, val.safetensors, test.safetensors and dataset.json in data/tensors,
-and plots/data.png.
+Reads data/raw and data/drawings; writes train.safetensors, val.safetensors, test.safetensors, drawings.safetensors
+(those that are never trained on) and dataset.json in data/tensors, and plots/data.png.
 Command: python stages/preprocess.py
 """
 
@@ -16,9 +16,11 @@ from digits.foundation.stage import UserError, run
 from pydantic import Field
 
 RAW = Path("data/raw")
+DRAWINGS = Path("data/drawings")
 TRAIN = Path("data/tensors/train.safetensors")
 VAL = Path("data/tensors/val.safetensors")
 TEST = Path("data/tensors/test.safetensors")
+UNSEEN = Path("data/tensors/drawings.safetensors")
 SUMMARY = Path("data/tensors/dataset.json")
 FIGURE = Path("plots/data.png")
 
@@ -28,12 +30,14 @@ class PreprocessParams(Section):
 
     val_size: Annotated[int, Field(ge=0, le=10**9)]
     seed: Seed
+    drawings: Annotated[int, Field(ge=0, le=10**4)]
 
 
 def main() -> None:
     params = read_params("preprocess", PreprocessParams)
     use_portable_arithmetic()
     from digits.data.dataset import Summary, pixel_statistics, save_dataset
+    from digits.data.drawings import held_out, read_drawings
     from digits.data.raw import read_dataset_name, read_raw
     from digits.data.split import stratified_split
     from digits.figures.data import draw_data
@@ -46,19 +50,32 @@ def main() -> None:
         )
     train_indices, val_indices = stratified_split(all_train.labels, params.val_size, params.seed)
     train, val = all_train.take(train_indices), all_train.take(val_indices)
+    drawings, problems = read_drawings(DRAWINGS)
+    for problem in problems:
+        print(f"note: {problem}")
+    if params.drawings > 0 and len(drawings) == 0:
+        raise params_error(
+            f"preprocess.drawings: needs pictures in {DRAWINGS}, got none; `make draw` saves some, and `git add "
+            f"{DRAWINGS}` shows them to experiments of DVC's queue and those with --temp"
+        )
+    is_unseen = held_out(drawings.images)
+    unseen, taught = drawings.take(is_unseen), drawings.take(~is_unseen)
+    train = train.followed_by(taught, params.drawings)
     mean, std = pixel_statistics(train.images)
     if std < 1e-6:
         raise UserError(
             f"{RAW}: training pixels have to vary, got a standard deviation of {std:g}; delete it and run `dvc repro`"
         )
 
-    for path, dataset in ((TRAIN, train), (VAL, val), (TEST, test)):
+    for path, dataset in ((TRAIN, train), (VAL, val), (TEST, test), (UNSEEN, unseen)):
         save_dataset(path, dataset)
     sizes = {"train": len(train), "val": len(val), "test": len(test)}
     write_json(SUMMARY, Summary(name=name, **sizes, pixel_mean=mean, pixel_std=std).model_dump())
     labels = {"train": train.labels, "val": val.labels, "test": test.labels}
     save_figure(FIGURE, draw_data(name, train.images, labels))
     print(f"{name}:", ", ".join(f"{size:,} {split}" for split, size in sizes.items()), "images")
+    if len(drawings) > 0:
+        print(f"drawings: {len(taught):,}, each {params.drawings} times among them, and {len(unseen):,} held out")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 from digits.foundation.arithmetic import unsuitable_machine, use_portable_arithmetic
@@ -22,6 +23,7 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 torch.set_num_threads(1)
@@ -33,6 +35,16 @@ IMAGES, LABELS = load_optdigits()
 def some_digits(start: int, stop: int) -> Dataset:
     """Some of the bundled digits."""
     return Dataset(IMAGES[start:stop], LABELS[start:stop].astype(np.int64))
+
+
+def draw(folder: Path, digits: Dataset) -> None:
+    """Save digits as drawings, dark on light and larger, in a folder for each."""
+    for i in range(len(digits)):
+        place = folder / str(digits.labels[i])
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(255 - digits.images[i]).resize((200, 200)).save(
+            place / f"{sha256(digits.images[i]).hexdigest()[:16]}.png"
+        )
 
 
 def some_tensors(start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,10 +19,13 @@ from typing import Any
 
 from experiments.statistics import wilson_interval
 from foundation.command import Parser, run_command
-from handwriting.ink import NoDigitError
-from handwriting.mnist_format import to_mnist_format
-from handwriting.pictures import NoPictureError, find_pictures, read_picture
 from handwriting.recognizer import MODEL, Recognizer
+
+# isort: split
+# After `handwriting`, which lets Python find it.
+from digits.pictures.files import NoPictureError, find_pictures, read_picture
+from digits.pictures.ink import NoDigitError
+from digits.pictures.mnist_format import to_mnist_format
 
 from PIL import Image
 

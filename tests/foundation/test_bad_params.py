@@ -68,6 +68,7 @@ ALLOWED: dict[tuple[str, ...], Check] = {
     ("download", "optdigits", "seed"): SEED,
     ("preprocess", "val_size"): whole(0, 10**9),
     ("preprocess", "seed"): SEED,
+    ("preprocess", "drawings"): whole(0, 10**4),
     ("train", "model"): one_of("logistic", "mlp", "lenet5", "cnn"),
     **{("train", network, name): check for network in ("mlp", "cnn") for name, check in NETWORK.items()},
     ("train", "normalize"): truth,
@@ -231,7 +232,7 @@ FRAGMENTS = ["!!int ", "!!float ", "!!bool ", "!!null ", "!!timestamp ", "!!bina
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=9).map("".join))
 def test_any_yaml(tmp_path: Path, text: str) -> None:
     assert read(tmp_path, "train", f"train: {text}")[0]
-    read(tmp_path, "preprocess", f"preprocess: {{val_size: {text}, seed: 0}}")
+    read(tmp_path, "preprocess", f"preprocess: {{val_size: {text}, seed: 0, drawings: 0}}")
 
 
 COMMITTED = dump(GOOD).encode()
@@ -304,11 +305,11 @@ def test_a_file_that_calls_python_does_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "\ufeffpreprocess: {seed: 3, val_size: 3}",
-        "preprocess: {seed: &n 3, val_size: *n}",
-        "preprocess:\r\n  seed: 3\r\n  val_size: 3\r\n",
-        "%YAML 1.1\n---\npreprocess: {seed: 3, val_size: !!int '3'}\n...\n",
-        "a: &a {seed: 3, val_size: 3}\npreprocess: *a",
+        "\ufeffpreprocess: {seed: 3, val_size: 3, drawings: 3}",
+        "preprocess: {seed: &n 3, val_size: *n, drawings: 3}",
+        "preprocess:\r\n  seed: 3\r\n  val_size: 3\r\n  drawings: 3\r\n",
+        "%YAML 1.1\n---\npreprocess: {seed: 3, val_size: !!int '3', drawings: 3}\n...\n",
+        "a: &a {seed: 3, val_size: 3, drawings: 3}\npreprocess: *a",
     ],
 )
 def test_unusual_files_that_say_what_they_should(tmp_path: Path, text: str) -> None:

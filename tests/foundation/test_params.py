@@ -61,7 +61,7 @@ CHOICES = [
     + [("train", key, text) for key in ("batch_size", "epochs") for text in [*WRONG_NUMBERS, "0", "1.5", "'3'"]]
     + [("train", "lr", "0"), ("train", "label_smoothing", "1")]
     + [(section, "seed", text) for section in ("preprocess", "train") for text in [*WRONG_NUMBERS, str(2**32)]]
-    + [("preprocess", "val_size", text) for text in [*WRONG_NUMBERS, "0.1"]]
+    + [("preprocess", key, text) for key in ("val_size", "drawings") for text in [*WRONG_NUMBERS, "0.1"]]
     + [("train", key, text) for key in CHOICES for text in ["1", "null", "x", "[]"]]
     + [("train", "threads", text) for text in [*WRONG_NUMBERS, "257"]]
     + [("evaluate", "batch_size", text) for text in [*WRONG_NUMBERS, "0"]]

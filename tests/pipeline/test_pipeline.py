@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import Run, edit
+from conftest import Run, draw, edit, some_digits
 from pipeline_runs import STAGES, results, stages_run
 
 import pandas as pd
@@ -50,6 +50,35 @@ def test_a_change_runs_only_what_it_affects(
 ) -> None:
     edit(project / file, old, new)
     assert stages_run(run(project, "dvc", "repro")) == expected
+
+
+@pytest.mark.long
+def test_drawings_are_learned(project: Path, run: Run) -> None:
+    command = "dvc", "exp", "run", "-S", "preprocess.drawings=3"
+    output = run(project, *command, status=255)
+    assert "error: params.yaml: preprocess.drawings: needs pictures in data/drawings, got none" in output
+    run(project, "git", "checkout", "params.yaml")
+    before = json.loads((project / "metrics/train.json").read_text())
+
+    draw(project / "data/drawings", some_digits(0, 40))
+    assert stages_run(run(project, "dvc", "repro")) == ["preprocess", "evaluate", "export"]
+    metrics = json.loads((project / "metrics/test.json").read_text())
+    assert 0 < metrics["drawings_images"] < 40
+    assert (
+        0 <= metrics["drawings_accuracy_low"] <= metrics["drawings_accuracy"] <= metrics["drawings_accuracy_high"] <= 1
+    )
+    assert json.loads((project / "metrics/train.json").read_text()) == before
+
+    output = run(project, *command, "--name", "taught")
+    assert stages_run(output) == STAGES[1:]
+    taught = 40 - metrics["drawings_images"]
+    assert f"drawings: {taught}, each 3 times among them, and {metrics['drawings_images']} held out" in output
+    assert json.loads((project / "data/tensors/dataset.json").read_text())["train"] == 1300 + 3 * taught
+    taught_commit = run(project, "git", "for-each-ref", "--format=%(objectname)", "refs/exps/??/*/taught").strip()
+    assert "data/drawings/0/" in run(project, "git", "ls-tree", "-r", "--name-only", taught_commit)
+
+    draw(project / "data/drawings", some_digits(40, 50))
+    assert stages_run(run(project, "dvc", "repro")) == STAGES[1:]
 
 
 @pytest.mark.long

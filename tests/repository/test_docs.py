@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from conftest import ROOT, Run, edit
+from conftest import ROOT, Run, draw, edit, some_digits
 
 import pytest
 
@@ -125,6 +125,8 @@ def test_the_commands_of_a_page_run_in_their_order(project: Path, run: Run, page
     if name := EXPERIMENTS.get(page.name):
         edit(project / "params.yaml", "bins: 10", "bins: 9")
         run(project, "dvc", "exp", "save", "--name", name)  # without training, which takes longer
+    if page.name == "your-own-pictures.md":
+        draw(project / "data/drawings", some_digits(0, 30))
     for command in to_run(page):
         run(project, "sh", "-c", command)
         if command.startswith("dvc queue start"):  # its trainings go on in the background

@@ -14,10 +14,11 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from browser import needs_browser, open_browser
 from conftest import MakeProject, Once, Run, edit
-from handwriting.mnist_format import to_mnist_format
+from digits.pictures.mnist_format import to_mnist_format
 from handwriting.recognizer import Recognizer
 from predict import percent
 
@@ -133,8 +134,8 @@ def answer(page: webdriver.Chrome) -> tuple[str, list[str]]:
 def saved(page: webdriver.Chrome, label: int) -> Path:
     """Where the page says that it has saved the drawing with a label."""
     start = f"Saved as {'an' if label == 8 else 'a'} {label}: "
-    WebDriverWait(page, 10).until(lambda page: text(page, "saved").startswith(start))
-    return Path(text(page, "saved").removeprefix(start))
+    WebDriverWait(page, 10).until(lambda page: text(page, "note").startswith(start))
+    return Path(text(page, "note").removeprefix(start))
 
 
 @needs_browser
@@ -176,7 +177,7 @@ def test_strokes_are_taken_back(page: webdriver.Chrome) -> None:
     ActionChains(page).key_down(Keys.CONTROL).send_keys("z").key_up(Keys.CONTROL).perform()
     WebDriverWait(page, 10).until(lambda page: answer(page) == before)
 
-    buttons = page.find_elements(By.TAG_NAME, "button")
+    buttons = page.find_elements(By.CSS_SELECTOR, "#tools button, #labels button")
     assert all(button.is_enabled() for button in buttons)
     page.find_element(By.ID, "clear").click()
     assert not any(button.is_enabled() for button in buttons)
@@ -225,6 +226,54 @@ def test_of_two_labels_in_quick_succession_the_last_counts(page: webdriver.Chrom
 
 
 @needs_browser
+def test_the_page_counts_what_is_saved_and_undoes_the_last(
+    browser: webdriver.Chrome, project: Path, tmp_path: Path
+) -> None:
+    def counted(number: str) -> str:
+        WebDriverWait(browser, 10).until(lambda page: text(page, "count") == number)
+        return str(browser.find_element(By.ID, "collection").text)
+
+    with serving(project, "--port", "0", "--drawings", str(tmp_path)) as url:
+        browser.get(url)
+        undo = browser.find_element(By.ID, "unsave")
+        assert counted("0 drawings saved.") == ""
+        draw(browser, SHAPES["1"])
+        browser.find_element(By.ID, "screen").send_keys("1")
+        first = saved(browser, 1)
+        assert counted("1 drawing saved.").split("\n")[-1].endswith("dvc exp run -S preprocess.drawings=10")
+        draw(browser, [(-0.1, -0.2)])
+        assert not undo.is_displayed()
+        browser.find_element(By.ID, "screen").send_keys("7")
+        second = saved(browser, 7)
+        counted("2 drawings saved.")
+
+        # It was another digit, then none after all. Clear leaves the button; the keyboard reaches it, and goes on.
+        browser.find_element(By.ID, "screen").send_keys("8", Keys.ESCAPE)
+        saved(browser, 8)
+        browser.find_element(By.ID, "screen").send_keys(Keys.TAB)
+        assert browser.switch_to.active_element == undo
+        undo.send_keys(Keys.ENTER)
+        WebDriverWait(browser, 10).until(lambda page: text(page, "note") == "Undone: saved as a 7 again.")
+        assert not undo.is_displayed()
+        assert browser.switch_to.active_element == browser.find_element(By.ID, "screen")
+        assert {*tmp_path.rglob("*.png")} == {first, second}
+
+        draw(browser, SHAPES["7"])
+        browser.find_element(By.ID, "screen").send_keys("7")
+        saved(browser, 7)
+        counted("3 drawings saved.")
+        undo.click()
+        WebDriverWait(browser, 10).until(lambda page: text(page, "note") == "Undone: no longer saved.")
+        counted("2 drawings saved.")
+        assert {*tmp_path.rglob("*.png")} == {first, second}
+
+        browser.get(url)
+        assert counted("2 drawings saved.") != ""
+        browser.get("about:blank")
+    assert browser.get_log("browser") == []
+
+
+@needs_browser
 def test_the_page_waits_for_its_server(browser: webdriver.Chrome, project: Path) -> None:
     with serving(project, "--port", "0") as url:
         browser.get(url)
@@ -243,6 +292,8 @@ def test_the_page_fits(page: webdriver.Chrome, width: int, height: int, theme: s
     look(page, width, height, theme)
     draw(page, SHAPES["0"])
     answer(page)
+    page.find_element(By.CSS_SELECTOR, "[aria-label='Save as 0']").click()
+    saved(page, 0)
     size = page.execute_script(
         "const {scrollWidth, scrollHeight} = document.documentElement; return [scrollWidth, scrollHeight]"
     )
@@ -271,7 +322,7 @@ def bomb(side: int) -> bytes:
 
 def request(
     connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None, **headers: str
-) -> tuple[int, dict[str, str]]:
+) -> tuple[int, dict[str, Any]]:
     connection.request(method, path, body, headers)
     response = connection.getresponse()
     content = response.read()
@@ -293,6 +344,7 @@ def connection(url: str) -> Iterator[http.client.HTTPConnection]:
         ("POST", "/answer", {"Origin": "http://digits.example"}, png(), 403),
         ("POST", "/answer", {"Origin": "null"}, png(), 403),
         ("POST", "/drawings/7", {"Origin": "http://127.0.0.1"}, png(), 403),
+        ("POST", "/undo", {"Origin": "http://digits.example"}, b"", 403),
         ("GET", "/draw.html", {}, None, 404),
         ("GET", "/../README.md", {}, None, 404),
         ("POST", "/drawings/10", {}, png(), 404),
@@ -300,6 +352,7 @@ def connection(url: str) -> Iterator[http.client.HTTPConnection]:
         ("POST", "/drawings/../7", {}, png(), 404),
         ("POST", "/drawings/%2e%2e%2f7", {}, png(), 404),
         ("GET", "/answer", {}, None, 405),
+        ("GET", "/undo", {}, None, 405),
         ("POST", "/", {}, b"", 405),
         ("PUT", "/drawings/7", {}, png(), 405),
         ("HEAD", "/", {}, None, 405),
@@ -314,6 +367,9 @@ def connection(url: str) -> Iterator[http.client.HTTPConnection]:
         ("POST", "/answer", {}, png(1001, 1000), 400),
         ("POST", "/answer", {}, bomb(12_000), 400),
         ("POST", "/answer", {}, bomb(100_000), 400),
+        ("POST", "/undo", {}, b"", 409),
+        ("POST", "/undo", {}, str(Path(__file__)).encode(), 409),
+        ("POST", "/undo", {}, b"\xff\0", 409),
     ],
 )
 def test_what_the_page_would_not_send_is_refused(
@@ -350,6 +406,36 @@ def test_a_drawing_is_saved_as_it_comes(connection: http.client.HTTPConnection, 
     status, content = request(connection, "POST", "/drawings/9", png())
     assert status == 500
     assert content["problem"].startswith(str(project / "data/drawings"))
+
+
+def test_a_save_is_undone_once(project: Path, tmp_path: Path) -> None:
+    with serving(project, "--port", "0", "--drawings", str(tmp_path)) as url:
+        connection = http.client.HTTPConnection(url.split("/")[2], timeout=10)
+
+        def save(label: int, drawing: bytes) -> str:
+            return str(request(connection, "POST", f"/drawings/{label}", drawing)[1]["saved"])
+
+        def undo(saved: str) -> tuple[int, dict[str, Any]]:
+            return request(connection, "POST", "/undo", saved.encode())
+
+        by_hand = tmp_path / "5/mine.png"
+        by_hand.parent.mkdir()
+        by_hand.write_bytes(png())
+        kept, moved = save(1, png()), save(7, png(30, 30))
+        assert request(connection, "POST", "/undo", moved.encode(), Origin="http://digits.example")[0] == 403
+        assert Path(moved).exists()
+
+        again = save(8, png(30, 30))
+        assert save(8, png(30, 30)) == again  # changes nothing, so that the save before stays the last
+        assert undo(again) == (200, {"label": "7", "count": 3})
+        assert (Path(moved).read_bytes(), Path(again).exists()) == (png(30, 30), False)
+        assert undo(again)[0] == 409
+        assert undo(moved) == (200, {"label": None, "count": 2})
+        assert undo(moved)[0] == undo(str(by_hand))[0] == 409
+        assert {*tmp_path.rglob("*.png")} == {Path(kept), by_hand}
+        Path(kept).unlink()
+        assert undo(kept) == (200, {"label": None, "count": 1})
+        connection.close()
 
 
 def test_an_empty_drawing_is_a_problem(connection: http.client.HTTPConnection) -> None:

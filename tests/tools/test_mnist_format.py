@@ -4,9 +4,9 @@ import io
 from collections.abc import Callable
 
 from conftest import some_digits
-from handwriting.ink import NoDigitError
-from handwriting.mnist_format import to_mnist_format
-from handwriting.pictures import read_picture
+from digits.pictures.files import read_picture
+from digits.pictures.ink import NoDigitError
+from digits.pictures.mnist_format import to_mnist_format
 
 import numpy as np
 import pytest

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from conftest import IMAGES, LABELS, Run
-from handwriting.mnist_format import to_mnist_format
+from digits.pictures.mnist_format import to_mnist_format
 from handwriting.recognizer import Recognizer
 from predict import percent
 

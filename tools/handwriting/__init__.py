@@ -1,5 +1,9 @@
-"""Pictures of handwriting, from files or from the page, and the exported model that recognises their digits."""
+"""The exported model, which recognises the digits on pictures, and the page to draw on."""
 
-from foundation.command import require
+import sys
+
+from foundation.command import ROOT, require
 
 require("numpy", "onnxruntime", "PIL")
+# For digits.pictures: what the model sees has to be made from a picture as it is for training.
+sys.path.append(str(ROOT / "stages"))

@@ -6,14 +6,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from handwriting.ink import NoDigitError
-from handwriting.mnist_format import to_mnist_format
-from handwriting.pictures import read_picture
+from digits.pictures.files import read_picture
+from digits.pictures.ink import NoDigitError
+from digits.pictures.mnist_format import to_mnist_format
 from handwriting.recognizer import Recognizer
 
 from PIL import Image
-
-SAVING = threading.Lock()  # so that the later of two labels for one drawing stays
 
 
 def read_png(png: bytes) -> Image.Image:
@@ -34,16 +32,52 @@ def answer(recognizer: Recognizer, image: Image.Image) -> dict[str, Any]:
     return {"probabilities": recognizer.probabilities(pixels[None])[0].tolist(), "image": pixels.ravel().tolist()}
 
 
-def save(folder: Path, digit: str, png: bytes) -> Path:
-    """Save a drawing as this digit, and delete it where it was saved as another.
+class Drawings:
+    """The saved drawings: a folder with a folder for each digit.
 
-    Raises:
-        OSError: the folder cannot be written.
+    Args:
+        folder: made for the first of them.
     """
-    path = folder / digit / f"{hashlib.sha256(png).hexdigest()[:16]}.png"
-    with SAVING:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png)
-        for other in {*folder.glob(f"[0-9]/{path.name}")} - {path}:
-            other.unlink(missing_ok=True)
-    return path
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lock = threading.Lock()  # so that the later of two labels for one drawing stays
+        # Where each drawing that was saved here had been before, if anywhere. Only these saves can be undone.
+        self.earlier: dict[str, Path | None] = {}
+
+    def count(self) -> int:
+        return sum(1 for _ in self.folder.glob("[0-9]/*.png"))
+
+    def save(self, digit: str, png: bytes) -> Path:
+        """Save a drawing as this digit, and delete it where it was saved as another.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        path = self.folder / digit / f"{hashlib.sha256(png).hexdigest()[:16]}.png"
+        with self.lock:
+            new = not path.exists()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(png)
+            others = {*self.folder.glob(f"[0-9]/{path.name}")} - {path}
+            for other in others:
+                other.unlink(missing_ok=True)
+            if new:
+                self.earlier[str(path)] = min(others, default=None)
+        return path
+
+    def undo(self, saved: str) -> str | None:
+        """Put a drawing back under its earlier digit, which is returned, or delete it if it had none.
+
+        Raises:
+            KeyError: it was not saved here, or that has been undone.
+            OSError: the folder cannot be written.
+        """
+        with self.lock:
+            earlier = self.earlier[saved]
+            if earlier:
+                Path(saved).rename(earlier)
+            else:
+                Path(saved).unlink(missing_ok=True)
+            del self.earlier[saved]
+        return earlier.parent.name if earlier else None

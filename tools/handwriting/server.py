@@ -1,4 +1,4 @@
-"""The server of tools/draw.py: sends the page, answers drawings, and saves them."""
+"""The server of tools/draw.py: sends the page, answers drawings, saves them, and undoes that."""
 
 import html
 import ipaddress
@@ -11,12 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from handwriting.drawings import answer, read_png, save
-from handwriting.pictures import NoPictureError
+from digits.pictures.files import NoPictureError
+from handwriting.drawings import Drawings, answer, read_png
 from handwriting.recognizer import Recognizer
 
 PAGE = Path(__file__).with_name("page.html")
-METHODS = {"/": "GET", "/answer": "POST", **{f"/drawings/{digit}": "POST" for digit in range(10)}}
+METHODS = {"/": "GET", "/answer": "POST", "/undo": "POST", **{f"/drawings/{digit}": "POST" for digit in range(10)}}
 MAX_BYTES = 1_000_000
 POLICY = (
     "default-src 'none'; connect-src 'self'; img-src data:; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
@@ -30,7 +30,7 @@ class DrawServer(ThreadingHTTPServer):
     Args:
         address: host and port, 0 for any.
         recognizer: the model that answers.
-        drawings: the folder for saved drawings, made for the first of them.
+        drawings: the folder for saved drawings.
 
     Raises:
         OSError, OverflowError: nothing can listen there.
@@ -38,7 +38,7 @@ class DrawServer(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], recognizer: Recognizer, drawings: Path) -> None:
         super().__init__(address, Handler)
-        self.recognizer, self.drawings = recognizer, drawings
+        self.recognizer, self.drawings = recognizer, Drawings(drawings)
         listening = ipaddress.ip_address(str(self.server_address[0]))
         self.local = listening.is_loopback
         # The header Host as browsers of this machine send it.
@@ -112,21 +112,33 @@ class Handler(BaseHTTPRequestHandler):
         lines = html.escape(self.server.recognizer.introduction()).splitlines()
         about = re.sub("`(.+?)`", r"<code>\1</code>", "\n".join(f"<span>{line}</span>" for line in lines))
         page = PAGE.read_text(encoding="utf-8").replace("{nonce}", nonce).replace("{introduction}", about)
+        page = page.replace("{count}", str(self.server.drawings.count()))
         self.send(HTTPStatus.OK, page, **{"Content-Security-Policy": POLICY.format(nonce=nonce)})
 
-    def result(self, png: bytes) -> dict[str, Any]:
-        """Where a drawing was saved, or what the model takes it for."""
+    def result(self, body: bytes) -> dict[str, Any]:
+        """What the model takes a drawing for, where it was saved, or as what it was before."""
+        if self.path == "/undo":
+            return self.change_drawings(body)
         try:
-            image = read_png(png)
+            image = read_png(body)
         except NoPictureError as error:
             raise RefusalError(HTTPStatus.BAD_REQUEST, str(error))
-        if self.path == "/answer":
-            return answer(self.server.recognizer, image)
+        return answer(self.server.recognizer, image) if self.path == "/answer" else self.change_drawings(body)
+
+    def change_drawings(self, body: bytes) -> dict[str, Any]:
+        """Save a drawing, or undo the save that the page names by what it got as `saved`."""
+        drawings = self.server.drawings
         try:
-            return {"saved": str(save(self.server.drawings, self.path[-1], png))}
+            if self.path == "/undo":
+                result = {"label": drawings.undo(body.decode(errors="replace"))}
+            else:
+                result = {"saved": str(drawings.save(self.path[-1], body))}
+        except KeyError:
+            raise RefusalError(HTTPStatus.CONFLICT, "there is no such save to undo")
         except OSError as error:
-            problem = f"{self.server.drawings}: cannot be written, got {error.strerror}"
+            problem = f"{drawings.folder}: cannot be written, got {error.strerror}"
             raise RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, problem)
+        return {**result, "count": drawings.count()}
 
     def send(self, status: HTTPStatus, content: str | dict[str, Any], **headers: str) -> None:
         """Send a page, or an object as JSON."""

@@ -31,8 +31,16 @@ class Dataset:
         return len(self.labels)
 
     def take(self, indices: np.ndarray) -> "Dataset":
-        """The items at `indices`, int64 (M,)."""
+        """The items at `indices`, int64 (M,), or where they are true, bool (N,)."""
         return Dataset(self.images[indices], self.labels[indices])
+
+    def followed_by(self, more: "Dataset", times: int) -> "Dataset":
+        """These items and then those of `more`, so many times."""
+        if times * len(more) == 0:
+            return self
+        return Dataset(
+            np.concatenate([self.images, *[more.images] * times]), np.concatenate([self.labels, *[more.labels] * times])
+        )
 
 
 class Summary(Section):

@@ -5,7 +5,7 @@ and the box is placed in an image of 28 x 28 pixels so that the centre of mass i
 Source: Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database of handwritten digits.
 """
 
-from handwriting.ink import Floats, NoDigitError, find_ink
+from digits.pictures.ink import Floats, NoDigitError, find_ink
 
 import numpy as np
 from numpy.typing import NDArray

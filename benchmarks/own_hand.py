@@ -1,0 +1,112 @@
+"""Teach models a hand that MNIST does not know, and see how many drawings that takes.
+
+A program draws it from a few straight strokes per digit: the 1 has a foot, the 7 and the 0 are crossed, the 4 is open.
+The points vary, and so do slant, size and the width of the pen.
+Command: python benchmarks/own_hand.py, in the root of a repository whose stage download has run
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "stages")]
+
+from digits.data.drawings import held_out, read_drawings
+from handwriting.recognizer import Recognizer
+
+import numpy as np
+import yaml
+from PIL import Image, ImageDraw
+
+# Points of the strokes of each digit, in a square with the origin at the upper left.
+TURN = [
+    (0.5 + 0.5 * x, 0.5 + 0.5 * y) for x, y in ((0, -1), (-0.8, -0.5), (-0.9, 0.3), (-0.4, 1), (0.4, 1), (0.9, 0.3))
+]
+ROUND = [*TURN, (0.9, 0.3), TURN[0]]
+HAND: dict[int, list[list[tuple[float, float]]]] = {
+    0: [ROUND, [(0.8, 0.1), (0.2, 0.9)]],
+    1: [[(0.25, 0.35), (0.5, 0), (0.5, 1)], [(0.2, 1), (0.8, 1)]],
+    2: [[(0.15, 0.25), (0.4, 0), (0.8, 0.15), (0.7, 0.5), (0.15, 1), (0.9, 1)]],
+    3: [[(0.2, 0), (0.8, 0), (0.45, 0.4), (0.8, 0.6), (0.7, 0.95), (0.15, 0.9)]],
+    4: [[(0.3, 0), (0.1, 0.6), (0.9, 0.6)], [(0.7, 0.25), (0.7, 1)]],
+    5: [[(0.3, 0), (0.25, 0.45), (0.7, 0.45), (0.8, 0.8), (0.5, 1), (0.15, 0.9)], [(0.3, 0), (0.85, 0)]],
+    6: [[(0.7, 0), (0.3, 0.4), (0.2, 0.8), (0.5, 1), (0.8, 0.8), (0.6, 0.55), (0.25, 0.7)]],
+    7: [[(0.1, 0), (0.85, 0), (0.4, 1)], [(0.25, 0.5), (0.8, 0.5)]],
+    8: [[(x, 0.45 * y) for x, y in ROUND], [(x, 0.45 + 0.55 * y) for x, y in ROUND]],
+    9: [[(x, 0.5 * y) for x, y in ROUND], [(0.95, 0.1), (0.95, 1)]],
+}
+COUNTS = [0, 1, 3, 10, 30]  # drawings per digit that are taught
+TIMES = 10
+UNSEEN = 50  # per digit
+RECIPES: dict[str, dict[str, str]] = {"linear": {}, "cnn-fast": {"precision": "float32"}}
+
+
+def draw(digit: int, random: np.random.Generator) -> Image.Image:
+    """A drawing, 200 x 200 pixels, dark on light."""
+    side = 800  # four times as large, for smooth edges
+    image = Image.new("L", (side, side), 255)
+    pen = ImageDraw.Draw(image)
+    size = random.uniform(0.5, 0.75, 2) * side * np.array([0.7, 1])
+    width = int(random.uniform(0.05, 0.1) * side)
+    slant, shift = random.normal(0, 0.15), random.uniform(0.12, 0.2, 2) * side
+    for stroke in HAND[digit]:
+        points = (np.array(stroke) + random.normal(0, 0.035, (len(stroke), 2))) * size
+        points[:, 0] += slant * (size[1] - points[:, 1])
+        line = [(x, y) for x, y in (points + shift).tolist()]
+        pen.line(line, 0, width, joint="curve")
+        for x, y in line:
+            pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), 0)
+    return image.resize((side // 4, side // 4), Image.Resampling.BOX)
+
+
+def save(folder: Path, count: int, seed: int, taught: bool) -> None:
+    """Save so many drawings of each digit; if they are to be taught, only those that the pipeline does not hold out."""
+    random = np.random.default_rng(seed)
+    shutil.rmtree(folder, ignore_errors=True)
+    for digit in range(10):
+        place = folder / str(digit)
+        place.mkdir(parents=True)
+        while len(list(place.iterdir())) < count:
+            path = place / f"{random.integers(10**12)}.png"
+            draw(digit, random).save(path)
+            if taught and not keeps(path):
+                path.unlink()
+
+
+def keeps(path: Path) -> bool:
+    """Whether the pipeline trains on this drawing."""
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "0").mkdir()
+        shutil.copy(path, Path(name) / "0")
+        drawings, _ = read_drawings(Path(name))
+    return len(drawings) == 1 and not held_out(drawings.images)[0]
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        clone = Path(name) / "clone"
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+        shutil.copytree(ROOT / "data/raw", clone / "data/raw")
+        save(Path(name) / "unseen", UNSEEN, 1, taught=False)
+        unseen, _ = read_drawings(Path(name) / "unseen")
+        print(f"{len(unseen)} of {10 * UNSEEN} unseen drawings are recognised as a single digit")
+        print("| recipe | drawings per digit | unseen drawings right, % | test images right, % |\n|---|---:|---:|---:|")
+        for recipe, changes in RECIPES.items():
+            for count in COUNTS:
+                params = yaml.safe_load((ROOT / "params.yaml").read_text())
+                params["train"] |= yaml.safe_load((ROOT / f"recipes/{recipe}.yaml").read_text())["train"] | changes
+                params["preprocess"]["drawings"] = TIMES if count else 0
+                (clone / "params.yaml").write_text(yaml.safe_dump(params))
+                save(clone / "data/drawings", count, 0, taught=True)
+                for stage in ("preprocess", "train", "evaluate", "export"):
+                    subprocess.run([sys.executable, f"stages/{stage}.py"], cwd=clone, check=True, capture_output=True)
+                model = Recognizer(clone / "models/model.onnx")
+                right = (model.probabilities(unseen.images).argmax(axis=1) == unseen.labels).sum() / (10 * UNSEEN)
+                print(f"| {recipe} | {count} | {right:.1%} | {model.accuracy:.2%} |".replace("%", ""), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Pictures of handwriting, and how they become images like those of MNIST; also for the tools that recognise digits."""
