@@ -110,7 +110,7 @@ def main() -> None:
         f"(95 % interval {metrics['accuracy_low']:.2%} to {metrics['accuracy_high']:.2%})"
     )
     if len(drawings) > 0:
-        print(f"drawings: {own['accuracy']:.2%} of {len(drawings):,} right that it has never seen")
+        print(f"drawings: {own['accuracy']:.2%} of {len(drawings):,} held-out ones right")
 
 
 def read_curves(path: Path) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from digits.foundation.arithmetic import use_portable_arithmetic
 from digits.foundation.files import write_json
-from digits.foundation.params import Section, Seed, params_error, read_params
+from digits.foundation.params import Section, Seed, params_error, printable, read_params
 from digits.foundation.stage import UserError, run
 
 from pydantic import Field
@@ -37,7 +37,7 @@ def main() -> None:
     params = read_params("preprocess", PreprocessParams)
     use_portable_arithmetic()
     from digits.data.dataset import Summary, pixel_statistics, save_dataset
-    from digits.data.drawings import held_out, read_drawings
+    from digits.data.drawings import list_files, read_drawings
     from digits.data.raw import read_dataset_name, read_raw
     from digits.data.split import stratified_split
     from digits.figures.data import draw_data
@@ -50,32 +50,33 @@ def main() -> None:
         )
     train_indices, val_indices = stratified_split(all_train.labels, params.val_size, params.seed)
     train, val = all_train.take(train_indices), all_train.take(val_indices)
-    drawings, problems = read_drawings(DRAWINGS)
-    for problem in problems:
-        print(f"note: {problem}")
-    if params.drawings > 0 and len(drawings) == 0:
+    files, drawings = list_files(DRAWINGS), read_drawings(DRAWINGS)
+    for problem in drawings.problems:
+        print(f"note: {printable(problem)}")
+    if params.drawings > 0 and len(drawings.taught) == 0:
         raise params_error(
-            f"preprocess.drawings: needs pictures in {DRAWINGS}, got none; `make draw` saves some, and `git add "
-            f"{DRAWINGS}` shows them to experiments of DVC's queue and those with --temp"
+            f"preprocess.drawings: needs pictures in {DRAWINGS}, got none or only some that are held out; `make draw` "
+            f"saves more, and `git add {DRAWINGS}` shows them to experiments of DVC's queue and those with --temp"
         )
-    is_unseen = held_out(drawings.images)
-    unseen, taught = drawings.take(is_unseen), drawings.take(~is_unseen)
-    train = train.followed_by(taught, params.drawings)
+    train = train.followed_by(drawings.taught, params.drawings)
     mean, std = pixel_statistics(train.images)
     if std < 1e-6:
         raise UserError(
             f"{RAW}: training pixels have to vary, got a standard deviation of {std:g}; delete it and run `dvc repro`"
         )
 
-    for path, dataset in ((TRAIN, train), (VAL, val), (TEST, test), (UNSEEN, unseen)):
+    for path, dataset in ((TRAIN, train), (VAL, val), (TEST, test), (UNSEEN, drawings.held_out)):
         save_dataset(path, dataset)
     sizes = {"train": len(train), "val": len(val), "test": len(test)}
     write_json(SUMMARY, Summary(name=name, **sizes, pixel_mean=mean, pixel_std=std).model_dump())
     labels = {"train": train.labels, "val": val.labels, "test": test.labels}
     save_figure(FIGURE, draw_data(name, train.images, labels))
     print(f"{name}:", ", ".join(f"{size:,} {split}" for split, size in sizes.items()), "images")
-    if len(drawings) > 0:
-        print(f"drawings: {len(taught):,}, each {params.drawings} times among them, and {len(unseen):,} held out")
+    if files:
+        taught, held_out = len(drawings.taught), len(drawings.held_out)
+        print(f"drawings: {taught:,} taught {params.drawings} times each, {held_out:,} held out")
+    if list_files(DRAWINGS) != files:  # DVC would record those that it finds afterwards
+        raise UserError(f"{DRAWINGS}: changed while it was read; run the same command again")
 
 
 if __name__ == "__main__":

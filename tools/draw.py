@@ -15,9 +15,9 @@ import webbrowser
 from contextlib import suppress
 from pathlib import Path
 
-from foundation.command import ROOT, Parser, run_command
+from foundation.command import Parser, run_command
 from handwriting.recognizer import MODEL, Recognizer
-from handwriting.server import DrawServer
+from handwriting.server import DRAWINGS, DrawServer
 
 PORTS = range(8000, 8020)
 
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument(
         "--drawings",
         type=Path,
-        default=ROOT / "data/drawings",
+        default=DRAWINGS,
         metavar="FOLDER",
         help="save drawings to this folder (default: data/drawings)",
     )

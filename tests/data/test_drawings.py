@@ -3,44 +3,54 @@
 from pathlib import Path
 
 from conftest import draw, some_digits
-from digits.data.drawings import held_out, read_drawings
+from digits.data.drawings import read_drawings
 
 import numpy as np
 from PIL import Image
 
 
-def test_drawings_and_other_pictures_are_read_and_the_rest_is_named(tmp_path: Path) -> None:
-    digits = some_digits(0, 20)
+def test_drawings_are_read_and_what_is_left_out_is_named(tmp_path: Path) -> None:
+    digits = some_digits(0, 40)
     draw(tmp_path, digits)
-    (tmp_path / "README.md").write_text("no picture, and in no folder of a digit")
-    (tmp_path / "3/notes.txt").write_text("no picture")
-    (tmp_path / "3/damaged.jpg").write_text("no picture")
+    (tmp_path / "README.md").write_text("about the folder")
+    (tmp_path / "3/.hidden").write_text("of the system")
+    copied = next((tmp_path / "7").iterdir())
     Image.new("L", (100, 100), 255).save(tmp_path / "5/empty.png")
-    drawings, problems = read_drawings(tmp_path)
-    assert sorted(drawings.labels) == sorted(digits.labels)
-    assert list(drawings.labels) == sorted(drawings.labels)
-    assert drawings.images.dtype == np.uint8
-    assert drawings.images.shape == (20, 28, 28)
-    assert [problem.partition(": is left out: ")[0] for problem in problems] == [
-        str(tmp_path / "3/damaged.jpg"),
-        str(tmp_path / "5/empty.png"),
+    (tmp_path / "3/damaged.jpg").write_text("no picture")
+    (tmp_path / "seven").mkdir()
+    (tmp_path / "seven/a.png").write_bytes(b"in the wrong place")
+    (tmp_path / "9.png").write_bytes(b"in no folder")
+    (tmp_path / "8/copy.png").write_bytes(copied.read_bytes())
+    drawings = read_drawings(tmp_path)
+    assert len(drawings.taught) > len(drawings.held_out) > 0
+    labels = [*drawings.taught.labels, *drawings.held_out.labels]
+    assert sorted(labels) == sorted(digits.labels)
+    assert drawings.taught.images.dtype == np.uint8
+    problems = dict(problem.split(": is left out: ") for problem in drawings.problems)
+    assert list(problems) == [
+        str(tmp_path / name) for name in ("3/damaged.jpg", "5/empty.png", "8/copy.png", "9.png", "seven/a.png")
     ]
+    assert problems[str(tmp_path / "8/copy.png")] == f"it is a copy of {copied}"
+    assert problems[str(tmp_path / "9.png")] == "it has to be in a folder named 0 to 9"
 
 
 def test_no_folder_is_no_drawings(tmp_path: Path) -> None:
+    (tmp_path / "4").mkdir()
     for folder in (tmp_path, tmp_path / "missing"):
-        drawings, problems = read_drawings(folder)
-        assert drawings.images.shape == (0, 28, 28)
-        assert held_out(drawings.images).shape == (0,)
-        assert not problems
+        drawings = read_drawings(folder)
+        assert drawings.taught.images.shape == drawings.held_out.images.shape == (0, 28, 28)
+        assert not drawings.problems
 
 
-def test_an_image_never_changes_sides() -> None:
-    images = some_digits(0, 1797).images
-    is_held_out = held_out(images)
-    assert 0.25 < is_held_out.mean() < 0.35
-    np.testing.assert_array_equal(held_out(images[::-1]), is_held_out[::-1])
-    np.testing.assert_array_equal(held_out(images[100:200]), is_held_out[100:200])
+def test_a_drawing_never_changes_sides(tmp_path: Path) -> None:
+    draw(tmp_path, some_digits(0, 60))
+    before = read_drawings(tmp_path)
+    draw(tmp_path, some_digits(60, 120))
+    after = read_drawings(tmp_path)
+    for part in ("taught", "held_out"):
+        earlier, later = ({image.tobytes() for image in getattr(d, part).images} for d in (before, after))
+        assert earlier < later
+    assert 0.15 < len(after.held_out) / 120 < 0.45
 
 
 def test_a_data_set_is_followed_by_another() -> None:

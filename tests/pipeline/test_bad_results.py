@@ -35,6 +35,7 @@ def project(tmp_path: Path) -> Path:
     shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
     save(tmp_path)
     save_dataset(tmp_path / evaluate.TEST, some_digits(0, 20))
+    save_dataset(tmp_path / evaluate.DRAWINGS, some_digits(0, 0))
     (tmp_path / evaluate.CURVES).parent.mkdir()
     (tmp_path / evaluate.CURVES).write_text(CURVES)
     return tmp_path
@@ -241,7 +242,7 @@ def test_a_hostile_summary_is_refused_at_little_cost(tmp_path: Path, content: by
 
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_training_images_without_any_ink_are_refused(tmp_path: Path, value: int) -> None:
-    (tmp_path / "params.yaml").write_text("preprocess: {val_size: 0, seed: 0}")
+    (tmp_path / "params.yaml").write_text("preprocess: {val_size: 0, seed: 0, drawings: 0}")
     images, labels = np.full((20, 28, 28), value, dtype=np.uint8), np.arange(20, dtype=np.uint8) % 10
     for prefix in ("train", "t10k"):
         write_idx(tmp_path / preprocess.RAW / f"{prefix}-images-idx3-ubyte.gz", images)

@@ -38,7 +38,9 @@ def test_nothing_to_do_the_second_time(project: Path, run: Run) -> None:
     ("file", "old", "new", "expected"),
     [
         ("params.yaml", "lr: 0.1", "lr: 0.05", STAGES[2:]),
-        pytest.param("params.yaml", "  seed: 0\n\ntrain", "  seed: 1\n\ntrain", STAGES[1:], marks=pytest.mark.long),
+        pytest.param(
+            "params.yaml", "  seed: 0\n  # how often", "  seed: 1\n  # how often", STAGES[1:], marks=pytest.mark.long
+        ),
         ("stages/evaluate.py", "def summarize", "# touched\ndef summarize", ["evaluate"]),
         pytest.param("params.yaml", "bins: 10", "bins: 100", STAGES[3:], marks=pytest.mark.long),
         pytest.param("stages/export.py", "def compare", "# touched\ndef compare", ["export"], marks=pytest.mark.long),
@@ -72,7 +74,7 @@ def test_drawings_are_learned(project: Path, run: Run) -> None:
     output = run(project, *command, "--name", "taught")
     assert stages_run(output) == STAGES[1:]
     taught = 40 - metrics["drawings_images"]
-    assert f"drawings: {taught}, each 3 times among them, and {metrics['drawings_images']} held out" in output
+    assert f"drawings: {taught} taught 3 times each, {metrics['drawings_images']} held out" in output
     assert json.loads((project / "data/tensors/dataset.json").read_text())["train"] == 1300 + 3 * taught
     taught_commit = run(project, "git", "for-each-ref", "--format=%(objectname)", "refs/exps/??/*/taught").strip()
     assert "data/drawings/0/" in run(project, "git", "ls-tree", "-r", "--name-only", taught_commit)

@@ -46,7 +46,7 @@ class Drawings:
         self.earlier: dict[str, Path | None] = {}
 
     def count(self) -> int:
-        return sum(1 for _ in self.folder.glob("[0-9]/*.png"))
+        return sum(1 for _ in self.folder.glob("[0-9]/[!.]*"))
 
     def save(self, digit: str, png: bytes) -> Path:
         """Save a drawing as this digit, and delete it where it was saved as another.

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from digits.pictures.files import NoPictureError
+from foundation.command import ROOT
 from handwriting.drawings import Drawings, answer, read_png
 from handwriting.recognizer import Recognizer
 
 PAGE = Path(__file__).with_name("page.html")
+DRAWINGS = ROOT / "data/drawings"  # which the pipeline reads
 METHODS = {"/": "GET", "/answer": "POST", "/undo": "POST", **{f"/drawings/{digit}": "POST" for digit in range(10)}}
 MAX_BYTES = 1_000_000
 POLICY = (
@@ -112,7 +114,9 @@ class Handler(BaseHTTPRequestHandler):
         lines = html.escape(self.server.recognizer.introduction()).splitlines()
         about = re.sub("`(.+?)`", r"<code>\1</code>", "\n".join(f"<span>{line}</span>" for line in lines))
         page = PAGE.read_text(encoding="utf-8").replace("{nonce}", nonce).replace("{introduction}", about)
-        page = page.replace("{count}", str(self.server.drawings.count()))
+        drawings = self.server.drawings
+        page = page.replace("{count}", str(drawings.count()))
+        page = page.replace("{teach}", "" if drawings.folder == DRAWINGS else "hidden")
         self.send(HTTPStatus.OK, page, **{"Content-Security-Policy": POLICY.format(nonce=nonce)})
 
     def result(self, body: bytes) -> dict[str, Any]:

@@ -19,6 +19,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: dict[
     """Write contiguous tensors to a safetensors file, the same bytes every time.
 
     Args:
+        tensors: uint8, int64 or float32.
         metadata: at most one key: safetensors writes several in an order that changes from run to run.
 
     Raises:
@@ -48,7 +49,7 @@ def read_tensors(path: Path, *, at_random: bool = False) -> tuple[dict[str, np.n
             metadata = file.metadata() or {}
         with path.open("rb") as opened:
             content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-        if at_random:
+        if at_random and hasattr(mmap, "MADV_RANDOM"):  # Windows has no such thing
             content.madvise(mmap.MADV_RANDOM)
     except (OSError, SafetensorError) as error:
         raise damaged_file(path, str(error).partition("\n")[0])
@@ -57,7 +58,7 @@ def read_tensors(path: Path, *, at_random: bool = False) -> tuple[dict[str, np.n
     for name, part in parts.items():
         kind, shape = part.get_dtype(), part.get_shape()
         if kind not in TYPES:
-            raise damaged_file(path, f"{name} is of the type {kind}")
+            raise damaged_file(path, f"expected the types {', '.join(TYPES)}, got {name} {kind}")
         tensors[name] = np.frombuffer(content, TYPES[kind], math.prod(shape), start).reshape(shape)
         start += tensors[name].nbytes
     return tensors, metadata

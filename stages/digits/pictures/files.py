@@ -35,7 +35,7 @@ def read_picture(
             image.load()
             with suppress(Exception):  # damaged metadata, for which Pillow raises as many; the picture is fine
                 image = ImageOps.exif_transpose(image)
-    except NoPictureError:
+    except (NoPictureError, MemoryError):
         raise
     except Image.DecompressionBombError:
         raise NoPictureError(f"it has more than {max_pixels:,} pixels")

@@ -30,7 +30,7 @@ LIBRARIES = [
 # Its processes end without tidying up their memory, which would take them longer than most of them run.
 Process = get_context("fork").Process
 PR_SET_PDEATHSIG = 1  # of prctl(2): which signal a process gets when its parent ends
-# The one module of the stages that a tool loads: the libraries have to be loaded as the stages load them.
+# Besides digits.pictures, all that a tool loads of the stages: the libraries have to be loaded as they load them.
 ARITHMETIC = "digits.foundation.arithmetic"
 
 
