@@ -69,6 +69,16 @@ def test_an_experiment_is_taken_over_without_training(storage: Path, project: Pa
 
 
 @pytest.mark.long
+def test_a_version_of_the_model_is_handed_on(storage: Path, project: Path, tmp_path: Path, run: Run) -> None:
+    model = (project / "models/model.onnx").read_bytes()
+    run(project, "gto", "register", "digits")
+    run(project, "git", "push", "--quiet", "origin", "digits@v0.0.1")
+    run(project, "dvc", "exp", "run", "-S", "train.lr=0.2")  # later results are not those of the version
+    run(tmp_path, "dvc", "artifacts", "get", str(tmp_path / "hub.git"), "digits", "--out", "got.onnx")
+    assert (tmp_path / "got.onnx").read_bytes() == model
+
+
+@pytest.mark.long
 def test_an_experiment_without_a_remote_comes_without_its_model(project: Path, clone: Clone, run: Run) -> None:
     other = clone("other")
     run(project, "dvc", "exp", "save", "--name", "saved")

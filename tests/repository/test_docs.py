@@ -73,6 +73,12 @@ ELSEWHERE = {
     "dvc remote add --default storage /path/to/storage": ("tests/pipeline/test_sharing.py", '"--default"'),
     'git commit -m "Add a remote" .dvc/config': ("tests/pipeline/test_sharing.py", "commit(project, run)"),
     "git push && dvc push": ("tests/pipeline/test_sharing.py", '"push"'),
+    "gto register digits": ("tests/pipeline/test_sharing.py", '"gto", "register", "digits"'),
+    "git push origin digits@v0.0.1 && dvc push": ("tests/pipeline/test_sharing.py", '"digits@v0.0.1"'),
+    "dvc artifacts get https://github.com/you/digits digits": (
+        "tests/pipeline/test_sharing.py",
+        '"dvc", "artifacts", "get"',
+    ),
     "git push && dvc exp push origin faster": ("tests/pipeline/test_sharing.py", '"exp", "push"'),
     "git pull && dvc exp pull origin faster && dvc exp apply faster": (
         "tests/pipeline/test_sharing.py",
