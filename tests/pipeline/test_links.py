@@ -24,7 +24,12 @@ def cached(project: Path) -> dict[str, str]:
 def linked(project: Path) -> dict[str, bool]:
     """Whether each output is a link into the cache: of the same inode as an object there."""
     inodes = {path.stat().st_ino for path in (project / ".dvc/cache/files/md5").glob("*/*")}
-    outputs = [path for name in ("data", "models") for path in (project / name).rglob("*") if not path.is_dir()]
+    outputs = [
+        path
+        for name in ("data/raw", "data/tensors", "models")
+        for path in (project / name).rglob("*")
+        if not path.is_dir()
+    ]
     return {str(path.relative_to(project)): path.stat().st_ino in inodes for path in outputs}
 
 
@@ -32,7 +37,7 @@ def linked(project: Path) -> dict[str, bool]:
 def test_tensors_and_models_take_their_space_once(project: Path, run: Run) -> None:
     run(project, "dvc", "checkout", "--relink")  # the project is a copy, whose links were lost
     links = linked(project)
-    assert len([path for path in links if path.startswith(("data/tensors/", "models/"))]) == 6
+    assert len([path for path in links if path.startswith(("data/tensors/", "models/"))]) == 7
     assert all(links.values())
 
     # And in the copies that DVC makes for experiments.
@@ -61,14 +66,15 @@ def test_nothing_writes_through_a_link(project: Path, run: Run, link: str) -> No
     assert all(linked(project).values())
     assert run(project, "python", "tools/verify.py").startswith("all right")
 
-    # By hand, where DVC does not delete the outputs first; other test images change all of them but a name.
+    # By hand, where DVC does not delete the outputs first; other test images change all of them but a name and the
+    # drawings, of which there are none.
     edit(project / "params.yaml", "size: 360", "size: 361")
     for stage in STAGES:
         run(project, "python", f"stages/{stage}.py")
     assert not any(linked(project).values())
     output = run(project, "python", "tools/verify.py", status=1)
     differing = set(re.findall(r"error: (.*): differs from dvc.lock", output))
-    assert set(linked(project)) - differing == {"data/raw/dataset.txt"}
+    assert set(linked(project)) - differing == {"data/raw/dataset.txt", "data/tensors/drawings.safetensors"}
     assert "damaged" not in output
     now = cached(project)
     assert all(name == md5 for name, md5 in now.items())

@@ -213,4 +213,4 @@ def test_the_page_and_predict_need_three_packages_alone(finished: Path, run: Run
     listing = "import sys, draw, predict; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = set(run(finished / "tools", "python", "-c", listing).split())
     assert {"numpy", "onnxruntime", "PIL"} <= loaded
-    assert not loaded & {"torch", "torchvision", "scipy", "pandas", "sklearn", "matplotlib", "yaml", "dvc", "digits"}
+    assert not loaded & {"torch", "torchvision", "scipy", "pandas", "sklearn", "matplotlib", "yaml", "dvc", "pydantic"}

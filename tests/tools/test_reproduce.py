@@ -31,7 +31,7 @@ def test_the_pipeline_as_committed(project: Path, tmp_path: Path, run: Run) -> N
     # The lock file is MNIST's, the parameters are those of the tests.
     assert "error: reproduce: this machine does not give the committed dvc.lock, got other bytes in\n  down" in output
     assert list(tmp_path.iterdir()) == []
-    assert not (project / "data").exists()
+    assert not (project / "data/raw").exists()
 
 
 @pytest.mark.long

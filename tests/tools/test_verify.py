@@ -60,7 +60,7 @@ def repair(project: Path, run: Run, output: str, repro: str = "dvc repro") -> li
 
 def test_all_is_right_and_all_is_read(project: Path, tmp_path: Path, run: Run) -> None:
     output = run(tmp_path, sys.executable, str(project / "tools/verify.py"), PATH=os.defpath)
-    folders = (".dvc/cache", "data", "models", "metrics", "plots")
+    folders = (".dvc/cache", "data/raw", "data/tensors", "models", "metrics", "plots")
     files = [path for name in folders for path in (project / name).rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 1e6
     assert output == f"all right: {len(files)} files in DVC's cache and among the outputs, {size:.1f} MB\n"
