@@ -12,7 +12,7 @@ from typing import Any
 
 from digits.foundation.arithmetic import use_portable_arithmetic
 
-READING = ("read_raw", "read_dataset_name", "load_dataset", "load_model")
+READING = ("read_raw", "read_description", "load_dataset", "load_model")
 WRITING = ("save_dataset", "save_figure", "save_model", "write_json", "write_csv", "write_dataset_name")
 
 
@@ -71,20 +71,22 @@ def epoch(values: str, images: int) -> dict[str, float]:
     from digits.models.classifier import Classifier, build_layers
     from digits.training.loop import Training, fit
     from digits.training.schedules import Schedule
+    from loops import CLASSES
 
     import numpy as np
     import torch
 
     train.keep_freed_memory()
     torch.set_num_threads(params.threads)
-    model = Classifier(build_layers(params.model, dict(getattr(params, params.model, {})), params.seed), 0.13, 0.31)
+    options = dict(getattr(params, params.model, {}))
+    model = Classifier(build_layers(params.model, options, CLASSES, params.seed), 0.13, 0.31)
     training = Training(model, train.choose_optimizer(params, model), torch.Generator().manual_seed(0))
     rows = fit(
         training,
         train.choose_gradient(params, model),
         Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump()),
-        load_dataset(train.TRAIN).take(np.arange(images)),
-        load_dataset(train.VAL),
+        load_dataset(train.TRAIN, CLASSES).take(np.arange(images)),
+        load_dataset(train.VAL, CLASSES),
         augmentation=train.choose_augmentation(params),
         batch_size=params.batch_size,
     )
@@ -100,13 +102,13 @@ def epoch(values: str, images: int) -> dict[str, float]:
 def growth(path: str, epochs: int) -> dict[str, float]:
     """Train on the images of a file, without validation images, whose number would not grow."""
     from digits.data.dataset import load_dataset
-    from loops import ours
+    from loops import CLASSES, ours
 
     import numpy as np
     import torch
 
     torch.set_num_threads(1)
-    train = load_dataset(Path(path))
+    train = load_dataset(Path(path), CLASSES)
     epoch = ours(train, train.take(np.arange(0)), 400, "sgd")
     seconds = []
     for _ in range(epochs):

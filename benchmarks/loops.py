@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 Epoch = Callable[[], object]
+CLASSES = 10  # of MNIST
 
 
 def dataloader(folder: str, batch_size: int) -> Epoch:
@@ -27,7 +28,7 @@ def autograd(train: Dataset, batch_size: int, gather: str) -> Epoch:
     """nn.Linear and autograd on float tensors in memory; `gather` is "X[i]" or "index_select"."""
     images, labels = map(torch.from_numpy, (train.images, train.labels))
     pixels = to_pixels(images).flatten(1)
-    linear = nn.Linear(784, 10)
+    linear = nn.Linear(784, CLASSES)
     optimizer = torch.optim.SGD(linear.parameters(), lr=0.001)
 
     def epoch() -> None:
@@ -55,7 +56,7 @@ def floor(images: torch.Tensor, batch_size: int) -> Epoch:
 
 def ours(train: Dataset, val: Dataset, batch_size: int, optimizer: str) -> Epoch:
     """The pipeline's loop, including training metrics and the scoring of the validation images."""
-    model = Classifier(build_layers("logistic", {}, seed=0))
+    model = Classifier(build_layers("logistic", {}, CLASSES, seed=0))
     return partial(next, fit_logistic(model, train, val, optimizer, "constant", 0.001, batch_size, epochs=10**6))
 
 
@@ -90,7 +91,7 @@ def tutorial_cnn(train: Dataset) -> tuple[Classifier, Epoch]:
     """
     layers = nn.Sequential(
         nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
-        nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10),
+        nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, CLASSES),
     )  # fmt: skip
     images, labels = map(torch.from_numpy, (train.images, train.labels))
     model = Classifier(layers, mean=0.1307, std=0.3081)

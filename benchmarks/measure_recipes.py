@@ -149,7 +149,9 @@ def measure_tutorial(clone: Path) -> list[dict[str, Any]]:
     """The epochs of the CNN of the best-known PyTorch example, on the same images."""
     torch.set_num_threads(2)
     torch.manual_seed(0)
-    train, val = (load_dataset(clone / f"data/tensors/{split}.safetensors") for split in ("train", "val"))
+    train, val = (
+        load_dataset(clone / f"data/tensors/{split}.safetensors", loops.CLASSES) for split in ("train", "val")
+    )
     val_images = torch.from_numpy(val.images)
     model, epoch = loops.tutorial_cnn(train)
     curve, spent = [], 0.0

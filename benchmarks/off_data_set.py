@@ -71,13 +71,14 @@ def main() -> None:
 
 def every_condition() -> Iterator[tuple[Images, NDArray[np.int64], str]]:
     """Images, uint8 (N, 28, 28), their labels, int64 (N,), and what they are."""
-    test = load_dataset(ROOT / "data/tensors/test.safetensors")
+    summary = load_summary(ROOT / "data/tensors/dataset.json")
+    test = load_dataset(ROOT / "data/tensors/test.safetensors", len(summary.classes))
     for name, change in CHANGES.items():
         generator = np.random.default_rng(0)
         changed = [np.asarray(change(Image.fromarray(image), generator)) for image in test.images]
         yield np.stack(changed), test.labels, name
-    small, of_small = load_optdigits()
-    yield small, of_small.astype(np.int64), "scikit-learn's digits"
+    small = load_optdigits()
+    yield small.images, small.labels, "scikit-learn's digits"
 
 
 def converted_or_none(image: Images) -> Images | None:

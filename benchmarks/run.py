@@ -50,7 +50,9 @@ def main() -> None:
     quick = parser.parse_args().quick
     torch.set_num_threads(1)
     threadpool_limits(1)
-    train, val, test = (load_dataset(ROOT / f"data/tensors/{split}.safetensors") for split in ("train", "val", "test"))
+    train, val, test = (
+        load_dataset(ROOT / f"data/tensors/{split}.safetensors", loops.CLASSES) for split in ("train", "val", "test")
+    )
     everything = Dataset(np.concatenate([train.images, val.images]), np.concatenate([train.labels, val.labels]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -204,7 +206,7 @@ def compare_linear_models(train: Dataset, val: Dataset, test: Dataset, quick: bo
     accuracy: dict[str, float] = {}
 
     def ours(name: str) -> None:
-        model = Classifier(build_layers("logistic", {}, seed=0))
+        model = Classifier(build_layers("logistic", {}, loops.CLASSES, seed=0))
         for _ in loops.fit_logistic(model, train, val, "adam", "cosine", 0.005, batch_size=100, epochs=10):
             pass
         predicted = predict(model, torch.from_numpy(test.images), 1000).argmax(dim=1).numpy()

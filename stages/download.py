@@ -1,6 +1,7 @@
-"""Download the MNIST archives, or write the digits bundled with scikit-learn in the same format.
+"""Bring a data set to four archives of MNIST's names and format: download them, or make them from pictures.
 
-Reads the mirrors named in MNIST_MIRROR and params.yaml; writes data/raw.
+Reads the mirrors named in params.yaml and in variables such as MNIST_MIRROR, or the pictures in a folder; writes
+data/raw.
 Command: python stages/download.py, or, to check whether the data is available, python stages/download.py --check
 """
 
@@ -8,23 +9,35 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from digits.foundation.arithmetic import use_portable_arithmetic
 from digits.foundation.files import replacing
-from digits.foundation.params import Section, Seed, read_params
+from digits.foundation.params import Section, Seed, Share, params_error, printable, read_params
 from digits.foundation.stage import UserError, run
 
 from pydantic import Field
+
+if TYPE_CHECKING:
+    from digits.data.dataset import Dataset, Description
 
 RAW = Path("data/raw")
 
 DATA_UNAVAILABLE = 3  # exit status of --check; errors exit with 1
 ALTERNATIVES = """
 Name a mirror, a URL or a folder that holds the four archives:
-  MNIST_MIRROR=/path/to/mnist dvc repro
+  {variable}=/path/to/{dataset} dvc repro
 or use the 1,797 digits bundled with scikit-learn:
   dvc exp run -S download.dataset=optdigits -S preprocess.val_size=137 \\
     -S train.lr=0.1 -S train.batch_size=100"""
+
+
+class MirrorsParams(Section):
+    """Where the archives of each published data set are."""
+
+    mnist: list[str]
+    fashion_mnist: Annotated[list[str], Field(alias="fashion-mnist")]
+    kmnist: list[str]
 
 
 class OptdigitsParams(Section):
@@ -34,12 +47,22 @@ class OptdigitsParams(Section):
     seed: Seed
 
 
+class FolderParams(Section):
+    """The user's own data set."""
+
+    path: Annotated[str, Field(min_length=1)]
+    pictures: Literal["strokes", "whole"]
+    test_share: Annotated[Share, Field(gt=0)]
+    seed: Seed
+
+
 class DownloadParams(Section):
     """Section `download` of params.yaml."""
 
-    dataset: Literal["mnist", "optdigits"]
-    mirrors: list[str]
+    dataset: Literal["mnist", "fashion-mnist", "kmnist", "optdigits", "folder"]
+    mirrors: MirrorsParams
     optdigits: OptdigitsParams
+    folder: FolderParams
 
 
 def main() -> None:
@@ -47,64 +70,115 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 3 if no mirror has the data")
     only_check = parser.parse_args().check
-    user_mirror = os.environ.get("MNIST_MIRROR")
-    mirrors = [user_mirror, *params.mirrors] if user_mirror else params.mirrors
     if params.dataset == "optdigits":
         print("optdigits: the 1,797 digits bundled with scikit-learn, not MNIST (params.yaml: download.dataset)")
         if not only_check:
             write_optdigits(params.optdigits)
+    elif params.dataset == "folder":
+        if not only_check:
+            write_folder(params.folder)
     elif only_check:
-        check_mnist(mirrors)
+        check_archives(params)
     else:
-        fetch_mnist(mirrors)
+        fetch_archives(params)
 
 
-def fetch_mnist(mirrors: list[str]) -> None:
+def fetch_archives(params: DownloadParams) -> None:
     """Download the archives that the user's cache lacks, then copy all of them from there to data/raw."""
-    from digits.data.mirrors import ARCHIVES, CACHE, fetch, missing_archives
+    from digits.data.mirrors import cache_of, fetch
+    from digits.data.published import PUBLISHED
+    from digits.data.raw import write_description
 
+    about, hashes = PUBLISHED[params.dataset]
+    cache = cache_of(params.dataset)
     try:
-        fetch(missing_archives(CACHE), mirrors, CACHE)
+        fetch(hashes, mirrors_of(params), cache)
     except UserError as error:
-        raise UserError(f"{error}{ALTERNATIVES}")
-    for name in ARCHIVES:
-        content = (CACHE / name).read_bytes()
+        raise UserError(f"{error}{alternatives(params.dataset)}")
+    for name in hashes:
+        content = (cache / name).read_bytes()
         with replacing(RAW / name) as temporary:
             temporary.write_bytes(content)
-    write_dataset_name("mnist")
-    print(f"mnist: four archives in {RAW}")
+    write_description(RAW, about)
+    print(f"{params.dataset}: four archives in {RAW}")
 
 
-def check_mnist(mirrors: list[str]) -> None:
+def check_archives(params: DownloadParams) -> None:
     """Exit with `DATA_UNAVAILABLE` if archives are missing and no mirror delivers the smallest of them."""
-    from digits.data.mirrors import CACHE, fetch, missing_archives
+    from digits.data.mirrors import cache_of, fetch, missing_archives
+    from digits.data.published import PUBLISHED
 
+    hashes, cache = PUBLISHED[params.dataset].hashes, cache_of(params.dataset)
+    missing = missing_archives(cache, hashes) if missing_archives(RAW, hashes) else {}
     try:
-        fetch(missing_archives(RAW) and missing_archives(CACHE)[:1], mirrors, CACHE)
+        fetch(dict(list(missing.items())[:1]), mirrors_of(params), cache)
     except UserError as error:
-        print(f"{error}{ALTERNATIVES}", file=sys.stderr)
+        print(f"{error}{alternatives(params.dataset)}", file=sys.stderr)
         sys.exit(DATA_UNAVAILABLE)
+
+
+def mirrors_of(params: DownloadParams) -> list[str]:
+    """The mirrors of the chosen data set: the one in the variable named after it comes first."""
+    mirrors: list[str] = params.mirrors.model_dump(by_alias=True)[params.dataset]
+    users = os.environ.get(variable_of(params.dataset))
+    return [users, *mirrors] if users else mirrors
+
+
+def variable_of(dataset: str) -> str:
+    """The environment variable that names a mirror: MNIST_MIRROR, FASHION_MNIST_MIRROR or KMNIST_MIRROR."""
+    return f"{dataset.upper().replace('-', '_')}_MIRROR"
+
+
+def alternatives(dataset: str) -> str:
+    return ALTERNATIVES.format(variable=variable_of(dataset), dataset=dataset)
 
 
 def write_optdigits(params: OptdigitsParams) -> None:
     """Write the bundled digits to data/raw under the names of the MNIST archives."""
-    from digits.data.idx import write_idx
-    from digits.data.optdigits import load_optdigits
+    from digits.data.optdigits import ABOUT, load_optdigits
+
+    write_split(ABOUT, load_optdigits(), params.test_size, params.seed)
+
+
+def write_folder(params: FolderParams) -> None:
+    """Write the pictures of the user's folder to data/raw under the names of the MNIST archives.
+
+    Raises:
+        UserError: there is no such folder, or it has too few classes or too few pictures of one.
+    """
+    use_portable_arithmetic()
+    from digits.data.picture_folder import describe_folder, read_pictures
+
+    import numpy as np
+
+    folder = Path(params.path)
+    about = describe_folder(folder, params.pictures)
+    pictures = read_pictures(folder, about.classes, about.pictures)
+    for problem in pictures.problems:
+        print(f"note: {printable(problem)}")
+    counts = np.bincount(pictures.labels, minlength=len(about.classes))
+    few = [name for name, count in zip(about.classes, counts.tolist(), strict=True) if count < 2]
+    if few:
+        raise params_error(
+            f"download.folder: each class needs 2 pictures or more, one to train on and one to test, got fewer of "
+            f"{', '.join(few)} in {folder}; add some"
+        )
+    number, converted = len(pictures.labels), sum(pictures.converted)
+    print(f"folder: {number:,} pictures of {len(about.classes)} classes; {converted:,} converted to 28 x 28 gray")
+    test_size = max(1, round(params.test_share * number))
+    write_split(about, pictures.dataset(), min(test_size, number - 1), params.seed)
+
+
+def write_split(about: "Description", dataset: "Dataset", test_size: int, seed: int) -> None:
+    """Write a data set without test images of its own to data/raw, some of its images, drawn by `seed`, as those."""
+    from digits.data.raw import write_description, write_raw
     from digits.data.split import stratified_split
 
-    images, labels = load_optdigits()
-    train, test = stratified_split(labels, params.test_size, params.seed)
-    for prefix, chosen in (("train", train), ("t10k", test)):
-        write_idx(RAW / f"{prefix}-images-idx3-ubyte.gz", images[chosen])
-        write_idx(RAW / f"{prefix}-labels-idx1-ubyte.gz", labels[chosen])
-    write_dataset_name("optdigits")
-    print(f"optdigits: {len(train):,} training and {len(test):,} test images in {RAW}")
-
-
-def write_dataset_name(name: str) -> None:
-    """Record which data set data/raw holds, for later stages to report."""
-    with replacing(RAW / "dataset.txt") as temporary:
-        temporary.write_text(f"{name}\n", encoding="utf-8", newline="\n")
+    train, test = stratified_split(dataset.labels, test_size, seed)
+    write_raw(RAW, "train", dataset.take(train))
+    write_raw(RAW, "t10k", dataset.take(test))
+    write_description(RAW, about)
+    print(f"{about.name}: {len(train):,} training and {len(test):,} test images in {RAW}")
 
 
 if __name__ == "__main__":

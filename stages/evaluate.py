@@ -2,7 +2,7 @@
 
 Reads models/model.safetensors, test.safetensors and drawings.safetensors in data/tensors, and metrics/train.csv;
 writes metrics/test.json, metrics/predictions.csv (a row per test image), and in plots the tables confusion.csv,
-digits.csv and reliability.csv and the figures most_wrong.png, confused.png, saliency.png and curves.png.
+classes.csv and reliability.csv and the figures most_wrong.png, confused.png, saliency.png and curves.png.
 Command: python stages/evaluate.py
 """
 
@@ -31,7 +31,7 @@ CURVES = Path("metrics/train.csv")
 METRICS = Path("metrics/test.json")
 PREDICTIONS = Path("metrics/predictions.csv")
 CONFUSION = Path("plots/confusion.csv")
-DIGITS = Path("plots/digits.csv")
+CLASSES = Path("plots/classes.csv")
 RELIABILITY = Path("plots/reliability.csv")
 MOST_WRONG = Path("plots/most_wrong.png")
 CONFUSED = Path("plots/confused.png")
@@ -65,7 +65,7 @@ def main() -> None:
     use_portable_arithmetic()
     from digits.data.dataset import load_dataset
     from digits.evaluation.calibration import expected_calibration_error, reliability
-    from digits.evaluation.confusion import count_confusions, list_confusions, list_digits
+    from digits.evaluation.confusion import count_confusions, list_classes, list_confusions
     from digits.evaluation.saliency import mean_saliency
     from digits.evaluation.scoring import log_softmax
     from digits.figures.results import draw_confused, draw_curves, draw_most_wrong, draw_saliency
@@ -75,12 +75,13 @@ def main() -> None:
     import numpy as np
 
     model = load_model(MODEL)
-    test, drawings = load_dataset(TEST), load_dataset(DRAWINGS, allow_empty=True)
+    classes = model.info.dataset.classes
+    test, drawings = load_dataset(TEST, len(classes)), load_dataset(DRAWINGS, len(classes), allow_empty=True)
     curves = read_curves(CURVES)
     scorer = choose_scorer(model)
     logits = scorer.predict(test.images, params.batch_size)
     scores = summarize(logits, test.labels)
-    saliency = mean_saliency(scorer.slope, test.images, test.labels)
+    saliency = mean_saliency(scorer.slope, test.images, test.labels, len(classes))
     if not (np.isfinite(logits).all() and np.isfinite(saliency).all() and math.isfinite(scores["loss"])):
         raise UserError(
             f"{MODEL}: its weights are too large, got logits, a loss or gradients that are not finite; lower "
@@ -96,17 +97,18 @@ def main() -> None:
         metrics |= {f"drawings_{key}": own[key] for key in ("accuracy", "accuracy_low", "accuracy_high", "images")}
     write_json(METRICS, metrics)
     columns = enumerate(zip(actual.tolist(), predicted.tolist(), confidence.tolist(), strict=True))
-    write_csv(PREDICTIONS, [{"index": i, "actual": a, "predicted": p, "confidence": c} for i, (a, p, c) in columns])
-    counts = count_confusions(actual, predicted)
-    write_csv(CONFUSION, list_confusions(counts))
-    write_csv(DIGITS, list_digits(counts))
+    rows = [{"index": i, "actual": classes[a], "predicted": classes[p], "confidence": c} for i, (a, p, c) in columns]
+    write_csv(PREDICTIONS, rows)
+    counts = count_confusions(actual, predicted, len(classes))
+    write_csv(CONFUSION, list_confusions(counts, classes))
+    write_csv(CLASSES, list_classes(counts, classes))
     write_csv(RELIABILITY, bins)
-    save_figure(MOST_WRONG, draw_most_wrong(images, actual, predicted, confidence))
-    save_figure(CONFUSED, draw_confused(images, actual, predicted, confidence))
-    save_figure(SALIENCY, draw_saliency(saliency))
+    save_figure(MOST_WRONG, draw_most_wrong(images, actual, predicted, confidence, classes))
+    save_figure(CONFUSED, draw_confused(images, actual, predicted, confidence, classes))
+    save_figure(SALIENCY, draw_saliency(saliency, classes))
     save_figure(CURVES_FIGURE, draw_curves(curves))
     print(
-        f"{model.info.dataset}: {metrics['accuracy']:.2%} of {metrics['images']:,} test images right "
+        f"{model.info.dataset.name}: {metrics['accuracy']:.2%} of {metrics['images']:,} test images right "
         f"(95 % interval {metrics['accuracy_low']:.2%} to {metrics['accuracy_high']:.2%})"
     )
     if len(drawings) > 0:
@@ -138,7 +140,7 @@ def choose_scorer(model: "Model") -> "SoftmaxRegression | Network":
 
 
 def summarize(logits: "np.ndarray", labels: "np.ndarray") -> dict[str, Any]:
-    """The metrics of logits, float (N, 10), against labels, int64 (N,)."""
+    """The metrics of logits, float (N, classes), against labels, int64 (N,)."""
     from digits.evaluation.scoring import loss_and_accuracy, wilson_interval
 
     loss, accuracy = loss_and_accuracy(logits, labels)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from digits.foundation.arithmetic import use_portable_arithmetic
 from digits.foundation.files import damaged_file, read_csv, read_json, replacing
+from digits.foundation.params import short_repr
 from digits.foundation.stage import UserError, run
 
 from pydantic import BaseModel, Field, TypeAdapter
@@ -32,7 +33,7 @@ BATCH_SIZE = 1000  # bounds the memory that the check takes
 class Prediction(BaseModel):
     """A row of metrics/predictions.csv, without what export does not need."""
 
-    predicted: Annotated[int, Field(ge=0, le=9)]
+    predicted: str
     confidence: Annotated[float, Field(ge=0, le=1)]
 
 
@@ -43,12 +44,14 @@ def main() -> None:
     from digits.models.onnx_export import predict_onnx, to_onnx
 
     model = load_model(MODEL)
-    images = load_dataset(TEST).images
-    expected = read_predictions(PREDICTIONS, len(images))
+    about = model.info.dataset
+    images = load_dataset(TEST, len(about.classes)).images
+    expected = read_predictions(PREDICTIONS, len(images), about.classes)
     metadata = {
         "architecture": model.info.architecture,
-        "classes": json.dumps([str(digit) for digit in range(10)]),
-        "dataset": model.info.dataset,
+        "classes": json.dumps(about.classes),
+        "dataset": about.name,
+        "pictures": about.pictures,
         "metrics": json.dumps(read_json(METRICS, TypeAdapter(Metrics))),
     }
     exported = to_onnx(model, metadata)
@@ -58,26 +61,28 @@ def main() -> None:
     print(f"{EXPORTED}: {len(exported):,} bytes, confidences within {difference:.0e} of those of evaluate")
 
 
-def read_predictions(path: Path, images: int) -> tuple["np.ndarray", "np.ndarray"]:
+def read_predictions(path: Path, images: int, classes: list[str]) -> tuple["np.ndarray", "np.ndarray"]:
     """What evaluate predicted for each of the images, int64 (N,), and how confident it was, float64 (N,).
 
     Raises:
-        UserError: the file is missing or damaged, or has another number of rows than `images`.
+        UserError: the file is missing or damaged, has another number of rows than `images`, or names another class.
     """
     import numpy as np
 
     rows = read_csv(path, TypeAdapter(list[Prediction]))
     if len(rows) != images:
         raise damaged_file(path, f"expected a row for each of {images:,} images, got {len(rows):,}")
-    return np.array([row.predicted for row in rows]), np.array([row.confidence for row in rows])
+    if unknown := {row.predicted for row in rows} - set(classes):
+        raise damaged_file(path, f"predicted has to be a class, got {short_repr(min(unknown))}")
+    return np.array([classes.index(row.predicted) for row in rows]), np.array([row.confidence for row in rows])
 
 
 def compare(expected: tuple["np.ndarray", "np.ndarray"], logits: "np.ndarray", probabilities: "np.ndarray") -> float:
     """The largest difference between the confidences of evaluate and those of ONNX Runtime.
 
     Args:
-        expected: digits, int64 (N,), and confidences, float (N,), which evaluate rounded to 6 digits.
-        logits, probabilities: float32 (N, 10), from ONNX Runtime.
+        expected: labels, int64 (N,), and confidences, float (N,), which evaluate rounded to 6 digits.
+        logits, probabilities: float32 (N, classes), from ONNX Runtime.
 
     Raises:
         UserError: it is larger than rounding explains, or an answer differs by more than rounding explains.

@@ -36,21 +36,24 @@ class PreprocessParams(Section):
 def main() -> None:
     params = read_params("preprocess", PreprocessParams)
     use_portable_arithmetic()
-    from digits.data.dataset import Summary, pixel_statistics, save_dataset
-    from digits.data.drawings import list_files, read_drawings
-    from digits.data.raw import read_dataset_name, read_raw
+    from digits.data.dataset import pixel_statistics, save_dataset
+    from digits.data.drawings import read_drawings
+    from digits.data.picture_folder import list_files
+    from digits.data.raw import read_description, read_raw
     from digits.data.split import stratified_split
     from digits.figures.data import draw_data
     from digits.figures.style import save_figure
 
-    name, all_train, test = read_dataset_name(RAW), read_raw(RAW, "train"), read_raw(RAW, "t10k")
+    about = read_description(RAW)
+    all_train, test = (read_raw(RAW, prefix, len(about.classes)) for prefix in ("train", "t10k"))
     if params.val_size >= len(all_train):
         raise params_error(
-            f"preprocess.val_size: has to be smaller than the {len(all_train):,} training images, got {params.val_size}"
+            f"preprocess.val_size: has to be smaller than the {len(all_train):,} training images of {about.name}, got "
+            f"{params.val_size}; `-S preprocess.val_size={len(all_train) // 10}` sets a tenth of them aside"
         )
     train_indices, val_indices = stratified_split(all_train.labels, params.val_size, params.seed)
     train, val = all_train.take(train_indices), all_train.take(val_indices)
-    files, drawings = list_files(DRAWINGS), read_drawings(DRAWINGS)
+    files, drawings = list_files(DRAWINGS), read_drawings(DRAWINGS, about)
     for problem in drawings.problems:
         print(f"note: {printable(problem)}")
     if params.drawings > 0 and len(drawings.taught) == 0:
@@ -68,10 +71,10 @@ def main() -> None:
     for path, dataset in ((TRAIN, train), (VAL, val), (TEST, test), (UNSEEN, drawings.held_out)):
         save_dataset(path, dataset)
     sizes = {"train": len(train), "val": len(val), "test": len(test)}
-    write_json(SUMMARY, Summary(name=name, **sizes, pixel_mean=mean, pixel_std=std).model_dump())
+    write_json(SUMMARY, about.model_dump() | sizes | {"pixel_mean": mean, "pixel_std": std})
     labels = {"train": train.labels, "val": val.labels, "test": test.labels}
-    save_figure(FIGURE, draw_data(name, train.images, labels))
-    print(f"{name}:", ", ".join(f"{size:,} {split}" for split, size in sizes.items()), "images")
+    save_figure(FIGURE, draw_data(about, train.images, labels))
+    print(f"{about.name}:", ", ".join(f"{size:,} {split}" for split, size in sizes.items()), "images")
     if files:
         taught, held_out = len(drawings.taught), len(drawings.held_out)
         print(f"drawings: {taught:,} taught {params.drawings} times each, {held_out:,} held out")

@@ -97,7 +97,7 @@ def main() -> None:
     if params.arithmetic == "portable":
         use_portable_arithmetic()
     keep_freed_memory()
-    from digits.data.dataset import load_dataset, load_summary
+    from digits.data.dataset import Description, load_dataset, load_summary
     from digits.models.classifier import Classifier, build_layers
     from digits.models.model_file import ModelInfo, save_model
     from digits.training.checkpoint import Checkpoint, is_recorded, training_key
@@ -111,11 +111,12 @@ def main() -> None:
     torch.set_num_threads(params.threads or os.cpu_count() or 1)
     torch.manual_seed(params.seed)  # dropout
     device = resolve_device("cpu" if params.arithmetic == "portable" else params.device)
-    train, val = load_dataset(TRAIN, at_random=True), load_dataset(VAL, allow_empty=True)
     summary = load_summary(SUMMARY)
+    classes = len(summary.classes)
+    train, val = load_dataset(TRAIN, classes, at_random=True), load_dataset(VAL, classes, allow_empty=True)
     mean, std = (summary.pixel_mean, summary.pixel_std) if params.normalize else (0.0, 1.0)
     options = dict(getattr(params, params.model, {}))
-    model = Classifier(build_layers(params.model, options, params.seed), mean, std).to(device)
+    model = Classifier(build_layers(params.model, options, classes, params.seed), mean, std).to(device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"{summary.name}: {len(train):,} training and {len(val):,} validation images, on {device}")
     print(f"{params.model}: {parameters:,} parameters")
@@ -158,7 +159,9 @@ def main() -> None:
             print(progress(row, params.epochs, time.perf_counter() - start), flush=True)
     if not checkpoint:
         return
-    save_model(MODEL, model.arrays(), ModelInfo(params.model, options, summary.name))
+    about = Description(name=summary.name, classes=summary.classes, pictures=summary.pictures)
+    info = ModelInfo(architecture=params.model, options=options, dataset=about)
+    save_model(MODEL, model.arrays(), info)
     last = {name: value for name, value in training.rows[-1].items() if name not in ("epoch", "lr")}
     known = {name: value for name, value in last.items() if value is not None}  # val_* without validation images
     write_json(METRICS, known | {"parameters": parameters})

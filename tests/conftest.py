@@ -17,24 +17,27 @@ use_portable_arithmetic()  # before NumPy and PyTorch are loaded; tests call sta
 
 from digits.data.dataset import Dataset
 from digits.data.optdigits import load_optdigits
+from digits.data.published import PUBLISHED
 from experiments.launch.experiment import warm_start
 
 import numpy as np
 import pytest
 import torch
 from filelock import FileLock
-from PIL import Image
+from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parents[1]
 torch.set_num_threads(1)
 # Ctrl-C must reach the commands that tests start, also where the tests run in the background, which ignores it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-IMAGES, LABELS = load_optdigits()
+IMAGES, LABELS = load_optdigits().images, load_optdigits().labels
+MNIST = PUBLISHED["mnist"].about
+CLASSES = len(MNIST.classes)
 
 
 def some_digits(start: int, stop: int) -> Dataset:
     """Some of the bundled digits."""
-    return Dataset(IMAGES[start:stop], LABELS[start:stop].astype(np.int64))
+    return Dataset(IMAGES[start:stop], LABELS[start:stop])
 
 
 def draw(folder: Path, digits: Dataset) -> None:
@@ -45,6 +48,28 @@ def draw(folder: Path, digits: Dataset) -> None:
         Image.fromarray(255 - digits.images[i]).resize((200, 200)).save(
             place / f"{sha256(digits.images[i]).hexdigest()[:16]}.png"
         )
+
+
+SHAPES = ["circles", "squares", "triangles"]
+
+
+def draw_shapes(folder: Path, count: int) -> Path:
+    """A folder of pictures for each of three shapes, of many sizes and colours."""
+    random = np.random.default_rng(0)
+    for number in range(count):
+        for shape in SHAPES:
+            side = int(random.integers(40, 200))
+            paper, ink = random.integers(180, 255, 3), random.integers(0, 120, 3)
+            image = Image.new("RGB", (side, side + number), tuple(paper.tolist()))
+            pen, radius = ImageDraw.Draw(image), int(side * random.uniform(0.25, 0.45))
+            place = (side // 2, side // 2, radius)
+            if shape == "circles":
+                pen.circle(place[:2], radius, tuple(ink.tolist()))
+            else:
+                pen.regular_polygon(place, 4 if shape == "squares" else 3, fill=tuple(ink.tolist()))
+            (folder / shape).mkdir(parents=True, exist_ok=True)
+            image.save(folder / shape / f"{number}.{'jpg' if number % 2 else 'png'}")
+    return folder
 
 
 def some_tensors(start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from digits.data.published import PUBLISHED
 from digits.models.classifier import Classifier, build_layers
+from digits.models.model_file import ModelInfo
 
+MNIST = PUBLISHED["mnist"].about
 NETWORKS: dict[str, dict[str, Any]] = {
     "logistic": {},
     "mlp": {"width": 64, "depth": 2, "dropout": 0.2},
@@ -16,4 +19,9 @@ LRS = {"sgd": 0.03, "adam": 0.003, "adamw": 0.003, "lbfgs": 1.0}
 
 
 def build(network: str, seed: int = 0) -> Classifier:
-    return Classifier(build_layers(network, NETWORKS[network], seed), 0.13, 0.31)
+    return Classifier(build_layers(network, NETWORKS[network], len(MNIST.classes), seed), 0.13, 0.31)
+
+
+def info_of(network: str, options: dict[str, Any]) -> ModelInfo:
+    """What the file of a model says that was trained on MNIST."""
+    return ModelInfo(architecture=network, options=options, dataset=MNIST)

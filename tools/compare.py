@@ -1,7 +1,7 @@
 """Compare what revisions get right on the test images: is the difference real?
 
 Example: python tools/compare.py
-         python tools/compare.py HEAD cnn mlp --digits
+         python tools/compare.py HEAD cnn mlp --classes
 
 A revision is a commit, an experiment or `workspace`. Each is compared with the
 first: without any, the workspace with HEAD; with one, the workspace with that.
@@ -45,12 +45,12 @@ Part = str | list[list[str]]  # a paragraph, or a table with its header
 
 
 class Results(NamedTuple):
-    """A revision, the MD5 of its test images, and the actual and the predicted digit of each."""
+    """A revision, the MD5 of its test images, and the actual and the predicted class of each."""
 
     name: str
     md5: str
-    actual: list[int]
-    predicted: list[int]
+    actual: list[str]
+    predicted: list[str]
 
     @property
     def correct(self) -> int:
@@ -58,11 +58,11 @@ class Results(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A revision against the first, on all test images, and on those of each digit; p is corrected by Holm's method."""
+    """A revision against the first, on all test images, and on those of each class; p is corrected by Holm's method."""
 
     name: str
     overall: Comparison
-    by_digit: dict[int, Comparison]
+    by_class: dict[str, Comparison]
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument(
         "revisions", nargs="*", metavar="REVISION", help="commits, experiments or workspace (default: HEAD workspace)"
     )
-    parser.add_argument("--digits", action="store_true", help="compare by actual digit, too")
+    parser.add_argument("--classes", action="store_true", help="compare by actual class, too")
     style = parser.add_mutually_exclusive_group()
     style.add_argument("--md", action="store_true", help="print Markdown, for a pull request")
     style.add_argument("--json", action="store_true", help="print JSON, with accuracies as fractions")
@@ -79,10 +79,10 @@ def main() -> None:
     results = [read_results(name) for name in (names if len(names) > 1 else [*names, WORKSPACE])]
     check_same_images(results)
     if arguments.json:
-        print(json.dumps(as_json(results, differences(results, arguments.digits)), indent=2))
+        print(json.dumps(as_json(results, differences(results, arguments.classes)), indent=2))
         return
     results = [item._replace(name=label(item.name, arguments.md)) for item in results]
-    parts = report(results, differences(results, arguments.digits))
+    parts = report(results, differences(results, arguments.classes))
     print("\n\n".join(show(part, arguments.md) for part in parts))
 
 
@@ -90,7 +90,7 @@ def read_results(revision: str) -> Results:
     """What a revision predicted, and for which test images."""
     try:
         rows = list(csv.DictReader(io.StringIO(read_file(revision, PREDICTIONS))))
-        actual, predicted = ([int(row[column]) for row in rows] for column in ("actual", "predicted"))
+        actual, predicted = ([row[column] for row in rows] for column in ("actual", "predicted"))
         stages = yaml.safe_load(read_file(revision, LOCK))["stages"]
         md5 = {item["path"]: item["md5"] for item in stages["evaluate"]["deps"]}[TEST]
         scored = is_scored(stages)
@@ -98,7 +98,7 @@ def read_results(revision: str) -> Results:
             raise ValueError
     except (ValueError, KeyError, TypeError, csv.Error, yaml.YAMLError):
         sys.exit(
-            f"error: {revision}: {PREDICTIONS} or {LOCK} is damaged, got no digits or no hash of their images; "
+            f"error: {revision}: {PREDICTIONS} or {LOCK} is damaged, got no predictions or no hash of their images; "
             "`dvc repro` rewrites both"
         )
     if not scored:
@@ -126,23 +126,23 @@ def label(name: str, markdown: bool) -> str:
     return f"`{short}`" if markdown else short
 
 
-def differences(results: list[Results], digits: bool) -> list[Difference]:
-    """Each revision against the first; by digit, too, if asked for."""
+def differences(results: list[Results], classes: bool) -> list[Difference]:
+    """Each revision against the first; by class, too, if asked for."""
     first, *others = results
     overall = corrected([compare(judged(first, other)) for other in others])
     return [
-        Difference(other.name, found, compare_digits(first, other) if digits else {})
+        Difference(other.name, found, compare_classes(first, other) if classes else {})
         for other, found in zip(others, overall, strict=True)
     ]
 
 
-def compare_digits(first: Results, other: Results) -> dict[int, Comparison]:
-    digits = sorted(set(first.actual))
-    found = corrected([compare([row for row in judged(first, other) if row[0] == digit]) for digit in digits])
-    return dict(zip(digits, found, strict=True))
+def compare_classes(first: Results, other: Results) -> dict[str, Comparison]:
+    classes = sorted(set(first.actual))
+    found = corrected([compare([row for row in judged(first, other) if row[0] == name]) for name in classes])
+    return dict(zip(classes, found, strict=True))
 
 
-def judged(first: Results, other: Results) -> list[tuple[int, int, int]]:
+def judged(first: Results, other: Results) -> list[tuple[str, str, str]]:
     return list(zip(first.actual, first.predicted, other.predicted, strict=True))
 
 
@@ -156,7 +156,7 @@ def as_json(results: list[Results], found: list[Difference]) -> dict[str, Any]:
                 "name": item.name,
                 "baseline": results[0].name,
                 **numbers(item.overall),
-                "digits": [{"digit": digit, **numbers(each)} for digit, each in item.by_digit.items()],
+                "classes": [{"class": name, **numbers(each)} for name, each in item.by_class.items()],
             }
             for item in found
         ],
@@ -194,20 +194,20 @@ def report(results: list[Results], found: list[Difference]) -> list[Part]:
     table = [[f"against {first}", *COLUMNS, "p (Holm)" if len(found) > 1 else "p"]]
     table += [[item.name, *cells(item.overall)] for item in found]
     verdicts = [conclusion(first, item.name, item.overall, len(found)) for item in found]
-    by_digit = [part for item in found if item.by_digit for part in report_digits(first, item)]
-    return [accuracies, table, *verdicts, *by_digit, NOTES.format(first=first)]
+    by_class = [part for item in found if item.by_class for part in report_classes(first, item)]
+    return [accuracies, table, *verdicts, *by_class, NOTES.format(first=first)]
 
 
-def report_digits(first: str, found: Difference) -> list[Part]:
-    """Differences by actual digit, and which of them are real."""
-    table = [["digit", "images", *COLUMNS, "p (Holm)"]]
-    table += [[str(digit), f"{item.images:,}", *cells(item)] for digit, item in found.by_digit.items()]
+def report_classes(first: str, found: Difference) -> list[Part]:
+    """Differences by actual class, and which of them are real."""
+    table = [["class", "images", *COLUMNS, "p (Holm)"]]
+    table += [[name, f"{item.images:,}", *cells(item)] for name, item in found.by_class.items()]
     better, worse = (
-        ", ".join(str(digit) for digit, item in found.by_digit.items() if item.verdict == verdict) or "none"
+        ", ".join(name for name, item in found.by_class.items() if item.verdict == verdict) or "none"
         for verdict in (BETTER, WORSE)
     )
     return [
-        f"{found.name} against {first}, by actual digit:",
+        f"{found.name} against {first}, by actual class:",
         table,
         f"Evidence that {found.name} is better: on {better}; that it is worse: on {worse}.",
     ]

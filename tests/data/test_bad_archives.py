@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bad_input import little, many, refusal
+from conftest import CLASSES
 from digits.data.idx import MAX_ITEMS, read_idx, write_idx
-from digits.data.raw import read_dataset_name, read_raw
+from digits.data.raw import read_description, read_raw
 
 import numpy as np
 import pytest
@@ -143,35 +144,36 @@ def test_labels_that_do_not_fit(tmp_path: Path, labels: list[int]) -> None:
     write_idx(tmp_path / "train-labels-idx1-ubyte.gz", np.array(labels, dtype=np.uint8))
     fewer = len(labels) != len(IMAGES)
     where = tmp_path / f"train-{'images-idx3' if fewer else 'labels-idx1'}-ubyte.gz"
-    assert bool(refusal(lambda: read_raw(tmp_path, "train"), where)) == (fewer or max(labels) > 9)
+    assert bool(refusal(lambda: read_raw(tmp_path, "train", CLASSES), where)) == (fewer or max(labels) > 9)
 
 
 @many(300)
 @given(
     st.binary(max_size=200)
-    | st.text(max_size=20).map(lambda text: text.encode("utf-8", "surrogatepass"))
     | st.sampled_from(
         [
-            b"mnist",
-            b" optdigits\r\n",
             b"",
-            b"\n",
-            b"MNIST",
-            b"mnist optdigits",
-            b"mnist\0",
-            b"\xffmnist",
-            b"mnist\x1b[2J",
+            b"mnist",
+            b"\xff",
+            b"[]",
+            b"{}",
+            b'{"name": "mnist", "classes": ["0"], "pictures": "strokes"}',
+            b'{"name": "mnist", "classes": ["0", "0"], "pictures": "strokes"}',
+            b'{"name": "mnist", "classes": ["0", "\\u001b[2J"], "pictures": "strokes"}',
+            b'{"name": "mnist", "classes": ["0", ""], "pictures": "strokes"}',
+            b'{"name": "mnist", "classes": [0, 1], "pictures": "strokes"}',
+            b'{"name": "emnist", "classes": ["0", "1"], "pictures": "strokes"}',
+            b'{"name": "mnist", "classes": ["0", "1"], "pictures": "other"}',
         ]
     )
 )
-def test_any_name_of_a_data_set(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "dataset.txt").write_bytes(content)
-    refused = refusal(lambda: read_dataset_name(tmp_path), tmp_path / "dataset.txt")
-    assert refused or read_dataset_name(tmp_path) == content.decode().strip()
+def test_any_description_of_a_data_set(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "dataset.json").write_bytes(content)
+    assert refusal(lambda: read_description(tmp_path), tmp_path / "dataset.json")
 
 
-def test_a_name_without_end(tmp_path: Path) -> None:
-    with (tmp_path / "dataset.txt").open("wb") as file:
+def test_a_description_without_end(tmp_path: Path) -> None:
+    with (tmp_path / "dataset.json").open("wb") as file:
         file.truncate(10**10)  # takes no space on the disk
     with little(seconds=5, megabytes=10):
-        assert refusal(lambda: read_dataset_name(tmp_path), tmp_path / "dataset.txt")
+        assert refusal(lambda: read_description(tmp_path), tmp_path / "dataset.json")

@@ -4,8 +4,9 @@ import gzip
 import struct
 from pathlib import Path
 
+from conftest import CLASSES
 from digits.data.idx import MAX_BLOCK, read_idx, write_idx
-from digits.data.raw import read_dataset_name, read_raw
+from digits.data.raw import read_description, read_raw
 from digits.foundation.stage import UserError
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_a_missing_archive(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is missing; `dvc repro`"):
         read_idx(tmp_path / "nothing.gz", ())
     with pytest.raises(UserError, match="is missing; `dvc repro`"):
-        read_dataset_name(tmp_path)
+        read_description(tmp_path)
 
 
 def write_raw(folder: Path, images: np.ndarray, labels: np.ndarray) -> Path:
@@ -80,7 +81,7 @@ def write_raw(folder: Path, images: np.ndarray, labels: np.ndarray) -> Path:
 
 
 def test_images_and_labels_together(tmp_path: Path) -> None:
-    dataset = read_raw(write_raw(tmp_path, IMAGES, LABELS), "train")
+    dataset = read_raw(write_raw(tmp_path, IMAGES, LABELS), "train", CLASSES)
     assert dataset.images.dtype == np.uint8
     assert dataset.labels.tolist() == LABELS.tolist()
     assert dataset.labels.dtype == np.int64
@@ -99,4 +100,4 @@ def test_archives_that_do_not_belong_together(
     tmp_path: Path, images: np.ndarray, labels: np.ndarray, problem: str
 ) -> None:
     with pytest.raises(UserError, match=problem):
-        read_raw(write_raw(tmp_path, images, labels), "train")
+        read_raw(write_raw(tmp_path, images, labels), "train", CLASSES)

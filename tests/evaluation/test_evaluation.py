@@ -1,14 +1,15 @@
 """Scores, calibration, confusions and saliency, against scikit-learn, SciPy and the formula."""
 
-from digits.data.optdigits import load_optdigits
+from conftest import CLASSES, IMAGES, MNIST
 from digits.evaluation.calibration import expected_calibration_error, reliability
-from digits.evaluation.confusion import count_confusions, list_confusions, list_digits
+from digits.evaluation.confusion import count_confusions, list_classes, list_confusions
 from digits.evaluation.network import Network
 from digits.evaluation.saliency import mean_saliency
 from digits.evaluation.scoring import log_softmax, loss_and_accuracy, wilson_interval
 from digits.evaluation.softmax_regression import SoftmaxRegression
-from digits.models.model_file import Model, ModelInfo
+from digits.models.model_file import Model
 from digits.models.networks import layers_of
+from small_networks import info_of
 
 import numpy as np
 import pytest
@@ -21,18 +22,18 @@ RANDOM = np.random.default_rng(0)
 ACTUAL = RANDOM.integers(0, 10, 500)
 PREDICTED = np.where(RANDOM.random(500) < 0.8, ACTUAL, RANDOM.integers(0, 10, 500))
 CONFIDENCE = RANDOM.uniform(0.1, 1, 500)
-IMAGES = load_optdigits()[0][:500]
+IMAGES = IMAGES[:500]
 
 
 def test_confusions_are_those_of_scikit_learn() -> None:
-    counts = count_confusions(ACTUAL, PREDICTED)
+    counts = count_confusions(ACTUAL, PREDICTED, CLASSES)
     assert np.array_equal(counts, confusion_matrix(ACTUAL, PREDICTED))
-    rows = list_confusions(counts)
+    rows = list_confusions(counts, MNIST.classes)
     assert len(rows) == 100
-    for digit in range(10):
-        assert sum(row["share"] for row in rows if row["actual"] == digit) == pytest.approx(1)
+    for name in MNIST.classes:
+        assert sum(row["share"] for row in rows if row["actual"] == name) == pytest.approx(1)
 
-    digits = list_digits(counts)
+    digits = list_classes(counts, MNIST.classes)
     precision, recall, _, support = precision_recall_fscore_support(ACTUAL, PREDICTED)
     assert [row["precision"] for row in digits] == pytest.approx(precision)
     assert [row["recall"] for row in digits] == pytest.approx(recall)
@@ -40,9 +41,9 @@ def test_confusions_are_those_of_scikit_learn() -> None:
     assert sum(row["errors"] for row in digits) == (ACTUAL != PREDICTED).sum()
 
 
-def test_a_digit_that_never_occurs_has_zeros() -> None:
-    row = list_digits(count_confusions(np.array([1, 1]), np.array([1, 2])))[0]
-    assert row == {"digit": 0, "images": 0, "errors": 0, "precision": 0.0, "recall": 0.0}
+def test_a_class_that_never_occurs_has_zeros() -> None:
+    row = list_classes(count_confusions(np.array([1, 1]), np.array([1, 2]), 3), ["cat", "dog", "mouse"])[0]
+    assert row == {"class": "cat", "images": 0, "errors": 0, "precision": 0.0, "recall": 0.0}
 
 
 @pytest.mark.parametrize("bins", [2, 10, 15])
@@ -67,11 +68,11 @@ def model() -> Model:
     tensors = {"layers.1.weight": RANDOM.normal(size=(10, 784)), "layers.1.bias": RANDOM.normal(size=10)}
     tensors |= {"mean": np.array(0.13), "std": np.array(0.31)}
     float32 = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
-    return Model(ModelInfo("logistic", {}, "mnist"), layers_of("logistic", {}), float32)
+    return Model(info_of("logistic", {}), layers_of("logistic", {}, CLASSES), float32)
 
 
 def test_saliency_of_softmax_regression_is_its_weights(model: Model) -> None:
-    saliency = mean_saliency(SoftmaxRegression(model).slope, IMAGES, ACTUAL)
+    saliency = mean_saliency(SoftmaxRegression(model).slope, IMAGES, ACTUAL, CLASSES)
     weights = model.tensors["layers.1.weight"].reshape(10, 28, 28) / 0.31
     assert saliency == pytest.approx((weights - weights.mean(axis=0)) * (IMAGES / 255).std(axis=0), abs=1e-6)
 
@@ -81,13 +82,13 @@ def test_numpy_answers_as_pytorch_does(model: Model, count: int) -> None:
     by_numpy, by_pytorch = SoftmaxRegression(model), Network(model)
     images, labels = IMAGES[:count], ACTUAL[:count]
     assert by_numpy.predict(images, 100) == pytest.approx(by_pytorch.predict(images, 100), abs=1e-4)
-    assert mean_saliency(by_numpy.slope, images, labels) == pytest.approx(
-        mean_saliency(by_pytorch.slope, images, labels), abs=1e-6
+    assert mean_saliency(by_numpy.slope, images, labels, CLASSES) == pytest.approx(
+        mean_saliency(by_pytorch.slope, images, labels, CLASSES), abs=1e-6
     )
 
 
 def test_a_digit_without_images_has_no_saliency(model: Model) -> None:
-    saliency = mean_saliency(Network(model).slope, IMAGES, np.full(len(IMAGES), 3))
+    saliency = mean_saliency(Network(model).slope, IMAGES, np.full(len(IMAGES), 3), CLASSES)
     assert np.flatnonzero(saliency.any(axis=(1, 2))).tolist() == [3]
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from digits.data.optdigits import load_optdigits
+from conftest import IMAGES, MNIST
+from digits.data.dataset import Description
 from digits.figures.data import draw_data
 from digits.figures.results import draw_confused, draw_curves, draw_most_wrong, draw_saliency
 from digits.figures.style import save_figure, tile
@@ -17,7 +18,10 @@ RANDOM = np.random.default_rng(0)
 ACTUAL = RANDOM.integers(0, 10, 500)
 PREDICTED = np.where(RANDOM.random(500) < 0.8, ACTUAL, RANDOM.integers(0, 10, 500))
 CONFIDENCE = RANDOM.uniform(0.1, 1, 500)
-IMAGES = load_optdigits()[0][:500]
+IMAGES = IMAGES[:500]
+DIGITS = MNIST.classes
+MANY = [f"{n} dollars$ and some more" for n in range(100)]
+SHAPES = ["circle", "square", "triangle"]
 NAMES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 CURVES = [{"epoch": epoch, **dict.fromkeys(NAMES, 0.1 * epoch)} for epoch in (1, 2, 3)]
 SALIENCY = RANDOM.normal(size=(10, 28, 28))
@@ -35,15 +39,23 @@ def test_tiles_stand_in_rows_and_columns() -> None:
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {
-    "data": lambda: draw_data("optdigits", IMAGES, {"train": ACTUAL, "val": ACTUAL[:0], "test": ACTUAL[:9]}),
-    "most wrong": lambda: draw_most_wrong(IMAGES, ACTUAL, PREDICTED, CONFIDENCE),
-    "no errors": lambda: draw_most_wrong(IMAGES, ACTUAL, ACTUAL, CONFIDENCE),
-    "confused": lambda: draw_confused(IMAGES, ACTUAL, PREDICTED, CONFIDENCE),
-    "nothing confused": lambda: draw_confused(IMAGES, ACTUAL, ACTUAL, CONFIDENCE),
+    "data": lambda: draw_data(MNIST, IMAGES, {"train": ACTUAL, "val": ACTUAL[:0], "test": ACTUAL[:9]}),
+    "most wrong": lambda: draw_most_wrong(IMAGES, ACTUAL, PREDICTED, CONFIDENCE, DIGITS),
+    "no errors": lambda: draw_most_wrong(IMAGES, ACTUAL, ACTUAL, CONFIDENCE, DIGITS),
+    "confused": lambda: draw_confused(IMAGES, ACTUAL, PREDICTED, CONFIDENCE, DIGITS),
+    "nothing confused": lambda: draw_confused(IMAGES, ACTUAL, ACTUAL, CONFIDENCE, DIGITS),
     "curves": lambda: draw_curves(CURVES),
     "curves without validation": lambda: draw_curves([{**row, "val_loss": "", "val_accuracy": ""} for row in CURVES]),
-    "saliency": lambda: draw_saliency(SALIENCY),
-    "no saliency": lambda: draw_saliency(np.zeros((10, 28, 28))),
+    "saliency": lambda: draw_saliency(SALIENCY, DIGITS),
+    "data of 100 classes": lambda: draw_data(
+        Description(name="folder", classes=MANY, pictures="whole"), IMAGES, {"train": ACTUAL, "val": ACTUAL[:9]}
+    ),
+    "most wrong of 3": lambda: draw_most_wrong(IMAGES, ACTUAL % 3, PREDICTED % 3, CONFIDENCE, SHAPES),
+    "confused of 3": lambda: draw_confused(IMAGES, ACTUAL % 3, PREDICTED % 3, CONFIDENCE, SHAPES),
+    "most wrong of 100": lambda: draw_most_wrong(IMAGES, 9 * ACTUAL, 9 * PREDICTED, CONFIDENCE, MANY),
+    "confused of 100": lambda: draw_confused(IMAGES, 9 * ACTUAL, 9 * PREDICTED, CONFIDENCE, MANY),
+    "saliency of 3": lambda: draw_saliency(SALIENCY[:3], SHAPES),
+    "no saliency": lambda: draw_saliency(np.zeros((10, 28, 28)), DIGITS),
 }
 
 
@@ -61,7 +73,7 @@ def test_figures_have_a_title_and_the_same_bytes_every_time(tmp_path: Path, name
 
 
 def test_the_most_wrong_are_the_most_confident_errors() -> None:
-    texts = [text.get_text() for text in draw_most_wrong(IMAGES, ACTUAL, PREDICTED, CONFIDENCE).axes[0].texts]
+    texts = [text.get_text() for text in draw_most_wrong(IMAGES, ACTUAL, PREDICTED, CONFIDENCE, DIGITS).axes[0].texts]
     wrong = np.flatnonzero(ACTUAL != PREDICTED)
     worst = wrong[CONFIDENCE[wrong].argmax()]
     assert texts[0] == f"{ACTUAL[worst]} → {PREDICTED[worst]}   {CONFIDENCE[worst]:.1%}"
@@ -71,7 +83,7 @@ def test_the_most_wrong_are_the_most_confident_errors() -> None:
 def test_each_confusion_is_in_its_cell() -> None:
     images = np.zeros((3, 28, 28), dtype=np.uint8)
     images[0], images[1], images[2] = 50, 100, 200
-    figure = draw_confused(images, np.array([7, 7, 3]), np.array([2, 2, 3]), np.array([0.5, 0.9, 1.0]))
+    figure = draw_confused(images, np.array([7, 7, 3]), np.array([2, 2, 3]), np.array([0.5, 0.9, 1.0]), DIGITS)
     canvas = 255 - np.asarray(figure.axes[0].images[0].get_array())
     cell = canvas[2 + 30 * 7 : 30 + 30 * 7, 2 + 30 * 2 : 30 + 30 * 2]
     assert (cell == 100).all()

@@ -62,10 +62,16 @@ SEED, SHARE = whole(0, 2**32 - 1), real(0, 1, without_high=True)
 NETWORK = {"width": whole(1, 4096), "depth": whole(1, 32), "dropout": SHARE}
 # What params.yaml says of every value, in another way than the stages have it.
 ALLOWED: dict[tuple[str, ...], Check] = {
-    ("download", "dataset"): one_of("mnist", "optdigits"),
-    ("download", "mirrors"): texts,
+    ("download", "dataset"): one_of("mnist", "fashion-mnist", "kmnist", "optdigits", "folder"),
+    ("download", "mirrors", "mnist"): texts,
+    ("download", "mirrors", "fashion-mnist"): texts,
+    ("download", "mirrors", "kmnist"): texts,
     ("download", "optdigits", "test_size"): whole(10, 1787),
     ("download", "optdigits", "seed"): SEED,
+    ("download", "folder", "path"): lambda value: type(value) is str and value != "",
+    ("download", "folder", "pictures"): one_of("whole", "strokes"),
+    ("download", "folder", "test_share"): real(0, 1, without_low=True, without_high=True),
+    ("download", "folder", "seed"): SEED,
     ("preprocess", "val_size"): whole(0, 10**9),
     ("preprocess", "seed"): SEED,
     ("preprocess", "drawings"): whole(0, 10**4),
@@ -123,7 +129,7 @@ def read(folder: Path, section: str, text: str | bytes) -> tuple[str, dict[tuple
     if message:
         assert section in message or "cannot be read" in message
         return message, {}
-    values = leaves(found[0].model_dump(), (section,))
+    values = leaves(found[0].model_dump(by_alias=True), (section,))
     assert values.keys() == {path for path in ALLOWED if path[0] == section}
     for path, value in values.items():
         assert ALLOWED[path](value), (path, value)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from bad_input import little, many, refusal
-from conftest import some_tensors
+from conftest import CLASSES, MNIST, some_tensors
 from digits.data.dataset import load_dataset
 from digits.foundation.tensors import read_tensors, write_tensors
 from digits.models.classifier import Classifier, build_layers, predict, restore
-from digits.models.model_file import ModelInfo, load_model, save_model
+from digits.models.model_file import load_model, save_model
+from small_networks import info_of
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+ABOUT = MNIST.model_dump()
 IMAGES, _ = some_tensors(0, 5)
 OPTIONS: dict[str, dict[str, Any]] = {
     "logistic": {},
@@ -42,8 +44,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     path = tmp_path_factory.mktemp("good") / "model"
     found = {}
     for name, options in OPTIONS.items():
-        model = Classifier(build_layers(name, options, seed=0), 0.13, 0.31)
-        save_model(path, model.arrays(), ModelInfo(name, options, "mnist"))
+        model = Classifier(build_layers(name, options, CLASSES, seed=0), 0.13, 0.31)
+        save_model(path, model.arrays(), info_of(name, options))
         found[name] = path.read_bytes(), dict(model.state_dict()), predict(model, IMAGES, 5)
     return found
 
@@ -58,7 +60,7 @@ def load(path: Path, logits: torch.Tensor) -> str:
     if not message:
         model = load_model(path)
         assert model.info.architecture in OPTIONS
-        assert model.info.dataset == "mnist"
+        assert len(model.info.dataset.classes) == CLASSES  # their names could be any
         assert torch.equal(predict(restore(model), IMAGES, 5), logits)
     return message
 
@@ -119,7 +121,7 @@ def test_any_header(tmp_path: Path, header: dict[str, Any], data: bytes, length:
     path = tmp_path / "file"
     path.write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + data)
     assert refusal(lambda: load_model(path), path)
-    assert refusal(lambda: load_dataset(path), path)
+    assert refusal(lambda: load_dataset(path, CLASSES), path)
     if not refusal(lambda: read_tensors(path), path):
         tensors, _ = read_tensors(path)
         assert sum(tensor.nbytes for tensor in tensors.values()) == len(data)
@@ -157,7 +159,7 @@ CHANGES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_tensor_of_another_kind_is_refused(tmp_path: Path, files: Files, network: str, change: str) -> None:
     _, state, _ = files[network]
-    metadata = {"model": json.dumps({"architecture": network, "options": OPTIONS[network], "dataset": "mnist"})}
+    metadata = {"model": json.dumps({"architecture": network, "options": OPTIONS[network], "dataset": ABOUT})}
     path = tmp_path / "model"
     for name, tensor in state.items():
         changed = CHANGES[change](tensor)
@@ -169,7 +171,7 @@ def test_a_tensor_of_another_kind_is_refused(tmp_path: Path, files: Files, netwo
 @pytest.mark.parametrize("network", OPTIONS)
 def test_missing_extra_and_exchanged_tensors_are_refused(tmp_path: Path, files: Files, network: str) -> None:
     _, state, _ = files[network]
-    metadata = {"model": json.dumps({"architecture": network, "options": OPTIONS[network], "dataset": "mnist"})}
+    metadata = {"model": json.dumps({"architecture": network, "options": OPTIONS[network], "dataset": ABOUT})}
     path = tmp_path / "model"
     others = [
         *({key: tensor for key, tensor in state.items() if key != name} for name in state),
@@ -190,7 +192,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["width", "depth", "self"]), inner),
     max_leaves=6,
 )  # fmt: skip
-FIELDS = {"architecture": "mlp", "options": OPTIONS["mlp"], "dataset": "mnist"}
+FIELDS = {"architecture": "mlp", "options": OPTIONS["mlp"], "dataset": ABOUT}
 
 
 @many(600)
@@ -210,7 +212,7 @@ def test_any_metadata(tmp_path: Path, files: Files, field: str, value: Any, remo
 
 
 def network_of(name: str, **options: Any) -> str:
-    return json.dumps({"architecture": name, "options": options, "dataset": "mnist"})
+    return json.dumps({"architecture": name, "options": options, "dataset": ABOUT})
 
 
 HOSTILE = {
@@ -219,7 +221,7 @@ HOSTILE = {
     "no mapping": "3",
     "deep lists": "[" * 1_000_000,
     "deep mappings": '{"options":' * 100_000,
-    "deep options": f'{{"architecture": "logistic", "dataset": "mnist", "options": {"[" * 10**5}{"]" * 10**5}}}',
+    "deep options": network_of("logistic").replace("{}", "[" * 10**5 + "]" * 10**5),
     "long": json.dumps({"architecture": "a" * 5_000_000}),
     "thousands of keys": json.dumps({f"k{n}": n for n in range(100_000)}),
     "a number of a million digits": network_of("mlp", width=0).replace("0", "9" * 10**6),
@@ -229,9 +231,18 @@ HOSTILE = {
     "too wide": network_of("mlp", width=10**9, depth=1, dropout=0.0),
     "too deep": network_of("cnn", width=1, depth=10**9, dropout=0.0),
     "options of another network": network_of("logistic", width=1, depth=1, dropout=0.0),
-    "positional arguments": json.dumps({"architecture": "mlp", "options": [1, 1, 0.0], "dataset": "mnist"}),
-    "escape codes": json.dumps({"architecture": "\x1b[2J", "options": {}, "dataset": "mnist"}),
-    "a data set with escape codes": json.dumps({"architecture": "logistic", "options": {}, "dataset": "mnist\x1b[2J"}),
+    "positional arguments": json.dumps({"architecture": "mlp", "options": [1, 1, 0.0], "dataset": ABOUT}),
+    "escape codes": json.dumps({"architecture": "\x1b[2J", "options": {}, "dataset": ABOUT}),
+    "a data set with escape codes": json.dumps(
+        {"architecture": "logistic", "options": {}, "dataset": ABOUT | {"name": "mnist\x1b[2J"}}
+    ),
+    "one class": json.dumps({"architecture": "logistic", "options": {}, "dataset": ABOUT | {"classes": ["0"]}}),
+    "a class with escape codes": json.dumps(
+        {"architecture": "logistic", "options": {}, "dataset": ABOUT | {"classes": [*"012345678", "\x1b[2J"]}}
+    ),
+    "a million classes": json.dumps(
+        {"architecture": "logistic", "options": {}, "dataset": ABOUT | {"classes": [str(n) for n in range(10**6)]}}
+    ),
     "a data set that is no text": json.dumps({"architecture": "logistic", "options": {}, "dataset": ["mnist"]}),
 }
 
@@ -259,7 +270,7 @@ def test_a_pickle_is_refused_and_does_nothing(tmp_path: Path, as_zip: bool) -> N
     path, made = tmp_path / "file", tmp_path / "made"
     torch.save({"mean": Harm(made)}, path, _use_new_zipfile_serialization=as_zip)
     assert refusal(lambda: load_model(path), path)
-    assert refusal(lambda: load_dataset(path), path)
+    assert refusal(lambda: load_dataset(path, CLASSES), path)
     assert not made.exists()
     torch.load(path, weights_only=False)
     assert made.exists()
@@ -269,7 +280,7 @@ def test_what_is_no_file_of_tensors_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "folder", tmp_path / "missing"):
         assert refusal(partial(load_model, path), path)
-        assert refusal(partial(load_dataset, path), path)
+        assert refusal(partial(load_dataset, path, CLASSES), path)
 
 
 SHAPES = st.sampled_from(
@@ -303,13 +314,13 @@ def test_any_data_set(
     save_file(dict(zip(names, tensors, strict=True)) | more, path)
     fits = images == ((2, 28, 28), torch.uint8) and labels == ((2,), torch.int64) and 0 <= label <= 9
     fits |= images == ((0, 28, 28), torch.uint8) and labels == ((0,), torch.int64) and allow_empty
-    refused = refusal(lambda: load_dataset(path, allow_empty=allow_empty), path)
+    refused = refusal(lambda: load_dataset(path, CLASSES, allow_empty=allow_empty), path)
     assert bool(refused) == (not fits or names != ("images", "labels") or bool(more))
 
 
 def test_files_are_those_of_safetensors(tmp_path: Path, files: Files) -> None:
     for network, (content, state, _) in files.items():
-        metadata = {"model": json.dumps({"architecture": network, "options": OPTIONS[network], "dataset": "mnist"})}
+        metadata = {"model": json.dumps({"architecture": network, "options": OPTIONS[network], "dataset": ABOUT})}
         save_file(state, tmp_path / "theirs", metadata)
         assert (tmp_path / "theirs").read_bytes() == content
 

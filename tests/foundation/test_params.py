@@ -22,13 +22,13 @@ SECTIONS: dict[str, type[Section]] = {
 }
 
 
-def read_with(folder: Path, monkeypatch: pytest.MonkeyPatch, section: str, **changes: str) -> Any:
+def read_with(where: Path, monkeypatch: pytest.MonkeyPatch, section: str, **changes: str) -> Any:
     """Read `section` of the committed params.yaml with some values replaced by YAML text, or removed by ''."""
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
     values = {key: value for key, value in document[section].items() if changes.get(key) != ""}
     values |= {key: yaml.safe_load(text) for key, text in changes.items() if text != ""}
-    (folder / "params.yaml").write_text(yaml.safe_dump({section: values}))
-    monkeypatch.chdir(folder)
+    (where / "params.yaml").write_text(yaml.safe_dump({section: values}))
+    monkeypatch.chdir(where)
     return read_params(section, SECTIONS[section])
 
 
@@ -70,8 +70,15 @@ CHOICES = [
     + [("train", "elastic", "{alpha: 1, sigma: 0}"), ("train", "step", "{size: 1, gamma: 2}")]
     + [("train", "affine", "{degrees: 0, shift: 0, scale: 1, shear: 0}")]
     + [("download", "dataset", text) for text in ["MNIST", "3", "null", "[mnist]"]]
-    + [("download", "mirrors", text) for text in ["a", "null", "[1]", "{a: b}"]]
-    + [("download", "optdigits", text) for text in ["1", "{test_size: 9, seed: 0}", "{test_size: 360}"]],
+    + [
+        ("download", "mirrors", text)
+        for text in ["a", "null", "[]", "{mnist: []}", "{mnist: [1], fashion-mnist: [], kmnist: []}"]
+    ]
+    + [("download", "optdigits", text) for text in ["1", "{test_size: 9, seed: 0}", "{test_size: 360}"]]
+    + [
+        ("download", "folder", f"{{path: {path}, pictures: {how}, test_share: {share}, seed: 0}}")
+        for path, how, share in [("''", "whole", 0.2), ("a", "x", 0.2), ("a", "whole", 0), ("a", "whole", 1)]
+    ],
 )
 def test_a_wrong_value_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, section: str, key: str, text: str

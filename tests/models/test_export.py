@@ -10,15 +10,15 @@ from pathlib import Path
 
 import export
 from bad_input import refusal
-from conftest import IMAGES, ROOT, Run, some_digits
+from conftest import CLASSES, IMAGES, ROOT, Run, some_digits
 from digits.data.dataset import load_dataset, save_dataset
 from digits.evaluation.network import Network
 from digits.foundation.files import write_csv
 from digits.foundation.stage import UserError
-from digits.models.model_file import Model, ModelInfo, save_model
+from digits.models.model_file import Model, save_model
 from digits.models.networks import layers_of
 from digits.models.onnx_export import predict_onnx, to_onnx
-from small_networks import NETWORKS, build
+from small_networks import NETWORKS, build, info_of
 
 import numpy as np
 import onnxruntime
@@ -46,7 +46,11 @@ def model(network: str, factor: float = 1.0) -> Model:
     *_, weight, _ = classifier.parameters()
     weight.data *= factor
     options = NETWORKS[network]
-    return Model(ModelInfo(network, options, "mnist"), layers_of(network, options), classifier.arrays())
+    return Model(
+        info_of(network, options),
+        layers_of(network, options, CLASSES),
+        classifier.arrays(),
+    )
 
 
 @cache
@@ -97,7 +101,11 @@ for path in Path().glob("*.safetensors"):
 def test_another_process_in_another_folder_writes_the_same_bytes(tmp_path: Path, run: Run) -> None:
     shutil.copytree(ROOT / "stages", tmp_path / "stages")
     for network, options in NETWORKS.items():
-        save_model(tmp_path / f"{network}.safetensors", model(network).tensors, ModelInfo(network, options, "mnist"))
+        save_model(
+            tmp_path / f"{network}.safetensors",
+            model(network).tensors,
+            info_of(network, options),
+        )
     run(tmp_path, "python", "-c", EXPORT_ALL, json.dumps(METADATA))
     for network in NETWORKS:
         content = exported(network)
@@ -181,6 +189,6 @@ def test_the_model_of_the_pipeline_gives_its_predictions(finished: Path) -> None
     assert given["dataset"] == "optdigits"
     assert json.loads(given["metrics"]) == json.loads((finished / export.METRICS).read_text())
     predictions = pd.read_csv(finished / "metrics/predictions.csv")
-    _, probabilities = predict_onnx(content, load_dataset(finished / export.TEST).images, 100)
+    _, probabilities = predict_onnx(content, load_dataset(finished / export.TEST, CLASSES).images, 100)
     assert (probabilities.argmax(axis=1) == predictions.predicted).all()
     assert probabilities.max(axis=1) == pytest.approx(predictions.confidence, abs=1e-5)

@@ -11,12 +11,14 @@ import evaluate
 import preprocess
 import train
 from bad_input import little, many, refusal
-from conftest import ROOT, some_digits
+from conftest import CLASSES, MNIST, ROOT, some_digits
 from digits.data.dataset import Dataset, load_summary, save_dataset
 from digits.data.idx import write_idx
+from digits.data.raw import write_description
 from digits.figures.results import draw_curves
 from digits.models.classifier import Classifier, build_layers
-from digits.models.model_file import ModelInfo, save_model
+from digits.models.model_file import save_model
+from small_networks import info_of
 
 import numpy as np
 import pytest
@@ -43,9 +45,13 @@ def project(tmp_path: Path) -> Path:
 
 def save(folder: Path, factor: float = 1.0, std: float = 1.0, place: int = 400) -> None:
     """Save a model of which the weights of one pixel are multiplied."""
-    layers = build_layers("logistic", {}, seed=0)
+    layers = build_layers("logistic", {}, CLASSES, seed=0)
     layers.get_parameter("1.weight").data[:, place] *= factor
-    save_model(folder / evaluate.MODEL, Classifier(layers, 0.0, std).arrays(), ModelInfo("logistic", {}, "mnist"))
+    save_model(
+        folder / evaluate.MODEL,
+        Classifier(layers, 0.0, std).arrays(),
+        info_of("logistic", {}),
+    )
 
 
 def run(folder: Path, where: Path) -> str:
@@ -79,9 +85,13 @@ def test_numbers_that_overflow_are_refused(project: Path, factor: float, std: fl
 
 
 def test_a_loss_that_overflows_without_any_logit_is_refused(project: Path) -> None:
-    layers = build_layers("logistic", {}, seed=0)
+    layers = build_layers("logistic", {}, CLASSES, seed=0)
     layers.get_parameter("1.bias").data.copy_(torch.tensor([3e38] + [-3e38] * 9))
-    save_model(project / evaluate.MODEL, Classifier(layers).arrays(), ModelInfo("logistic", {}, "mnist"))
+    save_model(
+        project / evaluate.MODEL,
+        Classifier(layers).arrays(),
+        info_of("logistic", {}),
+    )
     assert run(project, evaluate.MODEL)
 
 
@@ -101,12 +111,17 @@ def test_a_test_set_without_images_is_refused(project: Path) -> None:
 def test_training_data_that_is_damaged_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "keep_freed_memory", lambda: None)
     with chdir(project):
-        for path, good in ((train.TRAIN, some_digits(0, 9)), (train.VAL, some_digits(0, 0)), (train.SUMMARY, None)):
+        goods = {
+            train.SUMMARY: lambda path: path.write_text(json.dumps(SUMMARY | {"classes": MNIST.classes})),
+            train.TRAIN: lambda path: save_dataset(path, some_digits(0, 9)),
+            train.VAL: None,
+        }
+        for path, make in goods.items():
             assert "is missing" in refusal(train.main, path)
             path.write_bytes(b"{}")
             assert "is damaged" in refusal(train.main, path)
-            if good is not None:
-                save_dataset(path, good)
+            if make:
+                make(path)
         save_dataset(train.TRAIN, some_digits(0, 0))
         assert "got none" in refusal(train.main, train.TRAIN)
 
@@ -184,7 +199,16 @@ def test_odd_curves_are_drawn(tmp_path: Path, values: str) -> None:
     assert drawn == [value for value in expected if value != ""]
 
 
-SUMMARY = {"name": "mnist", "train": 55, "val": 5, "test": 10, "pixel_mean": 0.13, "pixel_std": 0.31}
+SUMMARY = {
+    "name": "mnist",
+    "classes": ["cat", "dog"],
+    "pictures": "whole",
+    "train": 55,
+    "val": 5,
+    "test": 10,
+    "pixel_mean": 0.13,
+    "pixel_std": 0.31,
+}
 RANGES: dict[str, tuple[type, float, float]] = {
     "train": (int, 1, math.inf),
     "val": (int, 0, math.inf),
@@ -194,7 +218,8 @@ RANGES: dict[str, tuple[type, float, float]] = {
 }
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-    | st.sampled_from(["mnist", "optdigits", "MNIST", "\x1b[2J", "0.5", 0, -0.0, 0.5, 1, 1.0, 1e308, 10**400]),
+    | st.sampled_from(["mnist", "optdigits", "MNIST", "whole", "\x1b[2J", "0.5", 0, -0.0, 0.5, 1, 1.0, 1e308, 10**400])
+    | st.sampled_from([["a", "b"], ["a", "a"], ["a", "\n"], ["a"], ["a", "b" * 41]]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=5,
 )  # fmt: skip
@@ -203,6 +228,13 @@ JSON = st.recursive(
 def fits(values: Any) -> bool:
     """Whether a summary is one, said in another way."""
     if not isinstance(values, dict) or values.keys() != SUMMARY.keys() or values["name"] not in ("mnist", "optdigits"):
+        return False
+    classes = values["classes"]
+    if values["pictures"] not in ("strokes", "whole") or type(classes) is not list or not 2 <= len(classes) <= 100:
+        return False
+    if not all(type(name) is str and 0 < len(name) <= 40 and name.isprintable() for name in classes):
+        return False
+    if len(set(classes)) < len(classes):
         return False
     return all(
         type(values[name]) in {kind, int} and low <= values[name] <= high for name, (kind, low, high) in RANGES.items()
@@ -223,7 +255,7 @@ def test_any_summary(tmp_path: Path, key: str, value: Any, removed: bool) -> Non
 
 
 @many(300)
-@given(start=st.integers(0, 110), length=st.integers(0, 20), inserted=st.binary(max_size=5))
+@given(start=st.integers(0, 190), length=st.integers(0, 20), inserted=st.binary(max_size=5))
 def test_any_damage_to_the_summary(tmp_path: Path, start: int, length: int, inserted: bytes) -> None:
     content = json.dumps(SUMMARY, indent=2).encode()
     path = tmp_path / "dataset.json"
@@ -247,7 +279,7 @@ def test_training_images_without_any_ink_are_refused(tmp_path: Path, value: int)
     for prefix in ("train", "t10k"):
         write_idx(tmp_path / preprocess.RAW / f"{prefix}-images-idx3-ubyte.gz", images)
         write_idx(tmp_path / preprocess.RAW / f"{prefix}-labels-idx1-ubyte.gz", labels)
-    (tmp_path / preprocess.RAW / "dataset.txt").write_text("mnist\n")
+    write_description(tmp_path / preprocess.RAW, MNIST)
     with chdir(tmp_path):
         assert refusal(preprocess.main, preprocess.RAW)
         assert not preprocess.TRAIN.exists()

@@ -74,7 +74,7 @@ def test_nothing_writes_through_a_link(project: Path, run: Run, link: str) -> No
     assert not any(linked(project).values())
     output = run(project, "python", "tools/verify.py", status=1)
     differing = set(re.findall(r"error: (.*): differs from dvc.lock", output))
-    assert set(linked(project)) - differing == {"data/raw/dataset.txt", "data/tensors/drawings.safetensors"}
+    assert set(linked(project)) - differing == {"data/raw/dataset.json", "data/tensors/drawings.safetensors"}
     assert "damaged" not in output
     now = cached(project)
     assert all(name == md5 for name, md5 in now.items())

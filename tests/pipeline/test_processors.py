@@ -32,7 +32,8 @@ from small_networks import build
 import torch
 torch.set_num_threads(1)
 torch.manual_seed(0)
-images, labels = map(torch.from_numpy, load_optdigits())
+digits = load_optdigits()
+images, labels = torch.from_numpy(digits.images), torch.from_numpy(digits.labels)
 for network in ("mlp", "lenet5"):
     model = build(network)
     optimizer = Optimizer("sgd", model.parameters(), weight_decay=0.01, momentum=0.9)

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from conftest import ROOT, Run, draw, edit, some_digits
+from conftest import ROOT, Run, draw, draw_shapes, edit, some_digits
 
 import pytest
 
@@ -84,6 +84,8 @@ ELSEWHERE = {
         "tests/pipeline/test_sharing.py",
         '"exp", "apply"',
     ),
+    "dvc exp run -n fashion -S download.dataset=fashion-mnist": ("tests/pipeline/test_data_sets.py", '"fashion-mnist"'),
+    "dvc exp run -n kmnist -S download.dataset=kmnist": ("tests/pipeline/test_data_sets.py", '"kmnist"'),
     "dvc queue logs NAME --follow": ("tests/pipeline/test_resume.py", '"queue", "logs"'),
 }
 # Pages for a reader who has run an experiment of this name on another page.
@@ -127,14 +129,17 @@ def test_what_runs_elsewhere_stands_there(command: str) -> None:
     "page",
     [pytest.param(page, id=page.name, marks=[pytest.mark.long] * (page != README)) for page in PAGES if to_run(page)],
 )
-def test_the_commands_of_a_page_run_in_their_order(project: Path, run: Run, page: Path) -> None:
+def test_the_commands_of_a_page_run_in_their_order(project: Path, run: Run, page: Path, tmp_path: Path) -> None:
     if name := EXPERIMENTS.get(page.name):
         edit(project / "params.yaml", "bins: 10", "bins: 9")
         run(project, "dvc", "exp", "save", "--name", name)  # without training, which takes longer
     if page.name == "your-own-pictures.md":
         draw(project / "data/drawings", some_digits(0, 30))
+    shapes = tmp_path / "shapes"
+    if page.name == "your-own-data.md":
+        draw_shapes(shapes, 100)
     for command in to_run(page):
-        run(project, "sh", "-c", command)
+        run(project, "sh", "-c", command.replace("/path/to/shapes", str(shapes)))
         if command.startswith("dvc queue start"):  # its trainings go on in the background
             run(project, "dvc", "queue", "stop", "--kill")
 

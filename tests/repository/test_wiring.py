@@ -6,10 +6,12 @@ from typing import Any, get_args
 
 import small_networks
 from conftest import ROOT
-from digits.data.dataset import DatasetName
+from digits.data.dataset import DatasetName, Description
+from digits.data.published import PUBLISHED
 from digits.foundation.params import read_params
 from digits.models import networks
-from download import DownloadParams
+from digits.pictures.conversion import CONVERSIONS
+from download import DownloadParams, FolderParams, MirrorsParams
 from imports import imported_files, imported_modules
 from small_networks import LRS
 from train import TrainParams
@@ -22,6 +24,7 @@ PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stag
 SECTIONS = ["download", "preprocess", "train", "evaluate"]
 STAGES = [*SECTIONS, "export"]  # which has nothing to tune
 # Each room may import from those before it.
+FOLDER = "${download.folder.path}"
 ROOMS = ["foundation", "pictures", "data", "models", "evaluation", "figures", "training"]
 
 
@@ -71,7 +74,8 @@ def test_inputs_and_outputs_are_the_paths_that_the_script_names(stage: str) -> N
     for kind in ("outs", "metrics", "plots"):
         declared |= paths(entry.get(kind, []))
     module = importlib.import_module(stage)
-    assert declared == {value.as_posix() for value in vars(module).values() if isinstance(value, Path)}
+    read = {FOLDER} if stage == "download" else set()  # its path is a parameter
+    assert declared == read | {value.as_posix() for value in vars(module).values() if isinstance(value, Path)}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -95,7 +99,9 @@ def choices(params: type[BaseModel], field: str) -> set[str]:
 def test_a_choice_is_offered_where_it_is_implemented_and_tested() -> None:
     assert choices(TrainParams, "model") == set(networks.NETWORKS) == set(small_networks.NETWORKS)
     assert choices(TrainParams, "optimizer") == set(LRS)
-    assert choices(DownloadParams, "dataset") == set(get_args(DatasetName))
+    assert choices(DownloadParams, "dataset") == set(get_args(DatasetName)) == {*PUBLISHED, "optdigits", "folder"}
+    assert {field.alias or name for name, field in MirrorsParams.model_fields.items()} == set(PUBLISHED)
+    assert choices(FolderParams, "pictures") == choices(Description, "pictures") == set(CONVERSIONS)
 
 
 def test_the_alternative_to_mnist_is_the_same_everywhere() -> None:

@@ -17,12 +17,13 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, norm
 
-Judged = list[tuple[int, int, int]]
+Judged = list[tuple[str, str, str]]
 
 
 def judged(both: int, gained: int, lost: int, neither: int) -> Judged:
     """Images that show a 1, with as many of each kind."""
-    return [(1, 1, 1)] * both + [(1, 0, 1)] * gained + [(1, 1, 0)] * lost + [(1, 0, 0)] * neither
+    counts = {("1", "1"): both, ("0", "1"): gained, ("1", "0"): lost, ("0", "0"): neither}
+    return [("1", *answers) for answers, count in counts.items() for _ in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_the_sentence_to_act_on(counts: tuple[int, int, int, int], expected: str
 
 
 def test_other_mistakes_are_no_difference() -> None:
-    found = statistics.compare([(1, 2, 3), *judged(99, 0, 0, 0)])
+    found = statistics.compare([("1", "2", "3"), *judged(99, 0, 0, 0)])
     assert found == (100, 1, 0, 0, 1.0)
     assert "No evidence" in statistics.conclusion("A", "B", found, 1)
 
@@ -173,11 +174,11 @@ def test_many_comparisons_take_more_evidence() -> None:
 
 
 def test_names_of_any_length_fit() -> None:
-    results = compare.Results("0123456789" * 4, "", [1] * 10_000, [1] * 10_000)
-    other = results._replace(name="x" * 50, predicted=[0] * 10_000)
+    results = compare.Results("0123456789" * 4, "", ["1"] * 10_000, ["1"] * 10_000)
+    other = results._replace(name="x" * 50, predicted=["0"] * 10_000)
     first, second = (item._replace(name=compare.label(item.name, markdown=False)) for item in (results, other))
     all_of_them = [first, second, second]
-    parts = compare.report(all_of_them, compare.differences(all_of_them, digits=True))
+    parts = compare.report(all_of_them, compare.differences(all_of_them, classes=True))
     lines = "\n".join(compare.show(part, markdown=False) for part in parts).splitlines()
     assert max(map(len, lines)) <= 80
     assert "01234567…123456789" in lines[1]
@@ -224,9 +225,9 @@ def test_what_is_compared_with_what(experiments: Path, run: Run) -> None:
     assert "workspace predicts the same as slow" in run(experiments / "tools", "python", "compare.py", "slow")
 
 
-def test_several_revisions_digits_and_markdown(experiments: Path, run: Run) -> None:
+def test_several_revisions_classes_and_markdown(experiments: Path, run: Run) -> None:
     names = ("HEAD", "slow", "workspace", "HEAD~0")
-    output = run(experiments, "python", "tools/compare.py", "--digits", *names)
+    output = run(experiments, "python", "tools/compare.py", "--classes", *names)
     assert max(map(len, output.splitlines())) <= 80
     assert output.count("p (Holm)\n") == 4
     assert "slow is worse than HEAD" in output
@@ -236,7 +237,7 @@ def test_several_revisions_digits_and_markdown(experiments: Path, run: Run) -> N
     assert len(rows) == 30
     assert sum(map(int, rows)) == 3 * 360
 
-    markdown = run(experiments, "python", "tools/compare.py", "--digits", "--md", *names)
+    markdown = run(experiments, "python", "tools/compare.py", "--classes", "--md", *names)
     assert (
         "| against `HEAD` | points | 95 % interval | gained | lost | p (Holm) |\n|---|---:|---:|---:|---:|---:|\n"
         in markdown
@@ -246,8 +247,8 @@ def test_several_revisions_digits_and_markdown(experiments: Path, run: Run) -> N
 
 def test_json_has_the_numbers_of_the_tables(experiments: Path, run: Run) -> None:
     names = ("HEAD", "slow", "HEAD~0")
-    found = json.loads(run(experiments, "python", "tools/compare.py", "--digits", "--json", *names))
-    output = run(experiments, "python", "tools/compare.py", "--digits", *names)
+    found = json.loads(run(experiments, "python", "tools/compare.py", "--classes", "--json", *names))
+    output = run(experiments, "python", "tools/compare.py", "--classes", *names)
     rows = [line.split()[-7:-1] for line in output.splitlines()]
     assert found["images"] == 360
     assert [each["name"] for each in found["revisions"]] == list(names)
@@ -262,12 +263,12 @@ def test_json_has_the_numbers_of_the_tables(experiments: Path, run: Run) -> None
     assert slow["p"] == statistics.mcnemar_test(slow["gained"], slow["lost"])
     assert slow["p_holm"] == pytest.approx(2 * slow["p"])
     assert slow["difference"] == (slow["gained"] - slow["lost"]) / 360
-    for entry in (slow, *slow["digits"]):
+    for entry in (slow, *slow["classes"]):
         points, low, high = (100 * entry[f"difference{end}"] for end in ("", "_low", "_high"))
         assert [f"{points:+.2f}", f"{low:+.2f}", "to", f"{high:+.2f}", str(entry["gained"]), str(entry["lost"])] in rows
-    assert sum(each["images"] for each in slow["digits"]) == 360
-    assert sum(each["gained"] for each in slow["digits"]) == slow["gained"]
-    assert len(same["digits"]) == 10
+    assert sum(each["images"] for each in slow["classes"]) == 360
+    assert sum(each["gained"] for each in slow["classes"]) == slow["gained"]
+    assert len(same["classes"]) == 10
     run(experiments, "python", "tools/compare.py", "--md", "--json", status=2)
 
 

@@ -73,7 +73,7 @@ def test_a_recipe_runs_as_an_experiment(project: Path, run: Run, name: str) -> N
     run(project, "python", "tools/recipe.py", name, "-n", "other", *SMALL, "-S", "train.seed=1", "train")
     assert run(project, "dvc", "exp", "list", "--name-only").split() == [name, "other"]
     info = load_model(project / "models/model.safetensors").info
-    assert (info.architecture, info.dataset) == (expected["model"], "optdigits")
+    assert (info.architecture, info.dataset.name) == (expected["model"], "optdigits")
 
 
 @pytest.mark.long

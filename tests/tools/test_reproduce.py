@@ -84,7 +84,7 @@ def test_an_interrupted_run_leaves_nothing(
         REPRODUCE, cwd=project, env=environment | {"TMPDIR": str(tmp_path)}, stdout=-1, stderr=-1, text=True
     ) as process:
         assert process.stdout and process.stderr
-        while not list(tmp_path.glob("reproduce-*/run-1/data/raw/dataset.txt")):
+        while not list(tmp_path.glob("reproduce-*/run-1/data/raw/dataset.json")):
             assert process.poll() is None
         process.send_signal(by)
         assert process.wait(timeout=8) == 130  # rather than at the end of the run

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from conftest import some_digits, some_tensors
+from conftest import CLASSES, some_digits, some_tensors
 from digits.evaluation.scoring import loss_and_accuracy
 from digits.models.classifier import Classifier, build_layers, predict, restore, to_pixels
-from digits.models.model_file import ModelInfo, load_model, save_model
+from digits.models.model_file import load_model, save_model
 from digits.training import checkpoint
 from digits.training.augmentation import Augmentation
 from digits.training.checkpoint import Checkpoint
@@ -16,7 +16,7 @@ from digits.training.gradients import Backpropagation, SoftmaxRegression
 from digits.training.loop import Training, fit
 from digits.training.optimizers import Lbfgs, Optimizer
 from digits.training.schedules import Schedule
-from small_networks import LRS, NETWORKS, build
+from small_networks import LRS, NETWORKS, build, info_of
 
 import pytest
 import torch
@@ -98,7 +98,7 @@ def train_epoch(
     ],
 )
 def test_number_of_parameters(network: str, options: dict[str, Any], count: int) -> None:
-    layers = build_layers(network, options, seed=0)
+    layers = build_layers(network, options, CLASSES, seed=0)
     assert sum(parameter.numel() for parameter in layers.parameters()) == count
     assert layers(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 
@@ -196,7 +196,7 @@ def test_the_same_seed_gives_the_same_bytes_and_the_file_the_same_model(
         models = [train_epoch(network, "sgd", "linear", "elastic", "bfloat16") for _ in range(2)]
     finally:
         torch.set_num_threads(1)
-    info = ModelInfo(network, NETWORKS[network], "optdigits")
+    info = info_of(network, NETWORKS[network])
     for name, model in zip("ab", models, strict=True):
         save_model(tmp_path / name, model.arrays(), info)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

@@ -4,16 +4,17 @@ import math
 from pathlib import Path
 from typing import Any
 
-from conftest import some_digits, some_tensors
+from conftest import CLASSES, some_digits, some_tensors
 from digits.data.dataset import Dataset
 from digits.foundation.stage import UserError
 from digits.foundation.tensors import write_tensors
 from digits.models.classifier import Classifier, build_layers, predict, restore, to_pixels
-from digits.models.model_file import ModelInfo, load_model, save_model
+from digits.models.model_file import load_model, save_model
 from digits.training.gradients import SoftmaxRegression
 from digits.training.loop import Training, fit, resolve_device
 from digits.training.optimizers import Lbfgs, Optimizer
 from digits.training.schedules import Schedule
+from small_networks import info_of
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def train(
 def test_the_weights_are_those_of_the_plain_loop(
     name: str, options: dict[str, Any], reference: Any, mean_and_std: tuple[float, float], label_smoothing: float
 ) -> None:
-    model = Classifier(build_layers("logistic", {}, seed=3), *mean_and_std)
+    model = Classifier(build_layers("logistic", {}, CLASSES, seed=3), *mean_and_std)
     linear = nn.Linear(784, 10)
     linear.load_state_dict(model.layers[1].state_dict())
     optimizer = Optimizer(name, model.parameters(), **{"weight_decay": 0.0} | options)
@@ -97,7 +98,7 @@ def test_pixels_are_those_of_totensor() -> None:
 
 
 def test_an_epoch_ends_with_the_validation_images() -> None:
-    model = Classifier(build_layers("logistic", {}, seed=0))
+    model = Classifier(build_layers("logistic", {}, CLASSES, seed=0))
     row = train(model, epochs=1)[0]
     logits = model(to_pixels(VAL_IMAGES))
     assert row["val_loss"] == pytest.approx(nn.functional.cross_entropy(logits, VAL_LABELS).item(), rel=1e-5)
@@ -106,33 +107,35 @@ def test_an_epoch_ends_with_the_validation_images() -> None:
 
 
 def test_without_validation_images_their_metrics_are_absent() -> None:
-    row = train(Classifier(build_layers("logistic", {}, seed=0)), val=EMPTY, epochs=1)[0]
+    row = train(Classifier(build_layers("logistic", {}, CLASSES, seed=0)), val=EMPTY, epochs=1)[0]
     assert row["val_loss"] is row["val_accuracy"] is None
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        model = Classifier(build_layers("logistic", {}, seed))
+        model = Classifier(build_layers("logistic", {}, CLASSES, seed))
         train(model, seed=seed)
-        save_model(tmp_path / name, model.arrays(), ModelInfo("logistic", {}, "optdigits"))
+        save_model(tmp_path / name, model.arrays(), info_of("logistic", {}))
     a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
     assert a == b != c
 
 
 def test_initial_weights_leave_the_global_generator_alone() -> None:
     state = torch.get_rng_state()
-    build_layers("logistic", {}, seed=5)
+    build_layers("logistic", {}, CLASSES, seed=5)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_weights_that_the_last_update_breaks_are_an_error() -> None:
     with pytest.raises(UserError, match=r"no longer finite in epoch 1"):
-        train(Classifier(build_layers("logistic", {}, seed=0)), val=EMPTY, epochs=1, batch_size=730, lr=math.inf)
+        train(
+            Classifier(build_layers("logistic", {}, CLASSES, seed=0)), val=EMPTY, epochs=1, batch_size=730, lr=math.inf
+        )
 
 
 def test_a_loss_without_end_is_an_error() -> None:
     with pytest.raises(UserError, match=r"train\.lr: the loss is no longer finite in epoch 1, got lr 1e\+38"):
-        train(Classifier(build_layers("logistic", {}, seed=0)), lr=1e38)
+        train(Classifier(build_layers("logistic", {}, CLASSES, seed=0)), lr=1e38)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +158,9 @@ def test_schedules_of_the_learning_rate(schedule: str, warmup: float, expected: 
 
 
 def test_the_schedule_spans_the_training() -> None:
-    rows = train(Classifier(build_layers("logistic", {}, seed=0)), epochs=4, schedule="linear", warmup=0.5, lr=0.2)
+    rows = train(
+        Classifier(build_layers("logistic", {}, CLASSES, seed=0)), epochs=4, schedule="linear", warmup=0.5, lr=0.2
+    )
     assert [row["lr"] for row in rows] == pytest.approx([0.09375, 0.19375, 0.10625, 0.00625])
 
 
@@ -167,10 +172,10 @@ def test_a_device_that_is_not_there() -> None:
 
 
 def test_a_model_survives_its_file(tmp_path: Path) -> None:
-    model = Classifier(build_layers("logistic", {}, seed=0), 0.13, 0.31)
-    save_model(tmp_path / "model", model.arrays(), ModelInfo("logistic", {}, "mnist"))
+    model = Classifier(build_layers("logistic", {}, CLASSES, seed=0), 0.13, 0.31)
+    save_model(tmp_path / "model", model.arrays(), info_of("logistic", {}))
     loaded = load_model(tmp_path / "model")
-    assert loaded.info == ModelInfo("logistic", {}, "mnist")
+    assert loaded.info == info_of("logistic", {})
     assert torch.equal(predict(restore(loaded), VAL_IMAGES, 99), predict(model, VAL_IMAGES, 99))
 
 
@@ -184,10 +189,10 @@ def test_a_damaged_model_is_named(tmp_path: Path) -> None:
     for tensors, metadata in (
         ({"a": np.zeros(1)}, None),
         ({"a": np.zeros(1)}, {"model": "1"}),
-        ({"a": np.zeros(1)}, {"model": '{"architecture": "logistic", "options": {}, "dataset": "mnist"}'}),
-        ({"a": np.zeros(1)}, {"model": '{"architecture": "logistic", "options": {"a": 1}, "dataset": "mnist"}'}),
-        ({"a": np.zeros(1)}, {"model": '{"architecture": "logistic", "options": 3, "dataset": "mnist"}'}),
-        ({"a": np.zeros(1)}, {"model": '{"architecture": "other", "options": {}, "dataset": "mnist"}'}),
+        ({"a": np.zeros(1)}, {"model": info_of("logistic", {}).model_dump_json()}),
+        ({"a": np.zeros(1)}, {"model": info_of("logistic", {"a": 1}).model_dump_json()}),
+        ({"a": np.zeros(1)}, {"model": info_of("logistic", {}).model_dump_json().replace("{}", "3")}),
+        ({"a": np.zeros(1)}, {"model": info_of("logistic", {}).model_dump_json().replace("logistic", "other")}),
     ):
         write_tensors(path, tensors, metadata)
         with pytest.raises(UserError, match="is damaged: "):

@@ -42,8 +42,8 @@ class Comparison(NamedTuple):
         return BETTER if self.difference > 0 else WORSE
 
 
-def compare(judged: Sequence[tuple[int, int, int]]) -> Comparison:
-    """Compare two classifiers by the actual digit, the first's and the second's prediction for each image."""
+def compare(judged: Sequence[tuple[str, str, str]]) -> Comparison:
+    """Compare two classifiers by the actual class, the first's and the second's prediction for each image."""
     right = [(first == actual, second == actual) for actual, first, second in judged]
     gained, lost = right.count((False, True)), right.count((True, False))
     changed = sum(first != second for _, first, second in judged)

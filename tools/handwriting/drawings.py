@@ -1,14 +1,14 @@
-"""Drawings that the page sends as PNG files: they are answered, or saved under their digit."""
+"""Drawings that the page sends as PNG files: they are answered, or saved under their class."""
 
 import hashlib
 import io
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from digits.pictures.files import read_picture
 from digits.pictures.ink import NoDigitError
-from digits.pictures.mnist_format import to_mnist_format
 from handwriting.recognizer import Recognizer
 
 from PIL import Image
@@ -24,42 +24,43 @@ def read_png(png: bytes) -> Image.Image:
 
 
 def answer(recognizer: Recognizer, image: Image.Image) -> dict[str, Any]:
-    """The probability of each digit and the 28 x 28 image they are for, or the problem if there is no digit."""
+    """The probability of each class and the 28 x 28 image they are for, or the problem if there is nothing on it."""
     try:
-        pixels = to_mnist_format(image)
+        pixels = recognizer.convert(image)
     except NoDigitError as error:
         return {"problem": str(error)}
     return {"probabilities": recognizer.probabilities(pixels[None])[0].tolist(), "image": pixels.ravel().tolist()}
 
 
 class Drawings:
-    """The saved drawings: a folder with a folder for each digit.
+    """The saved drawings: a folder with a folder for each class.
 
     Args:
         folder: made for the first of them.
+        classes: their names.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, classes: Sequence[str]) -> None:
+        self.folder, self.classes = folder, classes
         self.lock = threading.Lock()  # so that the later of two labels for one drawing stays
         # Where each drawing that was saved here had been before, if anywhere. Only these saves can be undone.
         self.earlier: dict[str, Path | None] = {}
 
     def count(self) -> int:
-        return sum(1 for _ in self.folder.glob("[0-9]/[!.]*"))
+        return sum(1 for name in self.classes for _ in (self.folder / name).glob("[!.]*"))
 
-    def save(self, digit: str, png: bytes) -> Path:
-        """Save a drawing as this digit, and delete it where it was saved as another.
+    def save(self, name: str, png: bytes) -> Path:
+        """Save a drawing as one of this class, and delete it where it was saved as another.
 
         Raises:
             OSError: the folder cannot be written.
         """
-        path = self.folder / digit / f"{hashlib.sha256(png).hexdigest()[:16]}.png"
+        path = self.folder / name / f"{hashlib.sha256(png).hexdigest()[:16]}.png"
         with self.lock:
             new = not path.exists()
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(png)
-            others = {*self.folder.glob(f"[0-9]/{path.name}")} - {path}
+            others = {other for name in self.classes if (other := self.folder / name / path.name).exists()} - {path}
             for other in others:
                 other.unlink(missing_ok=True)
             if new:
@@ -67,7 +68,7 @@ class Drawings:
         return path
 
     def undo(self, saved: str) -> str | None:
-        """Put a drawing back under its earlier digit, which is returned, or delete it if it had none.
+        """Put a drawing back under its earlier class, which is returned, or delete it if it had none.
 
         Raises:
             KeyError: it was not saved here, or that has been undone.

@@ -4,11 +4,13 @@ import json
 import sys
 from pathlib import Path
 
+from digits.pictures.conversion import CONVERSIONS
 from foundation.command import ROOT
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from PIL import Image
 
 MODEL = ROOT / "models/model.onnx"
 
@@ -30,6 +32,8 @@ class Recognizer:
             self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
             about = self._session.get_modelmeta().custom_metadata_map
             self.architecture, self.dataset = about["architecture"], about["dataset"]
+            self.classes: list[str] = json.loads(about["classes"])
+            self._convert = CONVERSIONS[about["pictures"]]
             metrics = json.loads(about["metrics"])
             self.accuracy, self.low, self.high = (float(metrics[f"accuracy{end}"]) for end in ("", "_low", "_high"))
             self.images = int(metrics["images"])
@@ -40,8 +44,16 @@ class Recognizer:
         except Exception:  # ONNX Runtime raises a dozen unrelated classes
             sys.exit(f"error: {path}: is not a model that `dvc repro` made; `dvc checkout --force` restores that")
 
+    def convert(self, picture: Image.Image) -> NDArray[np.uint8]:
+        """A picture as an image like those that the model was trained on, uint8 (28, 28).
+
+        Raises:
+            NoDigitError: it should show a digit, or another thing that is drawn or written, and shows none or several.
+        """
+        return self._convert(picture)
+
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The probability of each digit, float32 (N, 10), for images in MNIST format, uint8 (N, 28, 28), ink 255."""
+        """The probability of each class, float32 (N, classes), for images from `convert`, uint8 (N, 28, 28)."""
         pixels = images[:, None].astype(np.float32) / 255
         result: NDArray[np.float32] = self._session.run(["probabilities"], {"pixels": pixels})[0]
         return result

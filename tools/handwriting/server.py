@@ -18,7 +18,7 @@ from handwriting.recognizer import Recognizer
 
 PAGE = Path(__file__).with_name("page.html")
 DRAWINGS = ROOT / "data/drawings"  # which the pipeline reads
-METHODS = {"/": "GET", "/answer": "POST", "/undo": "POST", **{f"/drawings/{digit}": "POST" for digit in range(10)}}
+METHODS = {"/": "GET", "/answer": "POST", "/undo": "POST"}  # and POST for /drawings/ with the number of a class
 MAX_BYTES = 1_000_000
 POLICY = (
     "default-src 'none'; connect-src 'self'; img-src data:; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
@@ -40,7 +40,8 @@ class DrawServer(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], recognizer: Recognizer, drawings: Path) -> None:
         super().__init__(address, Handler)
-        self.recognizer, self.drawings = recognizer, Drawings(drawings)
+        self.recognizer, self.drawings = recognizer, Drawings(drawings, recognizer.classes)
+        self.methods = METHODS | {f"/drawings/{label}": "POST" for label in range(len(recognizer.classes))}
         listening = ipaddress.ip_address(str(self.server_address[0]))
         self.local = listening.is_loopback
         # The header Host as browsers of this machine send it.
@@ -103,7 +104,7 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusalError(HTTPStatus.FORBIDDEN, f"Host has to be that of {self.server.url}, got {host}")
         if self.command == "POST" and origin not in (None, f"http://{host}"):
             raise RefusalError(HTTPStatus.FORBIDDEN, f"Origin has to be this page's, got {origin}")
-        method = METHODS.get(self.path)
+        method = self.server.methods.get(self.path)
         if method is None:
             raise RefusalError(HTTPStatus.NOT_FOUND, "no such page")
         if method != self.command:
@@ -116,6 +117,8 @@ class Handler(BaseHTTPRequestHandler):
         page = PAGE.read_text(encoding="utf-8").replace("{nonce}", nonce).replace("{introduction}", about)
         drawings = self.server.drawings
         page = page.replace("{count}", str(drawings.count()))
+        # In a script, "</script>" would end it.
+        page = page.replace("{classes}", json.dumps(drawings.classes).replace("<", r"\u003c"))
         page = page.replace("{teach}", "" if drawings.folder == DRAWINGS else "hidden")
         self.send(HTTPStatus.OK, page, **{"Content-Security-Policy": POLICY.format(nonce=nonce)})
 
@@ -136,7 +139,8 @@ class Handler(BaseHTTPRequestHandler):
             if self.path == "/undo":
                 result = {"label": drawings.undo(body.decode(errors="replace"))}
             else:
-                result = {"saved": str(drawings.save(self.path[-1], body))}
+                name = drawings.classes[int(self.path.rpartition("/")[2])]
+                result = {"saved": str(drawings.save(name, body))}
         except KeyError:
             raise RefusalError(HTTPStatus.CONFLICT, "there is no such save to undo")
         except OSError as error:
@@ -151,7 +155,7 @@ class Handler(BaseHTTPRequestHandler):
         headers |= {"Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(body))}
         headers |= {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = METHODS[self.path]
+            headers["Allow"] = self.server.methods[self.path]
         if self.close_connection:
             headers["Connection"] = "close"
         self.send_response(status)

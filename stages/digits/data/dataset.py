@@ -1,4 +1,4 @@
-"""Labelled images of digits, the file that holds them, and the summary of a data set."""
+"""Labelled images, the file that holds them, and what is said about a data set."""
 
 import math
 from dataclasses import dataclass
@@ -10,18 +10,31 @@ from digits.foundation.params import Section
 from digits.foundation.tensors import describe, read_tensors, write_tensors
 
 import numpy as np
-from pydantic import Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter
 
-DatasetName = Literal["mnist", "optdigits"]
+DatasetName = Literal["mnist", "fashion-mnist", "kmnist", "optdigits", "folder"]
+ClassName = Annotated[str, Field(min_length=1, max_length=40)]
+
+
+def _check_classes(names: list[str]) -> list[str]:
+    """Require names that can be those of folders, and can be printed."""
+    if len(set(names)) < len(names) or not all(name.isprintable() for name in names):
+        raise ValueError("names of classes have to be different and printable")
+    if any("/" in name or name.startswith(".") for name in names):
+        raise ValueError("names of classes have to be those of folders that are not hidden")
+    return names
+
+
+Classes = Annotated[list[ClassName], Field(min_length=2, max_length=100), AfterValidator(_check_classes)]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images of digits with their labels.
+    """Images with their labels.
 
     Attributes:
-        images: uint8 (N, 28, 28), 0 (paper) to 255 (ink).
-        labels: int64 (N,), 0 to 9.
+        images: uint8 (N, 28, 28), 0 (background, such as paper) to 255 (such as ink).
+        labels: int64 (N,), each the number of a class, from 0.
     """
 
     images: np.ndarray
@@ -43,10 +56,23 @@ class Dataset:
         )
 
 
-class Summary(Section):
-    """What dataset.json holds: the name, the size of each split, and statistics of the training pixels, in [0, 1]."""
+class Description(Section):
+    """What a data set is.
+
+    Attributes:
+        name: of the data set.
+        classes: their names, in the order of the labels.
+        pictures: how a picture becomes an image like those of the data set, as in `digits.pictures.convert`.
+    """
 
     name: DatasetName
+    classes: Classes
+    pictures: Literal["strokes", "whole"]
+
+
+class Summary(Description):
+    """What dataset.json holds: also the size of each split, and statistics of the training pixels, in [0, 1]."""
+
     train: Annotated[int, Field(ge=1)]
     val: Annotated[int, Field(ge=0)]
     test: Annotated[int, Field(ge=1)]
@@ -59,10 +85,11 @@ def save_dataset(path: Path, dataset: Dataset) -> None:
     write_tensors(path, {"images": dataset.images, "labels": dataset.labels})
 
 
-def load_dataset(path: Path, *, allow_empty: bool = False, at_random: bool = False) -> Dataset:
+def load_dataset(path: Path, classes: int, *, allow_empty: bool = False, at_random: bool = False) -> Dataset:
     """Read a file that `save_dataset` wrote; the images stay in it until they are used.
 
     Args:
+        classes: how many there are.
         allow_empty: accept a file without images.
         at_random: they will be used in random order.
 
@@ -76,8 +103,8 @@ def load_dataset(path: Path, *, allow_empty: bool = False, at_random: bool = Fal
     types_match = images.dtype == np.uint8 and labels.dtype == np.int64
     if not types_match or labels.ndim != 1 or images.shape != (len(labels), 28, 28):
         raise damaged_file(path, f"expected images, uint8 (N, 28, 28), and labels, int64 (N,), got {describe(tensors)}")
-    if ((labels < 0) | (labels > 9)).any():
-        raise damaged_file(path, f"labels have to be 0 to 9, got {labels.min()} to {labels.max()}")
+    if ((labels < 0) | (labels >= classes)).any():
+        raise damaged_file(path, f"labels have to be 0 to {classes - 1}, got {labels.min()} to {labels.max()}")
     if len(labels) == 0 and not allow_empty:
         raise damaged_file(path, "expected images, got none")
     return Dataset(images, labels)

@@ -1,9 +1,9 @@
-"""Downloading the MNIST archives, each from the first mirror that delivers it intact; download alone does this."""
+"""Downloading archives, each from the first mirror that delivers it intact; download alone does this."""
 
 import hashlib
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from digits.data.http_request import Request
@@ -15,35 +15,33 @@ import requests
 from filelock import FileLock
 from tqdm import tqdm
 
-# SHA-256 of the archives that LeCun, Cortes and Burges published, smallest first: it shows soonest whether a mirror
-# works.
-ARCHIVES = {
-    "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-    "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-    "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-    "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-}
-CACHE = platformdirs.user_cache_path("mnist")
 RESPONSE_SECONDS = 10  # for all mirrors together: behind a firewall that drops packets, a DNS lookup can take minutes
 STALL_SECONDS = 10  # without data, or below the minimum rate
 MIN_BYTES_PER_SECOND = 5_000
-MAX_BYTES = 2**24  # read of a file, whatever its size; the largest archive has 9.9 MB
+MAX_BYTES = 2**25  # read of a file, whatever its size; the largest archive, of Fashion-MNIST, has 26 MB
 
 
-def missing_archives(folder: Path) -> list[str]:
-    """Names of the archives that are missing or damaged in `folder`, smallest first."""
-    return [
-        name for name in ARCHIVES if not ((folder / name).is_file() and _is_intact(name, (folder / name).read_bytes()))
-    ]
+def cache_of(dataset: str) -> Path:
+    """Where the user's clones keep the archives of a data set."""
+    return platformdirs.user_cache_path(dataset)
 
 
-def fetch(names: Iterable[str], mirrors: Sequence[str], cache: Path) -> None:
-    """Download archives into `cache`, where they get their names only after their SHA-256 has been checked.
+def missing_archives(folder: Path, hashes: Mapping[str, str]) -> dict[str, str]:
+    """Those of `hashes`, SHA-256 by name, whose archives are missing or damaged in `folder`."""
+    return {
+        name: expected
+        for name, expected in hashes.items()
+        if not ((folder / name).is_file() and _sha256((folder / name).read_bytes()) == expected)
+    }
+
+
+def fetch(hashes: Mapping[str, str], mirrors: Sequence[str], cache: Path) -> None:
+    """Download what `cache` lacks into it, where archives get their names only after their SHA-256 has been checked.
 
     This ends whatever a mirror does: a stalled one is abandoned, an endless response is read up to `MAX_BYTES`.
 
     Args:
-        names: of the archives, from `ARCHIVES`.
+        hashes: SHA-256 of the archives, by name, the smallest first: it shows soonest whether a mirror works.
         mirrors: URLs or folders, tried in this order for each archive.
         cache: the folder to fill.
 
@@ -55,23 +53,23 @@ def fetch(names: Iterable[str], mirrors: Sequence[str], cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / ".lock"):  # all of a user's clones share the cache
         unresponsive: dict[str, str] | None = None
-        for name in names:
+        for name, expected in missing_archives(cache, hashes).items():
             reasons: dict[str, str] = {}
             for mirror in mirrors:
                 if _is_url(mirror) and unresponsive is None:
-                    unresponsive = _find_unresponsive([mirror for mirror in mirrors if _is_url(mirror)])
+                    unresponsive = _find_unresponsive([each for each in mirrors if _is_url(each)], next(iter(hashes)))
                 if unresponsive and mirror in unresponsive:
                     reasons[mirror] = unresponsive[mirror]
-                elif _fetch_from(mirror, name, cache, reasons):
+                elif _fetch_from(mirror, name, expected, cache, reasons):
                     break
             else:
                 listed = "".join(f"\n  {mirror}: {reasons[mirror]}" for mirror in mirrors)
                 raise UserError(f"download: no mirror delivers {name}:{listed or ' the list of mirrors is empty'}")
 
 
-def _find_unresponsive(urls: Sequence[str]) -> dict[str, str]:
-    """Try all `urls` at once; print and return those that do not respond, each with the reason."""
-    requested = {url: Request(_address(url, next(iter(ARCHIVES))), max_bytes=0) for url in urls}
+def _find_unresponsive(urls: Sequence[str], name: str) -> dict[str, str]:
+    """Ask all `urls` for an archive at once; print and return those that do not respond, each with the reason."""
+    requested = {url: Request(_address(url, name), max_bytes=0) for url in urls}
     deadline = time.monotonic() + RESPONSE_SECONDS
     unresponsive = {}
     for url, request in requested.items():
@@ -85,12 +83,12 @@ def _find_unresponsive(urls: Sequence[str]) -> dict[str, str]:
     return unresponsive
 
 
-def _fetch_from(mirror: str, name: str, cache: Path, reasons: dict[str, str]) -> bool:
+def _fetch_from(mirror: str, name: str, expected: str, cache: Path, reasons: dict[str, str]) -> bool:
     """Fetch an archive from a mirror and return whether that worked; if not, print and store the reason."""
     address = _address(mirror, name)
     try:
         content = _download(address) if _is_url(mirror) else _read_file(Path(address))
-        if not _is_intact(name, content):
+        if _sha256(content) != expected:
             raise ValueError("not the published archive, SHA-256 differs")
     except (OSError, ValueError) as error:
         reasons[mirror] = _reason(error)
@@ -101,8 +99,8 @@ def _fetch_from(mirror: str, name: str, cache: Path, reasons: dict[str, str]) ->
     return True
 
 
-def _is_intact(name: str, content: bytes) -> bool:
-    return hashlib.sha256(content).hexdigest() == ARCHIVES[name]
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _download(url: str) -> bytes:

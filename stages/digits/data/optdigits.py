@@ -1,16 +1,17 @@
 """The handwritten digits bundled with scikit-learn, converted to MNIST's format; download writes them."""
 
+from digits.data.dataset import Dataset, Description
+
 import numpy as np
 from PIL import Image
 
+ABOUT = Description(name="optdigits", classes=list("0123456789"), pictures="strokes")
 
-def load_optdigits() -> tuple[np.ndarray, np.ndarray]:
+
+def load_optdigits() -> Dataset:
     """Read the 1,797 images of the test part of "Optical Recognition of Handwritten Digits" (UCI).
 
     Each 8 x 8 image is scaled to the 20 x 20 box in the middle of a 28 x 28 image, as in MNIST.
-
-    Returns:
-        images, uint8 (1797, 28, 28), 0 to 255, and labels, uint8 (1797,), 0 to 9.
     """
     from sklearn.datasets import load_digits
 
@@ -19,4 +20,4 @@ def load_optdigits() -> tuple[np.ndarray, np.ndarray]:
     images = np.zeros((len(small), 28, 28), dtype=np.uint8)
     for image, original in zip(images, small, strict=True):
         image[4:24, 4:24] = np.asarray(Image.fromarray(original).resize((20, 20), Image.Resampling.BICUBIC))
-    return images, bunch.target.astype(np.uint8)
+    return Dataset(images, bunch.target.astype(np.int64))

@@ -1,47 +1,54 @@
-"""The raw data, which preprocess reads: a folder with four archives and the name of the data set that they hold."""
+"""The raw data: a folder with four archives of images and labels, as MNIST has them, and what data set they are."""
 
 from pathlib import Path
 
-from digits.data.dataset import Dataset, DatasetName
-from digits.data.idx import read_idx
-from digits.foundation.files import missing_file
-from digits.foundation.params import first_problem
+from digits.data.dataset import Dataset, Description
+from digits.data.idx import read_idx, write_idx
+from digits.foundation.files import read_json, write_json
 from digits.foundation.stage import UserError
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
+
+DESCRIPTION = "dataset.json"
 
 
-def read_dataset_name(folder: Path) -> DatasetName:
-    """The name of the data set that `folder` holds.
+def write_description(folder: Path, about: Description) -> None:
+    """Record which data set `folder` holds, for later stages."""
+    write_json(folder / DESCRIPTION, about.model_dump())
+
+
+def read_description(folder: Path) -> Description:
+    """What data set `folder` holds.
 
     Raises:
-        UserError: dataset.txt is missing or damaged.
+        UserError: the file that says so is missing or damaged.
     """
-    path = folder / "dataset.txt"
-    try:
-        with path.open("rb") as file:
-            content = file.read(100)
-    except FileNotFoundError:
-        raise missing_file(path)
-    try:
-        name: DatasetName = TypeAdapter(DatasetName).validate_python(content.decode("utf-8", errors="replace").strip())
-    except ValidationError as error:
-        raise UserError(f"{path}: {first_problem(error)}; delete {folder} and run `dvc repro`")
-    return name
+    return read_json(folder / DESCRIPTION, TypeAdapter(Description))
 
 
-def read_raw(folder: Path, prefix: str) -> Dataset:
+def write_raw(folder: Path, prefix: str, dataset: Dataset) -> None:
+    """Write a split to the archives in `folder` whose names begin with `prefix`, "train" or "t10k"."""
+    images_path, labels_path = _paths(folder, prefix)
+    write_idx(images_path, dataset.images)
+    write_idx(labels_path, dataset.labels)
+
+
+def read_raw(folder: Path, prefix: str, classes: int) -> Dataset:
     """Read the archives in `folder` whose names begin with `prefix`, "train" or "t10k".
 
     Raises:
-        UserError: an archive is missing or damaged, or the two do not match.
+        UserError: an archive is missing or damaged, or the two do not match, or a label is not below `classes`.
     """
-    images_path, labels_path = folder / f"{prefix}-images-idx3-ubyte.gz", folder / f"{prefix}-labels-idx1-ubyte.gz"
+    images_path, labels_path = _paths(folder, prefix)
     images, labels = read_idx(images_path, (28, 28)), read_idx(labels_path, ())
     advice = f"delete {folder} and run `dvc repro`"
     if len(images) != len(labels):
         raise UserError(f"{images_path}: has to hold an image per label, got {len(images)} for {len(labels)}; {advice}")
-    if labels.max() > 9:
-        raise UserError(f"{labels_path}: labels have to be 0 to 9, got {labels.max()}; {advice}")
+    if labels.max() >= classes:
+        raise UserError(f"{labels_path}: labels have to be 0 to {classes - 1}, got {labels.max()}; {advice}")
     return Dataset(images, labels.astype(np.int64))
+
+
+def _paths(folder: Path, prefix: str) -> tuple[Path, Path]:
+    return folder / f"{prefix}-images-idx3-ubyte.gz", folder / f"{prefix}-labels-idx1-ubyte.gz"

@@ -10,7 +10,7 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int) -> list[
     """Sort images into equally wide bins of confidence, and compare confidence and accuracy in each.
 
     Args:
-        confidence: float (N,), the probability given to the predicted digit, in [0, 1].
+        confidence: float (N,), the probability given to the predicted class, in [0, 1].
         correct: bool (N,).
         bins: number of bins.
 

@@ -1,38 +1,39 @@
-"""Which digits are mistaken for which."""
+"""Which classes are mistaken for which."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 
-def count_confusions(actual: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """How often each digit (row) was predicted as each (column), int64 (10, 10), from labels, int (N,), 0 to 9."""
-    return np.bincount(actual * 10 + predicted, minlength=100).reshape(10, 10)
+def count_confusions(actual: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """How often each class (row) was predicted as each (column), int64 (classes, classes), from labels, int (N,)."""
+    return np.bincount(actual * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
-def list_confusions(counts: np.ndarray) -> list[dict[str, Any]]:
-    """A row for each pair of actual and predicted digit: the count, and its share of the actual digit's images."""
+def list_confusions(counts: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
+    """A row for each pair of actual and predicted class: the count, and its share of the actual class's images."""
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
     return [
-        {"actual": a, "predicted": p, "count": int(counts[a, p]), "share": float(shares[a, p])}
-        for a in range(10)
-        for p in range(10)
+        {"actual": actual, "predicted": predicted, "count": int(counts[a, p]), "share": float(shares[a, p])}
+        for a, actual in enumerate(names)
+        for p, predicted in enumerate(names)
     ]
 
 
-def list_digits(counts: np.ndarray) -> list[dict[str, Any]]:
-    """A row per digit: number of images, errors (how many of these are misclassified), precision and recall.
+def list_classes(counts: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
+    """A row per class: number of images, errors (how many of these are misclassified), precision and recall.
 
-    Precision is 0 for a digit that is never predicted, recall is 0 for a digit without images.
+    Precision is 0 for a class that is never predicted, recall is 0 for a class without images.
     """
     images, predictions, correct = counts.sum(axis=1), counts.sum(axis=0), counts.diagonal()
     return [
         {
-            "digit": digit,
-            "images": int(images[digit]),
-            "errors": int(images[digit] - correct[digit]),
-            "precision": float(correct[digit] / max(predictions[digit], 1)),
-            "recall": float(correct[digit] / max(images[digit], 1)),
+            "class": name,
+            "images": int(images[label]),
+            "errors": int(images[label] - correct[label]),
+            "precision": float(correct[label] / max(predictions[label], 1)),
+            "recall": float(correct[label] / max(images[label], 1)),
         }
-        for digit in range(10)
+        for label, name in enumerate(names)
     ]

@@ -16,13 +16,13 @@ class Network:
         self.classifier = restore(model)
 
     def predict(self, images: np.ndarray, batch_size: int) -> np.ndarray:
-        """Logits, float32 (N, 10), of images, uint8 (N, 28, 28), `batch_size` at a time."""
+        """Logits, float32 (N, classes), of images, uint8 (N, 28, 28), `batch_size` at a time."""
         return predict(self.classifier, from_dlpack(images), batch_size).numpy()
 
-    def slope(self, images: np.ndarray, digit: int) -> np.ndarray:
+    def slope(self, images: np.ndarray, label: int) -> np.ndarray:
         """What `mean_saliency` asks for."""
         pixels = to_pixels(from_dlpack(images)).requires_grad_()
         logits = self.classifier(pixels)
-        (gradient,) = torch.autograd.grad((logits[:, digit] - logits.mean(dim=1)).sum(), pixels)
+        (gradient,) = torch.autograd.grad((logits[:, label] - logits.mean(dim=1)).sum(), pixels)
         slope: np.ndarray = gradient.mean(dim=(0, 1)).numpy()
         return slope

@@ -4,26 +4,29 @@ from collections.abc import Callable
 
 import numpy as np
 
-IMAGES_PER_DIGIT = 100
+IMAGES_PER_CLASS = 100
 
 
-def mean_saliency(slope: Callable[[np.ndarray, int], np.ndarray], images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How much a typical change of each pixel is evidence for a digit, averaged over its first 100 images.
+def mean_saliency(
+    slope: Callable[[np.ndarray, int], np.ndarray], images: np.ndarray, labels: np.ndarray, classes: int
+) -> np.ndarray:
+    """How much a typical change of each pixel is evidence for a class, averaged over its first 100 images.
 
-    This is the derivative, with respect to the pixel, of the digit's logit minus the mean logit (softmax ignores what
-    all ten share), times the pixel's standard deviation over the images (a pixel that is always blank has no effect).
+    This is the derivative, with respect to the pixel, of the class's logit minus the mean logit (softmax ignores what
+    all share), times the pixel's standard deviation over the images (a pixel that is always blank has no effect).
 
     Args:
-        slope: gives the mean of that derivative, (28, 28), over images, uint8 (N, 28, 28), for a digit.
+        slope: gives the mean of that derivative, (28, 28), over images, uint8 (N, 28, 28), for a class.
         images: uint8 (N, 28, 28).
         labels: int64 (N,).
+        classes: how many there are.
 
     Returns:
-        float64 (10, 28, 28); 0 for a digit without images.
+        float64 (classes, 28, 28); 0 for a class without images.
     """
-    saliency = np.zeros((10, 28, 28))
-    for digit in np.unique(labels).tolist():
-        saliency[digit] = slope(images[labels == digit][:IMAGES_PER_DIGIT], digit)
+    saliency = np.zeros((classes, 28, 28))
+    for label in np.unique(labels).tolist():
+        saliency[label] = slope(images[labels == label][:IMAGES_PER_CLASS], label)
     with np.errstate(invalid="ignore"):  # a slope may be infinite, which evaluate refuses
         saliency *= pixel_deviations(images)
     return saliency

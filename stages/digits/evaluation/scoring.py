@@ -6,7 +6,7 @@ import numpy as np
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logarithms of the probabilities, of the type of the logits, (N, 10); not finite where the logits are too large.
+    """Logarithms of the probabilities, of the type of the logits, (N, classes); not finite if those are too large.
 
     Subtracting the largest logit first keeps the exponentials finite.
     """
@@ -22,7 +22,7 @@ def loss_and_accuracy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, fl
     """Mean cross-entropy per image, in nats, and accuracy: the share of images whose largest logit is the label's.
 
     Args:
-        logits: float (N, 10), N > 0.
+        logits: float (N, classes), N > 0.
         labels: int64 (N,).
     """
     log_likelihoods = log_softmax(logits)[np.arange(len(labels)), labels]

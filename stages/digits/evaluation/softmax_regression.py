@@ -20,13 +20,13 @@ class SoftmaxRegression:
         self.bias = bias - mean * self.weight.sum(axis=1)
 
     def predict(self, images: np.ndarray, batch_size: int) -> np.ndarray:
-        """Logits, float32 (N, 10), of images, uint8 (N, 28, 28), `batch_size` at a time."""
+        """Logits, float32 (N, classes), of images, uint8 (N, 28, 28), `batch_size` at a time."""
         starts = range(0, len(images), batch_size)
         return np.concatenate([self._logits(images[start : start + batch_size]) for start in starts])
 
-    def slope(self, images: np.ndarray, digit: int) -> np.ndarray:
+    def slope(self, images: np.ndarray, label: int) -> np.ndarray:
         """What `mean_saliency` asks for: the same for all images, the weights."""
-        return _round((self.weight[digit] - self.weight.mean(axis=0)).reshape(28, 28))
+        return _round((self.weight[label] - self.weight.mean(axis=0)).reshape(28, 28))
 
     def _logits(self, images: np.ndarray) -> np.ndarray:
         return _round(images.reshape(len(images), -1) / 255 @ self.weight.T + self.bias)

@@ -4,21 +4,26 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from digits.figures.style import COLORS, new_figure, tile
+from digits.figures.style import COLORS, new_figure, shorten, tile
 
 import numpy as np
 from matplotlib.figure import Figure
 
-ROWS, COLUMNS = 4, 8
+ROWS, COLUMNS = 4, 8  # of the most wrong
+MOST_CLASSES = 20  # in the gallery of confusions; with more, an image would have a few pixels
+SALIENCY_COLUMNS = 5
 
 
-def draw_most_wrong(images: np.ndarray, actual: np.ndarray, predicted: np.ndarray, confidence: np.ndarray) -> Figure:
+def draw_most_wrong(
+    images: np.ndarray, actual: np.ndarray, predicted: np.ndarray, confidence: np.ndarray, names: Sequence[str]
+) -> Figure:
     """The errors that the model made with the highest confidence, the worst first.
 
     Args:
         images: uint8 (N, 28, 28).
         actual, predicted: int64 (N,).
-        confidence: float (N,), the probability given to the predicted digit.
+        confidence: float (N,), the probability given to the predicted class.
+        names: of the classes.
     """
     wrong = np.flatnonzero(actual != predicted)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][: ROWS * COLUMNS]
@@ -28,56 +33,79 @@ def draw_most_wrong(images: np.ndarray, actual: np.ndarray, predicted: np.ndarra
     shown = np.zeros((ROWS * COLUMNS, 28, 28), dtype=np.uint8)
     shown[: len(worst)] = images[worst]
     axes.imshow(255 - tile(shown.reshape(ROWS, COLUMNS, 28, 28), gap=10, fill=0), cmap="gray", vmin=0, vmax=255)
+    # Long names leave no room for the confidence.
+    short = max(map(len, names)) <= 2
     for position, index in enumerate(worst):
         row, column = divmod(position, COLUMNS)
-        text = f"{actual[index]} → {predicted[index]}   {confidence[index]:.1%}"
-        axes.text(24 + 38 * column, 6 + 38 * row, text, ha="center", va="center")
+        pair = " → ".join(shorten(names[label], 8) for label in (actual[index], predicted[index]))
+        text = f"{pair}   {confidence[index]:.1%}" if short else pair
+        axes.text(24 + 38 * column, 6 + 38 * row, text, ha="center", va="center", fontsize=10 if short else 7)
     if len(worst) == 0:
         axes.text(0.5, 0.5, "no errors", transform=axes.transAxes, ha="center")
     axes.set_axis_off()
     return figure
 
 
-def draw_confused(images: np.ndarray, actual: np.ndarray, predicted: np.ndarray, confidence: np.ndarray) -> Figure:
-    """For each pair of actual digit (row) and predicted digit (column), the error with the highest confidence."""
-    gallery = np.zeros((10, 10, 28, 28), dtype=np.uint8)
+def draw_confused(
+    images: np.ndarray, actual: np.ndarray, predicted: np.ndarray, confidence: np.ndarray, names: Sequence[str]
+) -> Figure:
+    """For each pair of actual class (row) and predicted class (column), the error with the highest confidence.
+
+    If there are too many classes to see anything, it is that for those with the most errors.
+    """
+    wrong = actual != predicted
+    errors = np.bincount(actual[wrong], minlength=len(names)) + np.bincount(predicted[wrong], minlength=len(names))
+    chosen = np.sort(np.argsort(-errors, kind="stable")[:MOST_CLASSES])
+    place = {label: position for position, label in enumerate(chosen.tolist())}
+    gallery = np.zeros((len(chosen), len(chosen), 28, 28), dtype=np.uint8)
     for index in np.argsort(confidence, kind="stable"):
-        if actual[index] != predicted[index]:
-            gallery[actual[index], predicted[index]] = images[index]
-    figure = new_figure(7, 7, "One error of each kind: the most confident one")
+        row, column = place.get(actual[index]), place.get(predicted[index])
+        if wrong[index] and row is not None and column is not None:
+            gallery[row, column] = images[index]
+    what = "the most confident one" if len(chosen) == len(names) else f"{len(chosen)} classes with the most errors"
+    figure = new_figure(7, 7, f"One error of each kind: {what}")
     axes = figure.subplots()
     axes.imshow(255 - tile(gallery, gap=2, fill=0), cmap="gray", vmin=0, vmax=255)
-    ticks, names = [16 + 30 * digit for digit in range(10)], list("0123456789")
-    axes.set(xticks=ticks, xticklabels=names, xlabel="predicted digit", yticks=ticks, yticklabels=names)
-    axes.set_ylabel("actual digit")
+    ticks, labels = 16 + 30 * np.arange(len(chosen)), [shorten(names[label], 12) for label in chosen]
+    axes.set(xticks=ticks, xlabel="predicted", yticks=ticks, yticklabels=labels, ylabel="actual")
+    axes.set_xticklabels(labels, rotation=90 if max(map(len, labels)) > 2 else 0)
     axes.tick_params(length=0)
-    for line in range(11):
+    for line in range(len(chosen) + 1):
         axes.axhline(30 * line + 0.5, color="#cccccc", linewidth=0.5)
         axes.axvline(30 * line + 0.5, color="#cccccc", linewidth=0.5)
     axes.spines[:].set_visible(False)
     return figure
 
 
-def draw_saliency(saliency: np.ndarray) -> Figure:
-    """Which pixels speak for each digit, and which against it.
+def draw_saliency(saliency: np.ndarray, names: Sequence[str]) -> Figure:
+    """Which pixels speak for each class, and which against it.
 
     Args:
-        saliency: float (10, 28, 28), from `mean_saliency`.
+        saliency: float (classes, 28, 28), from `mean_saliency`.
+        names: of the classes.
     """
-    figure = new_figure(10, 4.2, "What the model looks at: ink that speaks for the digit (blue) and against it (red)")
+    columns = min(len(names), SALIENCY_COLUMNS)
+    rows = math.ceil(len(names) / columns)
+    figure = new_figure(
+        10, max(3.4, 0.4 + 1.9 * rows), "What the model looks at: what speaks for the class (blue) and against it (red)"
+    )
     axes = figure.subplots()
     limit = float(np.abs(saliency).max()) or 1.0
-    canvas = tile(saliency.reshape(2, 5, 28, 28), gap=4, fill=np.nan)
-    drawn = axes.imshow(canvas, cmap="RdBu", vmin=-limit, vmax=limit)
-    for digit in range(10):
-        row, column = divmod(digit, 5)
-        axes.text(6 + 32 * column, 6 + 32 * row, str(digit), ha="left", va="top", fontsize=12)
+    shown = np.full((rows * columns, 28, 28), np.nan)
+    shown[: len(names)] = saliency
+    drawn = axes.imshow(
+        tile(shown.reshape(rows, columns, 28, 28), gap=4, fill=np.nan), cmap="RdBu", vmin=-limit, vmax=limit
+    )
+    for label, name in enumerate(names):
+        row, column = divmod(label, columns)
+        axes.text(6 + 32 * column, 6 + 32 * row, shorten(name, 14), ha="left", va="top", fontsize=12)
     axes.set_axis_off()
     figure.colorbar(
         drawn,
         ax=axes,
         label="change of the logit, less the mean of all,\nper standard deviation of the pixel",
         shrink=0.9,
+        aspect=10 * rows,
     )
     return figure
 

@@ -17,6 +17,7 @@ def new_figure(width: float, height: float, title: str) -> Figure:
     # Independent of the user's settings and of installed fonts: DejaVu Sans comes with matplotlib.
     rcdefaults()
     rcParams["font.family"] = "DejaVu Sans"
+    rcParams["text.parse_math"] = False  # a class may be named in dollars
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=13)
     return figure
@@ -39,3 +40,8 @@ def tile(images: np.ndarray, gap: int, fill: float) -> np.ndarray:
     padded[:, :, gap:, gap:] = images
     canvas = padded.transpose(0, 2, 1, 3).reshape(rows * (height + gap), columns * (width + gap))
     return np.pad(canvas, ((0, gap), (0, gap)), constant_values=fill)
+
+
+def shorten(name: str, longest: int) -> str:
+    """The name of a class in at most `longest` characters."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"

@@ -13,6 +13,7 @@ from digits.foundation.stage import UserError
 from pydantic import TypeAdapter, ValidationError
 
 Value = TypeVar("Value")
+MAX_JSON_BYTES = 1_000_000  # of a longer file the end is cut off, which makes it invalid
 
 
 @contextmanager
@@ -55,7 +56,8 @@ def read_json(path: Path, schema: TypeAdapter[Value]) -> Value:
         UserError: it is missing or damaged, or does not match.
     """
     try:
-        return schema.validate_json(path.read_bytes())
+        with path.open("rb") as file:
+            return schema.validate_json(file.read(MAX_JSON_BYTES))
     except FileNotFoundError:
         raise missing_file(path)
     except ValidationError as error:

@@ -125,7 +125,8 @@ def _describe_in_section(section: str, details: Mapping[str, Any], model: type[S
         *groups, name = details["loc"]
         for group in groups:
             model = cast(type[Section], model.model_fields[str(group)].annotation)
-        similar = get_close_matches(str(name), model.model_fields, n=1)
+        names = [field.alias or key for key, field in model.model_fields.items()]
+        similar = get_close_matches(str(name), names, n=1)
         advice = f"did you mean `{similar[0]}`?" if similar else "remove it"
         return f"{where}: is not a parameter; {advice}"
     return f"{where}: {_describe(details)}"

@@ -1,7 +1,7 @@
 """The classifier in PyTorch, which train trains and evaluate scores."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from digits.models.model_file import Model
 from digits.models.networks import layers_of
@@ -15,7 +15,7 @@ class Classifier(nn.Module):
     """Layers with their own normalisation in front, so that no caller can forget it or apply it twice.
 
     Args:
-        layers: from standardised pixels, float32 (N, 1, 28, 28), to logits, float32 (N, 10).
+        layers: from standardised pixels, float32 (N, 1, 28, 28), to logits, float32 (N, classes).
         mean: subtracted from the pixels.
         std: the difference is divided by it.
     """
@@ -29,8 +29,13 @@ class Classifier(nn.Module):
         self.register_buffer("std", torch.tensor(std))
         self.layers = layers
 
+    @property
+    def classes(self) -> int:
+        """How many classes it tells apart."""
+        return cast(nn.Linear, self.layers[-1]).out_features
+
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Logits, float32 (N, 10), of pixels, float32 (N, 1, 28, 28) in [0, 1]."""
+        """Logits, float32 (N, classes), of pixels, float32 (N, 1, 28, 28) in [0, 1]."""
         standardized = torch.addcmul(-self.mean / self.std, pixels, 1 / self.std)  # in one pass over the pixels
         logits: torch.Tensor = self.layers(standardized)
         return logits
@@ -40,11 +45,11 @@ class Classifier(nn.Module):
         return {name: tensor.cpu().contiguous().numpy() for name, tensor in self.state_dict().items()}
 
 
-def build_layers(architecture: str, options: Mapping[str, Any], seed: int) -> nn.Sequential:
+def build_layers(architecture: str, options: Mapping[str, Any], classes: int, seed: int) -> nn.Sequential:
     """The layers of a network with the initial weights that `seed` gives, on the CPU.
 
     Args:
-        architecture, options: as in `layers_of`.
+        architecture, options, classes: as in `layers_of`.
         seed: of PyTorch's default initialisation.
 
     Raises:
@@ -53,14 +58,16 @@ def build_layers(architecture: str, options: Mapping[str, Any], seed: int) -> nn
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Sequential(
-            *(getattr(nn, layer.module)(**layer.arguments) for layer in layers_of(architecture, options))
+            *(getattr(nn, layer.module)(**layer.arguments) for layer in layers_of(architecture, options, classes))
         )
 
 
 def restore(model: Model) -> Classifier:
     """The classifier that was saved as `model`, on the CPU, in evaluation mode."""
     with torch.device("meta"):  # initialises nothing
-        classifier = Classifier(build_layers(model.info.architecture, model.info.options, seed=0))
+        classifier = Classifier(
+            build_layers(model.info.architecture, model.info.options, len(model.info.dataset.classes), seed=0)
+        )
     # PyTorch aligns the copies in memory, which the last bits of sums may depend on.
     tensors = {name: torch.from_numpy(array).clone() for name, array in model.tensors.items()}
     classifier.load_state_dict(tensors, assign=True)
@@ -74,7 +81,7 @@ def to_pixels(images: torch.Tensor) -> torch.Tensor:
 
 @torch.inference_mode()
 def predict(classifier: Classifier, images: torch.Tensor, batch_size: int) -> torch.Tensor:
-    """Logits, float32 (N, 10), of images, uint8 (N, 28, 28), `batch_size` at a time, in evaluation mode."""
+    """Logits, float32 (N, classes), of images, uint8 (N, 28, 28), `batch_size` at a time, in evaluation mode."""
     was_training = classifier.training
     classifier.eval()
     logits = torch.cat([classifier(to_pixels(batch)) for batch in images.split(batch_size)])

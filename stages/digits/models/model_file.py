@@ -6,32 +6,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from digits.data.dataset import DatasetName
+from digits.data.dataset import Description
 from digits.foundation.files import damaged_file
-from digits.foundation.params import first_problem
+from digits.foundation.params import Section, first_problem
 from digits.foundation.tensors import describe, read_tensors, write_tensors
 from digits.models.layers import Layer
 from digits.models.networks import NETWORKS, layers_of
 
 import numpy as np
-import pydantic
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 
-MAX_INFO_CHARACTERS = 10_000  # longer metadata is cut off, which makes it invalid JSON
+MAX_INFO_CHARACTERS = 50_000  # longer metadata is cut off, which makes it invalid JSON
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
-class ModelInfo:
+class ModelInfo(Section):
     """What a model file says about its model.
 
     Attributes:
         architecture, options: arguments of `layers_of`.
-        dataset: name of the data set that it was trained on.
+        dataset: what it was trained on.
     """
 
     architecture: Annotated[str, Field(pattern=f"^({'|'.join(NETWORKS)})$")]
     options: dict[str, Any]
-    dataset: DatasetName
+    dataset: Description
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Model:
 
 def save_model(path: Path, tensors: Mapping[str, np.ndarray], info: ModelInfo) -> None:
     """Write the tensors of a model, as in `Model`, with `info`, to a safetensors file."""
-    write_tensors(path, tensors, metadata={"model": json.dumps(vars(info))})
+    write_tensors(path, tensors, metadata={"model": json.dumps(info.model_dump())})
 
 
 def load_model(path: Path) -> Model:
@@ -63,8 +61,8 @@ def load_model(path: Path) -> Model:
     """
     tensors, metadata = read_tensors(path)
     try:
-        info = TypeAdapter(ModelInfo).validate_json(metadata.get("model", "")[:MAX_INFO_CHARACTERS])
-        layers = layers_of(info.architecture, info.options)
+        info = ModelInfo.model_validate_json(metadata.get("model", "")[:MAX_INFO_CHARACTERS])
+        layers = layers_of(info.architecture, info.options, len(info.dataset.classes))
     except ValidationError as error:
         raise damaged_file(path, f"not a model: {first_problem(error)}")
     _check_tensors(path, tensors, layers)

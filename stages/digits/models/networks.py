@@ -1,4 +1,4 @@
-"""The networks, each from standardised pixels, float32 (N, 1, 28, 28), to logits, float32 (N, 10)."""
+"""The networks, each from standardised pixels, float32 (N, 1, 28, 28), to logits, float32 (N, classes)."""
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -9,8 +9,6 @@ from digits.models.layers import Layer, batch_norm2d, conv2d, flatten, linear, m
 from digits.models.layers import dropout as dropout_layer
 
 from pydantic import Field
-
-CLASSES = 10
 
 
 class NetworkOptions(Section):
@@ -25,26 +23,27 @@ class NoOptions(Section):
     """Options of `logistic` and `lenet5`: none."""
 
 
-def logistic() -> list[Layer]:
-    """Softmax regression, that is, multiclass logistic regression: 7,850 parameters."""
+def logistic(classes: int) -> list[Layer]:
+    """Softmax regression, that is, multiclass logistic regression: 7,850 parameters for 10 classes."""
     return [
         flatten(),
-        linear(28 * 28, CLASSES),
+        linear(28 * 28, classes),
     ]
 
 
-def mlp(width: int, depth: int, dropout: float) -> list[Layer]:
+def mlp(classes: int, width: int, depth: int, dropout: float) -> list[Layer]:
     """A multilayer perceptron: `depth` hidden layers of `width` units, each followed by dropout."""
     sizes = [28 * 28] + [width] * depth
     return [
         flatten(),
         *(layer for inputs, outputs in pairwise(sizes) for layer in hidden(inputs, outputs, dropout)),
-        linear(width, CLASSES),
+        linear(width, classes),
     ]
 
 
-def lenet5() -> list[Layer]:
-    """LeNet-5 with ReLU, max pooling, all feature maps connected and a linear output layer: 61,706 parameters.
+def lenet5(classes: int) -> list[Layer]:
+    """LeNet-5 with ReLU, max pooling, all feature maps connected and a linear output layer: 61,706 parameters for
+    10 classes.
 
     Source: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document recognition,
     Proceedings of the IEEE 86 (1998), section II.B.
@@ -55,11 +54,11 @@ def lenet5() -> list[Layer]:
         flatten(),
         linear(16 * 5 * 5, 120), relu(),
         linear(120, 84), relu(),
-        linear(84, CLASSES),
+        linear(84, classes),
     ]  # fmt: skip
 
 
-def cnn(width: int, depth: int, dropout: float) -> list[Layer]:
+def cnn(classes: int, width: int, depth: int, dropout: float) -> list[Layer]:
     """A compact convolutional network: 1 + 2 `depth` convolutions, the first with `width` output channels.
 
     Max pooling comes before batch normalisation, which saves it three quarters of its work.
@@ -70,7 +69,7 @@ def cnn(width: int, depth: int, dropout: float) -> list[Layer]:
         *block(2 * width, 4 * width, depth),  # (N, 4 width, 3, 3)
         flatten(),
         dropout_layer(dropout),
-        linear(4 * width * 3 * 3, CLASSES),
+        linear(4 * width * 3 * 3, classes),
     ]
 
 
@@ -104,16 +103,17 @@ NETWORKS: dict[str, tuple[Callable[..., list[Layer]], type[Section]]] = {
 }
 
 
-def layers_of(architecture: str, options: Mapping[str, Any]) -> list[Layer]:
+def layers_of(architecture: str, options: Mapping[str, Any], classes: int) -> list[Layer]:
     """The layers of a network.
 
     Args:
         architecture: logistic, mlp, lenet5 or cnn.
         options: arguments of the function of that name.
+        classes: how many the network tells apart.
 
     Raises:
         ValidationError: the options are missing, unknown, of the wrong type or out of range.
     """
     network, schema = NETWORKS[architecture]
     checked = schema(**options)  # validated here, because they may come from a model file
-    return network(**checked.model_dump())
+    return network(classes, **checked.model_dump())

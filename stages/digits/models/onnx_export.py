@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from digits.models.model_file import Model
-from digits.models.networks import CLASSES
 
 import numpy as np
 import onnx
@@ -22,7 +21,7 @@ def to_onnx(model: Model, metadata: Mapping[str, str]) -> bytes:
 
     Returns:
         An ONNX file that maps `pixels`, float32 (N, 1, 28, 28) in [0, 1], to `logits` and `probabilities`, float32
-        (N, 10), for any number N of images.
+        (N, classes), for any number N of images.
     """
     tensors = model.tensors | {
         "shift": -model.tensors["mean"] / model.tensors["std"],
@@ -46,7 +45,7 @@ def to_onnx(model: Model, metadata: Mapping[str, str]) -> bytes:
         model.info.architecture,
         inputs=[helper.make_tensor_value_info("pixels", onnx.TensorProto.FLOAT, ["images", 1, 28, 28])],
         outputs=[
-            helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["images", CLASSES])
+            helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["images", len(model.info.dataset.classes)])
             for name in ("probabilities", "logits")
         ],
         initializer=[numpy_helper.from_array(np.asarray(tensors[name], dtype=np.float32), name) for name in used],
@@ -61,7 +60,7 @@ def to_onnx(model: Model, metadata: Mapping[str, str]) -> bytes:
 
 
 def predict_onnx(model: bytes, images: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and probabilities, float32 (N, 10), of images, uint8 (N, 28, 28), from ONNX Runtime on one thread."""
+    """Logits and probabilities, float32 (N, classes), of images, uint8 (N, 28, 28), from ONNX Runtime on one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

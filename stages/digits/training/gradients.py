@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from digits.models.classifier import Classifier, to_pixels
-from digits.models.networks import CLASSES
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from torch.nn import functional
 class SoftmaxRegression:
     """The logits of a linear classifier, and the gradient of the mean cross-entropy with respect to its parameters.
 
-    Two things make it fast. Logits have the class first, (10, N), the better layout for matrix products and for a
+    Two things make it fast. Logits have the class first, (classes, N), the better layout for matrix products and for a
     softmax over so few classes. And the scaling and normalisation of the pixels are folded into the weights,
     W (v / 255 - mean) / std = (W / (255 std)) v - W mean / std, so the image values v, 0 to 255, are only converted.
 
@@ -42,17 +41,17 @@ class SoftmaxRegression:
         self.weight.grad, self.bias.grad = self.weight_grad, self.bias_grad
         self.scale = 1 / (255 * model.std.item())
         self.shift = -model.mean.item() / model.std.item()
-        one_hot = torch.eye(CLASSES, device=self.weight.device)
-        self.targets = one_hot * (1 - label_smoothing) + label_smoothing / CLASSES
+        one_hot = torch.eye(model.classes, device=self.weight.device)
+        self.targets = one_hot * (1 - label_smoothing) + label_smoothing / model.classes
         self.zero = torch.zeros((), device=self.weight.device)
         self.addmm = addmm
         self.summed = summed
 
     @torch.no_grad()
     def logits(self, values: torch.Tensor) -> torch.Tensor:
-        """Logits, float32 (10, N), of image values, float32 (N, 784), 0 to 255."""
+        """Logits, float32 (classes, N), of image values, float32 (N, 784), 0 to 255."""
         bias = self.bias + self.shift * self.weight.sum(dim=1) if self.shift else self.bias
-        logits = torch.empty(CLASSES, len(values), device=values.device)
+        logits = torch.empty(len(self.bias), len(values), device=values.device)
         self.addmm(bias[:, None], self.weight, values.T, alpha=self.scale, out=logits)
         return logits
 
@@ -69,7 +68,7 @@ class SoftmaxRegression:
             labels: int64 (N,).
 
         Returns:
-            The logits, float32 (10, N).
+            The logits, float32 (classes, N).
         """
         values = images.flatten(1).float()
         logits = self.logits(values)
@@ -132,7 +131,7 @@ class Backpropagation:
             labels: int64 (N,).
 
         Returns:
-            The logits, float32 (10, N).
+            The logits, float32 (classes, N).
         """
         self.model.zero_grad()
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):

@@ -10,7 +10,6 @@ from digits.data.dataset import Dataset
 from digits.evaluation.scoring import loss_and_accuracy
 from digits.foundation.params import params_error
 from digits.models.classifier import Classifier, predict
-from digits.models.networks import CLASSES
 from digits.training.augmentation import Augmentation
 from digits.training.optimizers import Gradient, Lbfgs, Optimizer
 from digits.training.processes import ALONE, Processes
@@ -123,7 +122,7 @@ def fit(
         )
         val_loss, val_accuracy = None, None
         if len(val) > 0:
-            logits = torch.zeros(len(val), CLASSES, device=device)
+            logits = torch.zeros(len(val), training.model.classes, device=device)
             share = processes.share(len(val))
             logits[share] = predict(training.model, val_images[share], VAL_BATCH_SIZE)
             processes.sum([logits])
@@ -161,7 +160,7 @@ def train_epoch(
     lr = iter(lrs)
     for batches in order.split(BATCHES_PER_SCORE * batch_size):
         shuffled = labels.index_select(0, batches)
-        logits = torch.zeros(CLASSES, len(batches), device=labels.device)
+        logits = torch.zeros(training.model.classes, len(batches), device=labels.device)
         parts = batches.split(batch_size), shuffled.split(batch_size), logits.split(batch_size, dim=1)
         for batch, batch_labels, batch_logits in zip(*parts, strict=True):
             share = processes.share(len(batch))

@@ -18,7 +18,7 @@ EPSILON = 1e-8
 MAX_EVALUATIONS = 25  # of the objective per update, enough for the line search to finish
 HISTORY = 10  # updates from which L-BFGS estimates the curvature; SciPy's default
 
-# Sets `grad` of the parameters for images and labels, and returns the logits, float32 (10, N).
+# Sets `grad` of the parameters for images and labels, and returns the logits, float32 (classes, N).
 Gradient = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 

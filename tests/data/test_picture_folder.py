@@ -1,0 +1,84 @@
+"""Folders of pictures become data sets."""
+
+from pathlib import Path
+
+from digits.data.picture_folder import describe_folder, in_words, read_pictures
+from digits.foundation.stage import UserError
+from digits.pictures.whole import to_gray_square
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+
+def save(path: Path, size: tuple[int, int], paper: str, ink: str, mode: str = "RGB") -> None:
+    """A picture of a square."""
+    image = Image.new(mode, size, paper)
+    width, height = size
+    ImageDraw.Draw(image).rectangle((width // 3, height // 3, width // 2, height // 2), ink)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+
+
+def test_folders_are_classes(tmp_path: Path) -> None:
+    for name in ("10", "9", "cats", "Dogs"):
+        save(tmp_path / name / "1.png", (30, 30), "white", "black")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "README.md").write_text("about the folder")
+    assert describe_folder(tmp_path, "whole").classes == ["9", "10", "Dogs", "cats"]
+
+
+@pytest.mark.parametrize("names", [[], ["a"], [str(n) for n in range(101)], ["a", "b" * 41], ["a", "b\n"]])
+def test_a_folder_that_is_no_data_set(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").touch()
+    with pytest.raises(UserError, match=r"download.folder.path: has to be a folder with 2 to 100 folders"):
+        describe_folder(tmp_path, "whole")
+    with pytest.raises(UserError, match=r"download.folder.path"):
+        describe_folder(tmp_path / "missing", "whole")
+
+
+def test_pictures_are_read_and_what_is_left_out_is_named(tmp_path: Path) -> None:
+    save(tmp_path / "cats/1.jpg", (300, 200), "white", "red")
+    save(tmp_path / "cats/2.png", (28, 28), "black", "white", mode="L")
+    save(tmp_path / "dogs/old/1.png", (40, 90), "blue", "yellow")
+    (tmp_path / "dogs/copy.png").write_bytes((tmp_path / "cats/2.png").read_bytes())
+    (tmp_path / "dogs/notes.txt").write_text("no picture")
+    pictures = read_pictures(tmp_path, ["cats", "dogs"], "whole")
+    assert pictures.labels == [0, 0, 1]
+    assert pictures.converted == [True, False, True]
+    np.testing.assert_array_equal(pictures.images[1], np.asarray(Image.open(tmp_path / "cats/2.png")))
+    assert pictures.dataset([2]).labels.tolist() == [1]
+    assert [problem.split(": is left out: ")[0] for problem in pictures.problems] == [
+        str(tmp_path / "dogs" / name) for name in ("copy.png", "notes.txt")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("paper", "ink", "mode"),
+    [("white", "black", "L"), ("black", "white", "L"), ("white", "blue", "RGB"), (255, 0, "1")],
+)
+def test_the_background_of_a_whole_picture_is_dark(paper: str | int, ink: str | int, mode: str) -> None:
+    image = Image.new(mode, (100, 60), paper)
+    image.paste(ink, (20, 20, 50, 40))
+    square = to_gray_square(image)
+    assert square.shape == (28, 28)
+    assert square.dtype == np.uint8
+    assert square[[0, -1]].max() < 10 < 150 < square.max()
+    rows, columns = np.nonzero(square > 100)
+    assert 8 <= columns.max() - columns.min() + 1 <= 9  # its form is kept
+    assert 5 <= rows.max() - rows.min() + 1 <= 6
+
+
+def test_transparency_is_paper() -> None:
+    image = Image.new("RGBA", (56, 56))
+    image.paste("black", (20, 20, 36, 36))
+    square = to_gray_square(image)
+    assert (square[0, 0], square[14, 14]) == (0, 255)
+
+
+def test_classes_in_words() -> None:
+    assert in_words(["cat", "dog"]) == "cat or dog"
+    assert in_words([*"012"]) == "0, 1 or 2"
+    assert in_words([*"0123456789"]) == "0 to 9"
