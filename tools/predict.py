@@ -1,6 +1,7 @@
 """Recognise the digit on a picture: a photograph or a drawing, dark or light ink.
 
 Example: python tools/predict.py seven.jpg note.png
+         python tools/predict.py --all postcode.jpg
          python tools/predict.py --evaluate data/drawings
 
 PICTURE may be a folder, or - for standard input. The folder of --evaluate has
@@ -24,9 +25,11 @@ from handwriting.recognizer import MODEL, Recognizer
 # isort: split
 # After `handwriting`, which lets Python find it.
 from digits.pictures.files import NoPictureError, find_pictures, read_picture
-from digits.pictures.ink import NoDigitError
-from digits.pictures.mnist_format import to_mnist_format
+from digits.pictures.ink import NoDigitError, SeveralDigitsError
+from digits.pictures.mnist_format import find_digits, to_mnist_format
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 STANDARD_INPUT = Path("-")
@@ -42,11 +45,14 @@ def main() -> None:
     parser.add_argument(
         "--show", type=Path, metavar="FOLDER", help="write the 28 x 28 pixels that the model sees to this folder"
     )
+    parser.add_argument("--all", action="store_true", help="read all digits of a picture, from left to right")
     parser.add_argument("--evaluate", type=Path, metavar="FOLDER", help="score pictures whose digits are known")
     parser.add_argument("pictures", nargs="*", type=Path, metavar="PICTURE", help="files or folders, or -")
     arguments = parser.parse_args()
     if bool(arguments.pictures) == bool(arguments.evaluate):
         parser.error("give either pictures or --evaluate FOLDER")
+    if arguments.all and arguments.evaluate:
+        parser.error("--all reads pictures whose digits are not known; leave it out with --evaluate")
     recognizer = Recognizer(arguments.model)
     print(recognizer.introduction(), file=sys.stderr, flush=True)
     if arguments.show:
@@ -55,7 +61,8 @@ def main() -> None:
         evaluation = evaluate(recognizer, arguments.evaluate, arguments.show)
         print(json.dumps(evaluation, indent=2) if arguments.json else evaluation_text(evaluation))
         return
-    answers = [answer(recognizer, path, arguments.show) for path in find_pictures(arguments.pictures)]
+    read = answer_all if arguments.all else answer
+    answers = [read(recognizer, path, arguments.show) for path in find_pictures(arguments.pictures)]
     if not answers:
         sys.exit(f"error: {arguments.pictures[0]}: holds no pictures; give files, or a folder with some")
     print(json.dumps(answers, indent=2) if arguments.json else table(answers))
@@ -85,15 +92,52 @@ def answer(recognizer: Recognizer, path: Path, seen: Path | None = None) -> dict
         `file`, and `problem`, or `digit`, `probability`, `runner_up`, `runner_up_probability` and `probabilities`.
     """
     try:
-        image = to_mnist_format(read_picture(io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD_INPUT else path))
+        image = to_mnist_format(picture(path))
+    except SeveralDigitsError as error:
+        return {"file": str(path), "problem": f"{error}, or --all"}
     except (NoPictureError, NoDigitError) as error:
         return {"file": str(path), "problem": str(error)}
     if seen:
-        Image.fromarray(image).save(seen / f"{'-'.join(path.relative_to(path.anchor).parts)}.png")
+        save_seen(image, seen, path)
+    return {"file": str(path), **classified(recognizer, image)}
+
+
+def answer_all(recognizer: Recognizer, path: Path, seen: Path | None = None) -> dict[str, Any]:
+    """The model's answers to all digits on the picture in a file, or on standard input for the path `-`.
+
+    Returns:
+        `file`, and `problem`, or `number`, a text, and `digits`, each with what `answer` gives and its `box`: left,
+        top, right and bottom, as fractions of the picture's width and height.
+    """
+    try:
+        found = find_digits(picture(path))
+    except (NoPictureError, NoDigitError) as error:
+        return {"file": str(path), "problem": str(error)}
+    if seen:
+        for number, digit in enumerate(found, start=1):
+            save_seen(digit.image, seen, path, f"-{number}")
+    digits = [{**classified(recognizer, digit.image), "box": digit.box} for digit in found]
+    return {"file": str(path), "number": "".join(str(each["digit"]) for each in digits), "digits": digits}
+
+
+def picture(path: Path) -> Image.Image:
+    """The picture in a file, or on standard input for the path `-`.
+
+    Raises:
+        NoPictureError: there is none.
+    """
+    return read_picture(io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD_INPUT else path)
+
+
+def save_seen(image: NDArray[np.uint8], folder: Path, path: Path, ending: str = "") -> None:
+    Image.fromarray(image).save(folder / f"{'-'.join(path.relative_to(path.anchor).parts)}{ending}.png")
+
+
+def classified(recognizer: Recognizer, image: NDArray[np.uint8]) -> dict[str, Any]:
+    """`digit`, `probability`, `runner_up`, `runner_up_probability` and `probabilities` for an image in MNIST format."""
     probabilities = recognizer.probabilities(image[None])[0].tolist()
     second, first = sorted(range(10), key=probabilities.__getitem__)[-2:]
     return {
-        "file": str(path),
         "digit": first,
         "probability": probabilities[first],
         "runner_up": second,
@@ -110,11 +154,21 @@ def table(answers: list[dict[str, Any]]) -> str:
 
 
 def in_words(answer: dict[str, Any]) -> str:
-    """The digit, its probability and the runner-up, or the problem."""
+    """The digit, its probability and the runner-up; the number, and this for each digit, with its box;
+    or the problem."""
     if "problem" in answer:
         return str(answer["problem"])
+    if "number" in answer:
+        return "\n".join(
+            [answer["number"], *(f"  {in_words(each)}   {place(each['box'])}" for each in answer["digits"])]
+        )
     first, second = percent(answer["probability"]), percent(answer["runner_up_probability"])
     return f"{answer['digit']}  {first:>7}   or {answer['runner_up']}  {second:>7}"
+
+
+def place(box: tuple[float, float, float, float]) -> str:
+    left, top, right, bottom = (f"{side:.0%}" for side in box)
+    return f"{left} to {right} across, {top} to {bottom} down"
 
 
 def percent(probability: float) -> str:

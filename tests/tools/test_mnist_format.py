@@ -206,7 +206,7 @@ def test_very_thin_and_very_thick_strokes_come_to_widths_that_mnist_has() -> Non
                 [(100, 180), (120, 180)],
                 width=14,
             ),
-            "2 shapes above each other",
+            "2 shapes",
         ),
         (drawing([(20, 140), (260, 140)]), "wider than a digit"),
         (drawing([(140, 140), (140, 140)]), "blob"),

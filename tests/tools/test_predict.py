@@ -209,8 +209,8 @@ def test_a_model_with_damaged_weights(project: Path) -> None:
     assert "is not a model that `dvc repro` made" in predict(project, "--model", "other.onnx", "plots", status=1)[1]
 
 
-def test_the_page_and_predict_need_three_packages_alone(finished: Path, run: Run) -> None:
+def test_the_page_and_predict_need_four_packages_alone(finished: Path, run: Run) -> None:
     listing = "import sys, draw, predict; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = set(run(finished / "tools", "python", "-c", listing).split())
-    assert {"numpy", "onnxruntime", "PIL"} <= loaded
-    assert not loaded & {"torch", "torchvision", "scipy", "pandas", "sklearn", "matplotlib", "yaml", "dvc", "pydantic"}
+    assert {"cv2", "numpy", "onnxruntime", "PIL"} <= loaded
+    assert not loaded & {"torch", "torchvision", "scipy", "pandas", "sklearn", "matplotlib", "yaml", "dvc", "pydantic", "pi_heif"}

@@ -1,4 +1,4 @@
-"""The exported model, which needs only ONNX Runtime, NumPy and Pillow."""
+"""The exported model, which needs only ONNX Runtime and NumPy."""
 
 import json
 import sys

@@ -17,6 +17,10 @@ class NoDigitError(ValueError):
     """The picture does not show one digit; the message says what it shows."""
 
 
+class SeveralDigitsError(NoDigitError):
+    """The picture shows several digits."""
+
+
 def find_ink(image: Image.Image) -> Floats:
     """The strength of the ink in each pixel, 0 (paper) to 255, float32 (H, W), both sides at most WORKING_SIDE.
 
@@ -28,7 +32,7 @@ def find_ink(image: Image.Image) -> Floats:
     if skewness < SKEWED:
         other = _above_paper(-strength)
         # Taken for ink, the paper in and beside a thick digit spreads less than the digit.
-        if _spread(other) > 1.25 * _spread(ink):
+        if _spread(other) > 1.15 * _spread(ink):
             ink = other
     if not ink.any():
         raise NoDigitError(NOTHING)

@@ -7,7 +7,7 @@ Source: Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database of handwritten 
 
 from dataclasses import dataclass
 
-from digits.pictures.ink import NoDigitError, find_ink
+from digits.pictures.ink import NoDigitError, SeveralDigitsError, find_ink
 from digits.pictures.lines import Floats
 from digits.pictures.shapes import Shape, find_shapes
 
@@ -30,11 +30,11 @@ class Digit:
 
     Attributes:
         image: in MNIST format, uint8 (28, 28), 0 (paper) to 255 (ink).
-        box: left, top, right and bottom in pixels of the picture, the last two exclusive.
+        box: left, top, right and bottom, as fractions of the picture's width and height.
     """
 
     image: NDArray[np.uint8]
-    box: tuple[int, int, int, int]
+    box: tuple[float, float, float, float]
 
 
 def find_digits(image: Image.Image) -> list[Digit]:
@@ -43,12 +43,12 @@ def find_digits(image: Image.Image) -> list[Digit]:
     Raises:
         NoDigitError: there is nothing on it, or something other than digits in one row.
     """
-    ink = find_ink(image)
-    scale = max(image.size) / max(ink.shape)
-    return [
-        Digit(_centered(_scaled(_checked(shape))), tuple(round(scale * side) for side in shape.box))
-        for shape in find_shapes(ink)
-    ]
+    digits = []
+    for shape in find_shapes(find_ink(image)):
+        (height, width), (left, top, right, bottom) = shape.ink.shape, shape.box
+        box = left / width, top / height, right / width, bottom / height
+        digits.append(Digit(_centered(_scaled(_checked(shape))), box))
+    return digits
 
 
 def to_mnist_format(image: Image.Image) -> NDArray[np.uint8]:
@@ -58,11 +58,12 @@ def to_mnist_format(image: Image.Image) -> NDArray[np.uint8]:
         uint8 (28, 28), 0 (paper) to 255 (ink).
 
     Raises:
-        NoDigitError: there is nothing on it, or something other than one digit.
+        SeveralDigitsError: there are several.
+        NoDigitError: there is nothing on it, or something other than digits.
     """
     digits = find_digits(image)
     if len(digits) > 1:
-        raise NoDigitError(f"it shows {len(digits)} shapes; one digit at a time")
+        raise SeveralDigitsError(f"it shows {len(digits)} shapes; one digit at a time")
     return digits[0].image
 
 

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 
 FRAME = 0.12  # of each side; a long shape with nothing farther inside is a frame, or a piece of one
-# Shares of the ink; smaller pieces are ignored, before and after small gaps are closed.
-DUST, SPECK = 0.003, 0.03
-# Shares of the height. Gaps in a stroke may be wider than the one between digits that stand close together.
-GAP_ABOVE, GAP_BESIDE = 0.15, 0.05
+SPECK = 0.02  # share of the ink of the largest piece; smaller ones are ignored
+SMALL = 50  # pixels
+# Shares of the height.
 LOW = 0.45  # what is lower is a part of the digit beside it
 NEAR = 0.25  # how far from it such a part may be
+HALVES = 0.7  # how wide two parts may be that stand side by side
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,32 +67,30 @@ def _without_frame(ink: Floats) -> Floats:
     height, width = ink.shape
     edge = round(FRAME * min(ink.shape))
     inside = np.bincount(labels[edge : height - edge, edge : width - edge].ravel(), minlength=len(stats)) > 0
-    long = (stats[:, cv2.CC_STAT_WIDTH] > width / 2) | (stats[:, cv2.CC_STAT_HEIGHT] > height / 2)
+    long = (stats[:, cv2.CC_STAT_WIDTH] > 0.3 * width) | (stats[:, cv2.CC_STAT_HEIGHT] > 0.3 * height)
     rest = np.where((inside | ~long)[labels], ink, np.float32(0))
     return rest if rest.any() else ink
 
 
 def _pieces(ink: Floats) -> list[Shape]:
-    """The pieces that are not specks, at least one. Small gaps do not break a piece."""
-    for smallest in (DUST, SPECK, SPECK):  # again, since specks far from a small digit let it seem higher than it is
-        gaps = (0, 0) if smallest == DUST else (GAP_ABOVE, GAP_BESIDE)
-        kernel = np.ones([2 + round(gap * Shape(ink).height) for gap in gaps], np.uint8)
-        _, labels = cv2.connectedComponents(cv2.dilate((ink > 0).astype(np.uint8), kernel))
-        masses = np.bincount(labels.ravel(), ink.ravel())
-        kept = masses > min(smallest * masses.sum(), masses.max() / 2)
-        ink = np.where(kept[labels], ink, np.float32(0))
-    return [Shape(np.where(labels == label, ink, np.float32(0))) for label in np.flatnonzero(kept)]
+    """The pieces that are not specks, at least one. On a small picture, a gap of two pixels does not break a piece."""
+    gap = 2 if max(ink.shape) < SMALL else 0
+    near = cv2.dilate((ink > 0).astype(np.uint8), np.ones((1 + gap, 1 + gap), np.uint8))
+    labels = np.where(ink > 0, cv2.connectedComponents(near)[1], 0)
+    masses = np.bincount(labels.ravel(), ink.ravel())
+    kept = np.flatnonzero(masses > SPECK * masses.max())
+    return [Shape(np.where(labels == label, ink, np.float32(0))) for label in kept]
 
 
 def _distance(shape: Shape, piece: Shape) -> float:
     """How far a piece is beside a shape at least as high, below 0 above or below it; infinite if no part of it."""
-    (left, _, right, _), (start, _, end, _) = shape.box, piece.box
+    (left, top, right, bottom), (start, above, end, below) = shape.box, piece.box
     distance = max(left, start) - min(right, end)
     if -distance > 0.5 * min(right - left, end - start):
         return distance
-    if piece.height < LOW * shape.height:
+    if piece.height < LOW * shape.height or min(bottom, below) <= max(top, above):
         return distance if distance < NEAR * shape.height else np.inf
-    together = max(right, end) - min(left, start) < shape.height and _meet_at_ends(shape, piece)
+    together = max(right, end) - min(left, start) < HALVES * shape.height and _meet_at_ends(shape, piece)
     return distance if together else np.inf
 
 
