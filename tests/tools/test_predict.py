@@ -132,6 +132,27 @@ def test_a_picture_that_is_too_large(finished: Path, tmp_path: Path, side: int) 
     assert "more than 100,000,000 pixels" in predict(finished, str(tmp_path), status=1)[0]
 
 
+def test_all_digits_of_a_picture(finished: Path, pictures: Path, tmp_path: Path) -> None:
+    paths = sorted(pictures.rglob("*.png"))[:3]
+    row = Image.new("L", (3 * 130, 130), 255)
+    for number, path in enumerate(paths):
+        row.paste(Image.open(path), (9 + 130 * number, 9))
+    row.save(tmp_path / "row.png")
+    (answer,) = json.loads(predict(finished, "--all", "--json", str(tmp_path / "row.png"))[0])
+    alone = json.loads(predict(finished, "--json", *map(str, paths))[0])
+    assert answer["number"] == "".join(str(each["digit"]) for each in alone)
+    assert [int(3 * each["box"][0]) for each in answer["digits"]] == [0, 1, 2]
+    text = predict(finished, "--all", "--show", str(tmp_path / "seen"), str(tmp_path / "row.png"))[0]
+    first, *others = text.splitlines()
+    assert first.split() == [str(tmp_path / "row.png"), answer["number"]]
+    assert [line.split()[0] for line in others] == [*answer["number"]]
+    assert all("% across, " in line and len(line) <= 80 for line in others)
+    assert len(list((tmp_path / "seen").iterdir())) == 3
+    assert "3 shapes; one digit at a time, or --all" in predict(finished, str(tmp_path / "row.png"), status=1)[0]
+    Image.new("L", (50, 50), 255).save(tmp_path / "empty.png")
+    assert "nothing on it" in predict(finished, "--all", str(tmp_path / "empty.png"), status=1)[0]
+
+
 def test_ctrl_c(finished: Path) -> None:
     command = [sys.executable, "tools/predict.py", "-"]
     with subprocess.Popen(command, cwd=finished, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -182,6 +203,7 @@ def test_evaluate_counts_what_is_right(finished: Path, pictures: Path, tmp_path:
     [
         ([], 2, "give either pictures or --evaluate"),
         (["--evaluate", "tests", "README.md"], 2, "give either pictures or --evaluate"),
+        (["--all", "--evaluate", "tests"], 2, "leave it out with --evaluate"),
         (["--show", "README.md", "plots"], 1, "error: README.md: File exists"),
         (["--show", "/proc/seen", "plots"], 1, "error: /proc/seen: "),
         (["--evaluate", "tests"], 1, "error: tests: has to have folders 0 to 9"),
@@ -213,4 +235,15 @@ def test_the_page_and_predict_need_four_packages_alone(finished: Path, run: Run)
     listing = "import sys, draw, predict; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = set(run(finished / "tools", "python", "-c", listing).split())
     assert {"cv2", "numpy", "onnxruntime", "PIL"} <= loaded
-    assert not loaded & {"torch", "torchvision", "scipy", "pandas", "sklearn", "matplotlib", "yaml", "dvc", "pydantic", "pi_heif"}
+    assert not loaded & {
+        "torch",
+        "torchvision",
+        "scipy",
+        "pandas",
+        "sklearn",
+        "matplotlib",
+        "yaml",
+        "dvc",
+        "pydantic",
+        "pi_heif",
+    }
