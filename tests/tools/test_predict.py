@@ -207,7 +207,7 @@ def test_evaluate_counts_what_is_right(finished: Path, pictures: Path, tmp_path:
         (["--show", "README.md", "plots"], 1, "error: README.md: File exists"),
         (["--show", "/proc/seen", "plots"], 1, "error: /proc/seen: "),
         (["--evaluate", "tests"], 1, "error: tests: has to have folders 0 to 9"),
-        (["tests"], 1, "error: tests: holds no pictures"),
+        (["stages"], 1, "error: stages: holds no pictures"),
         (["--model", "nowhere.onnx", "plots"], 1, "error: nowhere.onnx: No such file"),
         (["--model", "README.md", "plots"], 1, "error: README.md: is not a model that `dvc repro` made"),
     ],
