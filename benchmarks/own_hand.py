@@ -1,7 +1,7 @@
 """Teach models a hand that MNIST does not know, and see how many drawings that takes.
 
-A program draws it from a few straight strokes per digit: the 1 has a foot, the 7 and the 0 are crossed, the 4 is open.
-The points vary, and so do slant, size and the width of the pen.
+A program draws it from a few straight strokes per digit, which strokes.py holds: the 1 has a foot, the
+7 and the 0 are crossed, the 4 is open. The points vary, and so do slant, size and the width of the pen.
 Command: python benchmarks/own_hand.py, in the root of a repository whose stage download has run
 """
 
@@ -18,28 +18,12 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "stages")]
 from digits.data.drawings import is_held_out, read_drawings
 from digits.data.published import PUBLISHED
 from handwriting.recognizer import Recognizer
+from strokes import HAND
 
 import numpy as np
 import yaml
 from PIL import Image, ImageDraw
 
-# Points of the strokes of each digit, in a square with the origin at the upper left.
-TURN = [
-    (0.5 + 0.5 * x, 0.5 + 0.5 * y) for x, y in ((0, -1), (-0.8, -0.5), (-0.9, 0.3), (-0.4, 1), (0.4, 1), (0.9, 0.3))
-]
-ROUND = [*TURN, (0.9, 0.3), TURN[0]]
-HAND: dict[int, list[list[tuple[float, float]]]] = {
-    0: [ROUND, [(0.8, 0.1), (0.2, 0.9)]],
-    1: [[(0.25, 0.35), (0.5, 0), (0.5, 1)], [(0.2, 1), (0.8, 1)]],
-    2: [[(0.15, 0.25), (0.4, 0), (0.8, 0.15), (0.7, 0.5), (0.15, 1), (0.9, 1)]],
-    3: [[(0.2, 0), (0.8, 0), (0.45, 0.4), (0.8, 0.6), (0.7, 0.95), (0.15, 0.9)]],
-    4: [[(0.3, 0), (0.1, 0.6), (0.9, 0.6)], [(0.7, 0.25), (0.7, 1)]],
-    5: [[(0.3, 0), (0.25, 0.45), (0.7, 0.45), (0.8, 0.8), (0.5, 1), (0.15, 0.9)], [(0.3, 0), (0.85, 0)]],
-    6: [[(0.7, 0), (0.3, 0.4), (0.2, 0.8), (0.5, 1), (0.8, 0.8), (0.6, 0.55), (0.25, 0.7)]],
-    7: [[(0.1, 0), (0.85, 0), (0.4, 1)], [(0.25, 0.5), (0.8, 0.5)]],
-    8: [[(x, 0.45 * y) for x, y in ROUND], [(x, 0.45 + 0.55 * y) for x, y in ROUND]],
-    9: [[(x, 0.5 * y) for x, y in ROUND], [(0.95, 0.1), (0.95, 1)]],
-}
 COUNTS = [0, 1, 3, 10, 30]  # drawings per digit that are taught
 TIMES = 10
 UNSEEN = 50  # per digit

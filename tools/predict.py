@@ -1,12 +1,14 @@
-"""Recognise the digit on a picture: a photograph or a drawing, dark or light ink.
+"""Recognise what is on a picture: a digit, photographed or drawn, with dark or
+light ink, or one of the classes of other pictures that the model has learned.
 
 Example: python tools/predict.py seven.jpg note.png
+         python tools/predict.py --all postcode.jpg
          python tools/predict.py --evaluate data/drawings
 
-PICTURE may be a folder, or - for standard input. The folder of --evaluate has
-folders 0 to 9 with pictures of these digits, as the page of tools/draw.py saves
-them. The exit status is 1 if a picture does not show a single digit; with
---evaluate it just counts as wrong.
+PICTURE may be a folder, or - for standard input. The folder of --evaluate has a
+folder of pictures for each class, 0 to 9 for digits, as the page of
+tools/draw.py saves them. The exit status is 1 if a picture does not show a
+single digit; with --evaluate it just counts as wrong.
 """
 
 import io
@@ -24,9 +26,11 @@ from handwriting.recognizer import MODEL, Recognizer
 # isort: split
 # After `handwriting`, which lets Python find it.
 from digits.pictures.files import NoPictureError, find_pictures, read_picture
-from digits.pictures.ink import NoDigitError
-from digits.pictures.mnist_format import to_mnist_format
+from digits.pictures.ink import NoDigitError, SeveralDigitsError
+from digits.pictures.mnist_format import find_digits
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 STANDARD_INPUT = Path("-")
@@ -42,12 +46,17 @@ def main() -> None:
     parser.add_argument(
         "--show", type=Path, metavar="FOLDER", help="write the 28 x 28 pixels that the model sees to this folder"
     )
+    parser.add_argument("--all", action="store_true", help="read all digits of a picture, from left to right")
     parser.add_argument("--evaluate", type=Path, metavar="FOLDER", help="score pictures whose digits are known")
     parser.add_argument("pictures", nargs="*", type=Path, metavar="PICTURE", help="files or folders, or -")
     arguments = parser.parse_args()
     if bool(arguments.pictures) == bool(arguments.evaluate):
         parser.error("give either pictures or --evaluate FOLDER")
+    if arguments.all and arguments.evaluate:
+        parser.error("--all reads pictures whose digits are not known; leave it out with --evaluate")
     recognizer = Recognizer(arguments.model)
+    if arguments.all and recognizer.pictures == "whole":
+        sys.exit(f"error: --all: needs a model of what is written, got one of whole pictures, {arguments.model}")
     print(recognizer.introduction(), file=sys.stderr, flush=True)
     if arguments.show:
         make_folder(arguments.show)
@@ -55,7 +64,8 @@ def main() -> None:
         evaluation = evaluate(recognizer, arguments.evaluate, arguments.show)
         print(json.dumps(evaluation, indent=2) if arguments.json else evaluation_text(evaluation))
         return
-    answers = [answer(recognizer, path, arguments.show) for path in find_pictures(arguments.pictures)]
+    read = answer_all if arguments.all else answer
+    answers = [read(recognizer, path, arguments.show) for path in find_pictures(arguments.pictures)]
     if not answers:
         sys.exit(f"error: {arguments.pictures[0]}: holds no pictures; give files, or a folder with some")
     print(json.dumps(answers, indent=2) if arguments.json else table(answers))
@@ -82,21 +92,58 @@ def answer(recognizer: Recognizer, path: Path, seen: Path | None = None) -> dict
         seen: a folder to which to write what the model sees.
 
     Returns:
-        `file`, and `problem`, or `digit`, `probability`, `runner_up`, `runner_up_probability` and `probabilities`.
+        `file`, and `problem`, or `class`, `probability`, `runner_up`, `runner_up_probability` and `probabilities`.
     """
     try:
-        image = to_mnist_format(read_picture(io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD_INPUT else path))
+        image = recognizer.convert(picture(path))
+    except SeveralDigitsError as error:
+        return {"file": str(path), "problem": f"{error}, or --all"}
     except (NoPictureError, NoDigitError) as error:
         return {"file": str(path), "problem": str(error)}
     if seen:
-        Image.fromarray(image).save(seen / f"{'-'.join(path.relative_to(path.anchor).parts)}.png")
+        save_seen(image, seen, path)
+    return {"file": str(path), **classified(recognizer, image)}
+
+
+def answer_all(recognizer: Recognizer, path: Path, seen: Path | None = None) -> dict[str, Any]:
+    """The model's answers to all digits on the picture in a file, or on standard input for the path `-`.
+
+    Returns:
+        `file`, and `problem`, or `number`, a text, and `digits`, each with what `answer` gives and its `box`: left,
+        top, right and bottom, as fractions of the picture's width and height.
+    """
+    try:
+        found = find_digits(picture(path))
+    except (NoPictureError, NoDigitError) as error:
+        return {"file": str(path), "problem": str(error)}
+    if seen:
+        for number, digit in enumerate(found, start=1):
+            save_seen(digit.image, seen, path, f"-{number}")
+    digits = [{**classified(recognizer, digit.image), "box": digit.box} for digit in found]
+    return {"file": str(path), "number": "".join(each["class"] for each in digits), "digits": digits}
+
+
+def picture(path: Path) -> Image.Image:
+    """The picture in a file, or on standard input for the path `-`.
+
+    Raises:
+        NoPictureError: there is none.
+    """
+    return read_picture(io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD_INPUT else path)
+
+
+def save_seen(image: NDArray[np.uint8], folder: Path, path: Path, ending: str = "") -> None:
+    Image.fromarray(image).save(folder / f"{'-'.join(path.relative_to(path.anchor).parts)}{ending}.png")
+
+
+def classified(recognizer: Recognizer, image: NDArray[np.uint8]) -> dict[str, Any]:
+    """`class`, `probability`, `runner_up`, `runner_up_probability` and `probabilities` for an image from `convert`."""
     probabilities = recognizer.probabilities(image[None])[0].tolist()
-    second, first = sorted(range(10), key=probabilities.__getitem__)[-2:]
+    second, first = sorted(range(len(probabilities)), key=probabilities.__getitem__)[-2:]
     return {
-        "file": str(path),
-        "digit": first,
+        "class": recognizer.classes[first],
         "probability": probabilities[first],
-        "runner_up": second,
+        "runner_up": recognizer.classes[second],
         "runner_up_probability": probabilities[second],
         "probabilities": probabilities,
     }
@@ -110,11 +157,20 @@ def table(answers: list[dict[str, Any]]) -> str:
 
 
 def in_words(answer: dict[str, Any]) -> str:
-    """The digit, its probability and the runner-up, or the problem."""
+    """The class, its probability and the runner-up; the number, and this for each digit; or the problem."""
     if "problem" in answer:
         return str(answer["problem"])
+    if "number" in answer:
+        return "\n".join(
+            [answer["number"], *(f"  {in_words(each)}   {place(each['box'])}" for each in answer["digits"])]
+        )
     first, second = percent(answer["probability"]), percent(answer["runner_up_probability"])
-    return f"{answer['digit']}  {first:>7}   or {answer['runner_up']}  {second:>7}"
+    return f"{answer['class']}  {first:>7}   or {answer['runner_up']}  {second:>7}"
+
+
+def place(box: tuple[float, float, float, float]) -> str:
+    left, top, right, bottom = (f"{side:.0%}" for side in box)
+    return f"{left} to {right} across, {top} to {bottom} down"
 
 
 def percent(probability: float) -> str:
@@ -123,21 +179,25 @@ def percent(probability: float) -> str:
 
 
 def evaluate(recognizer: Recognizer, folder: Path, seen: Path | None = None) -> dict[str, Any]:
-    """Score the pictures in the folders 0 to 9; one without an answer counts as an error.
+    """Score the pictures in the folders that are named after classes; one without an answer counts as an error.
 
     Returns:
         `images`, `errors`, `unanswered`, `accuracy` with its 95 % interval `accuracy_low` to `accuracy_high`, fractions
-        in [0, 1], `digits`, the counts by digit, and `wrong`, the answers that are not `actual`.
+        in [0, 1], `classes`, the counts by class, and `wrong`, the answers that are not `actual`.
 
     Raises:
         SystemExit: there are none.
     """
-    folders = [(digit, folder / str(digit)) for digit in range(10) if (folder / str(digit)).is_dir()]
-    known = [(digit, path) for digit, inside in folders for path in find_pictures([inside])]
+    folders = [(name, folder / name) for name in recognizer.classes if (folder / name).is_dir()]
+    known = [(name, path) for name, inside in folders for path in find_pictures([inside])]
     if not known:
-        sys.exit(f"error: {folder}: has to have folders 0 to 9 with pictures; `make draw` saves some in data/drawings")
-    answers = [{"actual": digit, **answer(recognizer, path, seen)} for digit, path in known]
-    wrong = [each for each in answers if each.get("digit") != each["actual"]]
+        first, *_, last = recognizer.classes
+        sys.exit(
+            f"error: {folder}: has to have folders with pictures, named {first} to {last}; `make draw` saves some in "
+            "data/drawings"
+        )
+    answers = [{"actual": name, **answer(recognizer, path, seen)} for name, path in known]
+    wrong = [each for each in answers if each.get("class") != each["actual"]]
     low, high = wilson_interval(len(known) - len(wrong), len(known))
     images, errors = (Counter(each["actual"] for each in some) for some in (answers, wrong))
     return {
@@ -147,22 +207,22 @@ def evaluate(recognizer: Recognizer, folder: Path, seen: Path | None = None) -> 
         "accuracy": (len(known) - len(wrong)) / len(known),
         "accuracy_low": low,
         "accuracy_high": high,
-        "digits": [{"digit": digit, "images": images[digit], "errors": errors[digit]} for digit in images],
+        "classes": [{"class": name, "images": images[name], "errors": errors[name]} for name in images],
         "wrong": wrong,
     }
 
 
 def evaluation_text(found: dict[str, Any]) -> str:
-    """The first wrong answers, the accuracy, and a table by digit."""
-    wrong, digits = found["wrong"], found["digits"]
+    """The first wrong answers, the accuracy, and a table by class."""
+    wrong, classes = found["wrong"], found["classes"]
+    width = max(len("class"), *(len(each["class"]) for each in classes))
     lines = [f"{each['file']}: {in_words(each)}" for each in wrong[:LISTED]]
     lines += [f"and {len(wrong) - LISTED:,} more"] if len(wrong) > LISTED else []
     lines += [
         f"{found['images'] - found['errors']:,} of {found['images']:,} right: {found['accuracy']:.1%} (95 % interval "
         f"{found['accuracy_low']:.1%} to {found['accuracy_high']:.1%}); {found['unanswered']:,} without an answer",
-        "digit " + "".join(f"{each['digit']:6}" for each in digits),
-        "right " + "".join(f"{each['images'] - each['errors']:6}" for each in digits),
-        "of    " + "".join(f"{each['images']:6}" for each in digits),
+        f"{'class':{width}}   right      of",
+        *(f"{each['class']:{width}}{each['images'] - each['errors']:8,}{each['images']:8,}" for each in classes),
     ]
     return "\n".join(lines).encode(errors="backslashreplace").decode()
 

@@ -35,6 +35,11 @@ def test_a_folder_of_pictures_runs_from_pictures_to_plots(project: Path, run: Ru
     found = json.loads(run(project, "python", "tools/compare.py", "--classes", "--json", "shapes", "shapes"))
     assert [each["class"] for each in found["comparisons"][0]["classes"]] == SHAPES
 
+    output = run(project, "python", "tools/predict.py", "--evaluate", str(folder))
+    assert "of 72 right" in output
+    assert [line.split()[0] for line in output.splitlines()[-3:]] == SHAPES
+    assert "--all: needs a model of" in run(project, "python", "tools/predict.py", "--all", str(folder), status=1)
+
     # The folder is a dependency: one picture more is a change.
     assert "up to date" in run(project, "dvc", "status", "download")
     shutil.copyfile(folder / "circles/0.png", folder / "squares/new.png")

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from conftest import some_digits
 from digits.pictures.files import read_picture
-from digits.pictures.ink import NoDigitError
-from digits.pictures.mnist_format import to_mnist_format
+from digits.pictures.ink import NoDigitError, SeveralDigitsError
+from digits.pictures.mnist_format import find_digits, to_mnist_format
 
 import numpy as np
 import pytest
@@ -69,6 +69,38 @@ def transparent(image: Image.Image, color: tuple[int, int, int]) -> Image.Image:
     return strokes
 
 
+def on_lines(image: Image.Image, across: bool) -> Image.Image:
+    """On ruled paper, or squared paper if lines also go across."""
+    page = np.pad(np.asarray(image), 20, constant_values=255).copy()
+    for start in range(5, len(page), 32):
+        page[start : start + 2] = np.minimum(page[start : start + 2], 110)
+        if across:
+            page[:, start : start + 2] = np.minimum(page[:, start : start + 2], 110)
+    return Image.fromarray(page)
+
+
+def framed(image: Image.Image, inset: int, width: int, sides: int = 4) -> Image.Image:
+    """With lines along some of its sides."""
+    page = np.asarray(image).copy()
+    for turn in range(sides):
+        np.rot90(page, turn)[inset : inset + width, inset : len(page) - inset] = 40
+    return Image.fromarray(page)
+
+
+def shadowed(image: Image.Image) -> Image.Image:
+    """Half of it in a shadow with a sharp edge."""
+    y, x = np.mgrid[:280, :280]
+    return Image.fromarray((np.asarray(image) * np.where(x + 0.5 * y > 210, 0.6, 1)).astype(np.uint8))
+
+
+def with_gaps(image: Image.Image) -> Image.Image:
+    """With two gaps in its strokes."""
+    image = image.copy()
+    for y in (120, 190):
+        image.paste(255, (0, y, 280, y + 8))
+    return image
+
+
 def similarity(first: Bytes, second: Bytes) -> float:
     """The correlation of two images, moved by at most a pixel, since a centre of mass may lie between two."""
     moved = [np.roll(second, (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
@@ -93,6 +125,13 @@ PICTURES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "a photograph of chalk": lambda image: photograph(image, (220, 220, 210), 50),
     "in the light of a lamp": lambda image: vignetted(image),
     "small, with a speck far away": lambda image: specked(image),
+    "on ruled paper": lambda image: on_lines(image, across=False),
+    "on squared paper": lambda image: on_lines(image, across=True),
+    "with a line along a side": lambda image: framed(image, 0, 6, sides=1),
+    "with lines along two sides": lambda image: framed(image, 0, 9, sides=2),
+    "on a table": lambda image: framed(image, 0, 18),
+    "in a frame": lambda image: framed(image, 10, 4),
+    "in a shadow": lambda image: shadowed(image),
     "with specks": lambda image: Image.fromarray(
         np.where(np.random.default_rng(0).random((280, 280)) < 0.001, 0, np.asarray(image)).astype(np.uint8)
     ),
@@ -194,8 +233,8 @@ def test_very_thin_and_very_thick_strokes_come_to_widths_that_mnist_has() -> Non
         (Image.linear_gradient("L"), "nothing"),
         (drawing([(60, 60), (60, 220)], [(220, 60), (220, 220)]), "2 shapes"),
         (drawing([(60, 40), (120, 40), (120, 110)], [(60, 160), (120, 160), (120, 240)]), "2 shapes"),
-        (drawing(*[[(x, y), (x, y + 40)] for x in (40, 120, 200) for y in (40, 140, 220)]), "9 shapes"),
-        (drawing(*[[(x, y), (x, y)] for x in range(20, 270, 40) for y in range(20, 270, 40)], width=8), "49 shapes"),
+        (drawing(*[[(x, y), (x, y + 40)] for x in (40, 120, 200) for y in (40, 140, 220)]), "3 shapes"),
+        (drawing(*[[(x, y), (x, y)] for x in range(20, 270, 40) for y in range(20, 270, 40)], width=8), "7 shapes"),
         (drawing([(120, 40), (120, 240)], [(158, 45), (158, 235)]), "2 shapes"),
         (
             drawing(
@@ -206,7 +245,7 @@ def test_very_thin_and_very_thick_strokes_come_to_widths_that_mnist_has() -> Non
                 [(100, 180), (120, 180)],
                 width=14,
             ),
-            "5 shapes",
+            "2 shapes",
         ),
         (drawing([(20, 140), (260, 140)]), "wider than a digit"),
         (drawing([(140, 140), (140, 140)]), "blob"),
@@ -222,6 +261,43 @@ def test_a_digit_that_the_pen_left_in_parts_is_one() -> None:
     body, loose_bar = [(90, 60), (80, 130), (150, 130), (170, 190), (90, 230)], [(140, 45), (200, 40)]
     digit = to_mnist_format(drawing(body, loose_bar))
     assert not np.array_equal(digit, to_mnist_format(drawing(body)))  # the bar is part of it
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_a_line_along_the_border_of_a_small_picture_is_no_ink(turn: int) -> None:
+    small = np.asarray(SEVEN.resize((28, 28), Image.Resampling.BOX))
+    lined = small.copy()
+    np.rot90(lined, turn)[0] = 60
+    assert np.array_equal(to_mnist_format(Image.fromarray(lined)), to_mnist_format(Image.fromarray(small)))
+
+
+def test_a_digit_that_touches_the_edges_is_read() -> None:
+    for image in (FOUR, SEVEN):
+        box = Image.eval(image, lambda value: 255 - value).getbbox()
+        assert similarity(to_mnist_format(image.crop(box)), to_mnist_format(image)) > 0.9
+
+
+@pytest.mark.parametrize("image", [FOUR, SEVEN], ids=["4", "7"])
+@pytest.mark.parametrize("side", [280, 28])
+def test_gaps_do_not_break_a_digit(image: Image.Image, side: int) -> None:
+    broken = with_gaps(image).resize((side, side), Image.Resampling.BOX)
+    assert similarity(to_mnist_format(broken), to_mnist_format(image)) > 0.8
+
+
+def test_digits_are_found_from_left_to_right() -> None:
+    page = Image.new("L", (700, 280), 255)
+    for number, image in enumerate((SEVEN, FOUR, SEVEN)):
+        page.paste(image.crop((60, 0, 240, 280)), (20 + 220 * number, 0))
+    page.paste(0, (205, 130, 235, 140))  # a hyphen is no digit
+    digits = find_digits(page)
+    for digit, image in zip(digits, (SEVEN, FOUR, SEVEN), strict=True):
+        assert similarity(digit.image, to_mnist_format(image)) > 0.93
+    lefts = [digit.box[0] for digit in digits]
+    assert lefts == sorted(lefts)
+    left, top, right, bottom = digits[0].box
+    assert (left, top, right, bottom) == pytest.approx((28 / 700, 38 / 280, 172 / 700, 242 / 280), abs=0.03)
+    with pytest.raises(SeveralDigitsError, match="3 shapes"):
+        to_mnist_format(page)
 
 
 def test_hardly_any_of_the_bundled_digits_is_refused() -> None:

@@ -60,7 +60,7 @@ def test_json_has_the_probabilities_that_the_model_gives(finished: Path, picture
         assert answer["file"] == str(path)
         assert answer["probabilities"] == probabilities.tolist()
         first, second = probabilities.argsort()[:-3:-1]
-        assert (answer["digit"], answer["runner_up"]) == (first, second)
+        assert (answer["class"], answer["runner_up"]) == (str(first), str(second))
         assert (answer["probability"], answer["runner_up_probability"]) == tuple(
             probabilities[[first, second]].tolist()
         )
@@ -132,6 +132,27 @@ def test_a_picture_that_is_too_large(finished: Path, tmp_path: Path, side: int) 
     assert "more than 100,000,000 pixels" in predict(finished, str(tmp_path), status=1)[0]
 
 
+def test_all_digits_of_a_picture(finished: Path, pictures: Path, tmp_path: Path) -> None:
+    paths = sorted(pictures.rglob("*.png"))[:3]
+    row = Image.new("L", (3 * 130, 130), 255)
+    for number, path in enumerate(paths):
+        row.paste(Image.open(path), (9 + 130 * number, 9))
+    row.save(tmp_path / "row.png")
+    (answer,) = json.loads(predict(finished, "--all", "--json", str(tmp_path / "row.png"))[0])
+    alone = json.loads(predict(finished, "--json", *map(str, paths))[0])
+    assert answer["number"] == "".join(each["class"] for each in alone)
+    assert [int(3 * each["box"][0]) for each in answer["digits"]] == [0, 1, 2]
+    text = predict(finished, "--all", "--show", str(tmp_path / "seen"), str(tmp_path / "row.png"))[0]
+    first, *others = text.splitlines()
+    assert first.split() == [str(tmp_path / "row.png"), answer["number"]]
+    assert [line.split()[0] for line in others] == [*answer["number"]]
+    assert all("% across, " in line and len(line) <= 80 for line in others)
+    assert len(list((tmp_path / "seen").iterdir())) == 3
+    assert "3 shapes; one digit at a time, or --all" in predict(finished, str(tmp_path / "row.png"), status=1)[0]
+    Image.new("L", (50, 50), 255).save(tmp_path / "empty.png")
+    assert "nothing on it" in predict(finished, "--all", str(tmp_path / "empty.png"), status=1)[0]
+
+
 def test_ctrl_c(finished: Path) -> None:
     command = [sys.executable, "tools/predict.py", "-"]
     with subprocess.Popen(command, cwd=finished, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -156,7 +177,7 @@ def test_evaluate_counts_what_is_right(finished: Path, pictures: Path, tmp_path:
     output = predict(finished, "--evaluate", str(tmp_path / "known"))[0]
     paths = sorted((tmp_path / "known").rglob("*.png"))
     answers = json.loads(predict(finished, "--json", *map(str, paths), status=1)[0])
-    right = sum(answer.get("digit") == int(Path(answer["file"]).parent.name) for answer in answers)
+    right = sum(answer.get("class") == Path(answer["file"]).parent.name for answer in answers)
     assert f"{right} of 21 right: {right / 21:.1%} (95 % interval " in output
     assert "1 without an answer" in output
     assert "3/empty.png: there is nothing on it" in output
@@ -167,12 +188,12 @@ def test_evaluate_counts_what_is_right(finished: Path, pictures: Path, tmp_path:
     assert (found["images"], found["errors"], found["unanswered"]) == (21, 21 - right, 1)
     assert found["accuracy"] == right / 21
     assert f"{found['accuracy_low']:.1%} to {found['accuracy_high']:.1%}" in output
-    for count in found["digits"]:
-        of_digit = [answer for answer in answers if Path(answer["file"]).parent.name == str(count["digit"])]
+    for count in found["classes"]:
+        of_digit = [answer for answer in answers if Path(answer["file"]).parent.name == count["class"]]
         assert count["images"] == len(of_digit)
-        assert count["errors"] == sum(answer.get("digit") != count["digit"] for answer in of_digit)
+        assert count["errors"] == sum(answer.get("class") != count["class"] for answer in of_digit)
     assert [{key: each[key] for key in each if key != "actual"} for each in found["wrong"]] == [
-        answer for answer in answers if answer.get("digit") != int(Path(answer["file"]).parent.name)
+        answer for answer in answers if answer.get("class") != Path(answer["file"]).parent.name
     ]
     assert len(list(seen.iterdir())) == 20
 
@@ -182,10 +203,11 @@ def test_evaluate_counts_what_is_right(finished: Path, pictures: Path, tmp_path:
     [
         ([], 2, "give either pictures or --evaluate"),
         (["--evaluate", "tests", "README.md"], 2, "give either pictures or --evaluate"),
+        (["--all", "--evaluate", "tests"], 2, "leave it out with --evaluate"),
         (["--show", "README.md", "plots"], 1, "error: README.md: File exists"),
         (["--show", "/proc/seen", "plots"], 1, "error: /proc/seen: "),
-        (["--evaluate", "tests"], 1, "error: tests: has to have folders 0 to 9"),
-        (["tests"], 1, "error: tests: holds no pictures"),
+        (["--evaluate", "tests"], 1, "error: tests: has to have folders with pictures, named 0 to 9"),
+        (["stages"], 1, "error: stages: holds no pictures"),
         (["--model", "nowhere.onnx", "plots"], 1, "error: nowhere.onnx: No such file"),
         (["--model", "README.md", "plots"], 1, "error: README.md: is not a model that `dvc repro` made"),
     ],
@@ -209,8 +231,19 @@ def test_a_model_with_damaged_weights(project: Path) -> None:
     assert "is not a model that `dvc repro` made" in predict(project, "--model", "other.onnx", "plots", status=1)[1]
 
 
-def test_the_page_and_predict_need_three_packages_alone(finished: Path, run: Run) -> None:
+def test_the_page_and_predict_need_four_packages_alone(finished: Path, run: Run) -> None:
     listing = "import sys, draw, predict; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = set(run(finished / "tools", "python", "-c", listing).split())
-    assert {"numpy", "onnxruntime", "PIL"} <= loaded
-    assert not loaded & {"torch", "torchvision", "scipy", "pandas", "sklearn", "matplotlib", "yaml", "dvc", "pydantic"}
+    assert {"cv2", "numpy", "onnxruntime", "PIL"} <= loaded
+    assert not loaded & {
+        "torch",
+        "torchvision",
+        "scipy",
+        "pandas",
+        "sklearn",
+        "matplotlib",
+        "yaml",
+        "dvc",
+        "pydantic",
+        "pi_heif",
+    }

@@ -4,6 +4,6 @@ import sys
 
 from foundation.command import ROOT, require
 
-require("numpy", "onnxruntime", "PIL")
+require("cv2", "numpy", "onnxruntime", "PIL")
 # For digits.pictures: what the model sees has to be made from a picture as it is for training.
 sys.path.append(str(ROOT / "stages"))

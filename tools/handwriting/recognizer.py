@@ -1,4 +1,4 @@
-"""The exported model, which needs only ONNX Runtime, NumPy and Pillow."""
+"""The exported model, which needs only ONNX Runtime and NumPy."""
 
 import json
 import sys
@@ -33,7 +33,8 @@ class Recognizer:
             about = self._session.get_modelmeta().custom_metadata_map
             self.architecture, self.dataset = about["architecture"], about["dataset"]
             self.classes: list[str] = json.loads(about["classes"])
-            self._convert = CONVERSIONS[about["pictures"]]
+            self.pictures = about["pictures"]
+            self._convert = CONVERSIONS[self.pictures]
             metrics = json.loads(about["metrics"])
             self.accuracy, self.low, self.high = (float(metrics[f"accuracy{end}"]) for end in ("", "_low", "_high"))
             self.images = int(metrics["images"])

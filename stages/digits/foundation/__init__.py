@@ -4,7 +4,7 @@ import sys
 from importlib.util import find_spec
 
 # DVC runs the stages with the first `python` on PATH, which may be the wrong one.
-NEEDED = ["filelock", "matplotlib", "numpy", "onnx", "onnxruntime", "PIL"]
+NEEDED = ["cv2", "filelock", "matplotlib", "numpy", "onnx", "onnxruntime", "PIL"]
 NEEDED += ["platformdirs", "pydantic", "requests", "safetensors", "sklearn", "torch", "tqdm", "yaml"]
 missing = [name for name in NEEDED if find_spec(name) is None]
 if missing:

@@ -1,12 +1,16 @@
-"""Picture files of any format that Pillow reads."""
+"""Picture files of any format that Pillow reads, and of phones' HEIC."""
 
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from PIL import Image, ImageOps
+
+LONGEST = 1000  # pixels; larger pictures are scaled down, to between this and twice as much
+HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+# In these modes, pixels cannot be averaged.
+OTHER_MODES = {"1": "RGBA", "P": "RGBA", "PA": "RGBA", "HSV": "RGBA", "I;16": "F", "I;16B": "F", "I;16L": "F"}
 
 
 class NoPictureError(ValueError):
@@ -16,7 +20,7 @@ class NoPictureError(ValueError):
 def read_picture(
     file: Path | IO[bytes], formats: list[str] | None = None, max_pixels: int = 100_000_000
 ) -> Image.Image:
-    """The picture in a file.
+    """The picture in a file, upright as the camera was held, its longer side at most 2 * LONGEST pixels.
 
     Args:
         formats: the accepted ones, by Pillow's names; None for all.
@@ -28,13 +32,14 @@ def read_picture(
     try:
         with warnings.catch_warnings():  # damaged EXIF data does not make a picture unreadable
             warnings.simplefilter("ignore")
+            if formats is None and _is_heic(file):
+                _register_heic()
             image: Image.Image = Image.open(file, formats=formats)
             if image.width * image.height > max_pixels:
                 raise NoPictureError(f"it has more than {max_pixels:,} pixels")
-            image.draft("RGB", (1000, 1000))  # saves most of the work for a camera's JPEG file
+            image.draft("RGB", (LONGEST, LONGEST))  # saves most of the work for a camera's JPEG file
             image.load()
-            with suppress(Exception):  # damaged metadata, for which Pillow raises as many; the picture is fine
-                image = ImageOps.exif_transpose(image)
+            return _upright(_reduced(image))
     except (NoPictureError, MemoryError):
         raise
     except Image.DecompressionBombError:
@@ -43,7 +48,53 @@ def read_picture(
         raise NoPictureError(error.strerror or "it is not a picture, or a damaged one")
     except Exception:  # Pillow raises a dozen unrelated classes for damaged files
         raise NoPictureError("it is not a picture, or a damaged one")
-    return image
+
+
+def _is_heic(file: Path | IO[bytes]) -> bool:
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            start = opened.read(12)
+    else:
+        start = file.read(12)
+        file.seek(0)
+    return start[4:8] == b"ftyp" and start[8:] in HEIC_BRANDS
+
+
+def _register_heic() -> None:
+    """Let Pillow read HEIC.
+
+    Raises:
+        NoPictureError: the package for it is missing.
+    """
+    try:
+        import pi_heif  # here, since it is only needed for such files
+    except ImportError:
+        raise NoPictureError("it is in HEIC format; `pip install pi-heif` lets it be read")
+    pi_heif.register_heif_opener()
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    """The picture, scaled down by a whole number if it is large, in strips, which bounds memory."""
+    factor = max(image.size) // LONGEST
+    if factor < 2:
+        return image
+    mode = OTHER_MODES.get(image.mode, image.mode)
+    width, height = (-(-side // factor) for side in image.size)
+    small = Image.new(mode, (width, height))
+    for top in range(0, height, 100):
+        strip = image.crop((0, factor * top, image.width, min(factor * (top + 100), image.height)))
+        small.paste(strip.convert(mode).reduce(factor), (0, top))
+    small.info = image.info  # EXIF data among it
+    return small
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception:  # Pillow raises many classes for damaged EXIF data; the picture is fine
+        return image
 
 
 def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
@@ -52,6 +103,7 @@ def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
         if path.is_dir():
             # Only for folders, since it loads every format's reader.
             endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+            endings |= {".heic", ".heif"}
             yield from (file for file in sorted(path.rglob("*")) if file.suffix.lower() in endings and file.is_file())
         else:
             yield path

@@ -1,17 +1,24 @@
 """Find the ink on a picture: a drawing or a photograph, dark on light or light on dark."""
 
+from digits.pictures.lines import Floats, without_lines
+
+import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-Floats = NDArray[np.float32]
 WORKING_SIDE = 320  # pixels; larger pictures are scaled down
 FAINTEST = 24  # of 255; anything fainter is not ink
+PAPER = 0.75  # of the longer side; what is as wide and as high as this, or goes on beyond the border, is paper
+SKEWED = 0.5  # less: ink and paper cover about as much
 NOTHING = "there is nothing on it, or it is too faint"
 
 
 class NoDigitError(ValueError):
     """The picture does not show one digit; the message says what it shows."""
+
+
+class SeveralDigitsError(NoDigitError):
+    """The picture shows several digits."""
 
 
 def find_ink(image: Image.Image) -> Floats:
@@ -20,16 +27,42 @@ def find_ink(image: Image.Image) -> Floats:
     Raises:
         NoDigitError: there is none.
     """
-    return _without_noise(_contrast(_colors(image)))
+    strength, skewness = _strength(_colors(image))
+    ink = _above_paper(strength)
+    if skewness < SKEWED:
+        other = _above_paper(-strength)
+        # Taken for ink, the paper in and beside a thick digit spreads less than the digit.
+        if _spread(other) > 1.15 * _spread(ink):
+            ink = other
+    if not ink.any():
+        raise NoDigitError(NOTHING)
+    return ink
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """The picture, with values of more than 8 bits scaled to the range from 0 to 255, where Pillow would clip them."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
+    values -= values.min()
+    return Image.fromarray((values * (255 / (values.max() or 1))).astype(np.uint8))
+
+
+def _spread(ink: Floats) -> int:
+    """The number of pixels in the box around the ink."""
+    _, _, width, height = cv2.boundingRect((ink > 0).astype(np.uint8))
+    return width * height
+
+
+def _above_paper(strength: Floats) -> Floats:
+    """The ink alone, 0 elsewhere, float32 (H, W)."""
+    contrast = _without_paper(strength)
+    return _without_noise(without_lines(contrast, _without_noise(contrast) > 0))
 
 
 def _colors(image: Image.Image) -> Floats:
     """Red, green and blue, 0 to 255, float32 (H, W, 3), scaled down and without transparency."""
-    if image.mode.startswith(("I", "F")):  # Pillow would clip values of more than 8 bits
-        values = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
-        values -= values.min()
-        image = Image.fromarray((values * (255 / (values.max() or 1))).astype(np.uint8))
-    image = image.convert("RGBA")
+    image = eight_bits(image).convert("RGBA")
     image.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
     # Transparent areas become paper that contrasts with the strokes.
     grey, alpha = (np.asarray(part, np.float32) for part in (image.convert("L"), image.getchannel("A")))
@@ -38,53 +71,43 @@ def _colors(image: Image.Image) -> Floats:
     return np.asarray(image.convert("RGB"), np.float32)
 
 
-def _contrast(colors: Floats) -> Floats:
-    """How far the colour of each pixel is from that of the paper behind it, 0 to 255, float32 (H, W).
+def _strength(colors: Floats) -> tuple[Floats, float]:
+    """The colours along the axis from that of the paper to that of the ink, which is larger, and their skewness.
 
-    The paper, under uneven light, is a quadratic surface fitted to the margins and all pixels that agree with them.
+    Ink covers less than half of its surroundings, so the third power of the distance from their mean shows its side.
+
+    Returns:
+        float32 (H, W); a number that is near 0 if either side may be the ink.
     """
-    height, width, _ = colors.shape
-    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y]).reshape(6, -1)
-    values = np.ascontiguousarray(colors.reshape(-1, 3).T)
-    sample = slice(None, None, 1 + height * width // 5000)
-    known, where = values[:, sample], terms[:, sample]
-    paper = np.abs(where[1:3]).max(axis=0) > 0.9
-    surface = np.median(known[:, paper], axis=1, keepdims=True)
-    for _ in range(5):
-        distance = np.abs(known - surface).max(axis=0)
-        paper = distance <= 8 + 4 * np.median(distance[paper])
-        there = where[:, paper]
-        fit = np.linalg.solve(there @ there.T + 1e-6 * np.eye(6), there @ known[:, paper].T).T
-        surface = fit @ where
-    distance = np.abs(values - fit @ terms).max(axis=0).clip(0, 255)
-    return np.asarray(distance.round().reshape(height, width), np.float32)
+    detail = colors - cv2.blur(colors, (max(colors.shape) // 2 | 1,) * 2)
+    axis = (detail * (detail**2).sum(axis=2, keepdims=True)).sum(axis=(0, 1), dtype=np.float64)
+    axis /= max(np.abs(axis).sum(), 1e-9)
+    along = detail @ axis
+    return np.asarray(colors @ axis, np.float32), float((along**3).mean() / max((along**2).mean() ** 1.5, 1e-9))
+
+
+def _without_paper(strength: Floats) -> Floats:
+    """The strength above that of the paper, whose light may vary, float32 (H, W).
+
+    A line along the border, or the table that the paper lies on, goes on beyond the border and so counts as paper.
+    """
+    reach = round(PAPER * max(strength.shape)) | 1
+    around = cv2.copyMakeBorder(strength, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
+    paper = cv2.morphologyEx(around, cv2.MORPH_OPEN, np.ones((reach, reach), np.uint8))
+    return np.asarray(strength - paper[reach:-reach, reach:-reach])
 
 
 def _without_noise(contrast: Floats) -> Floats:
-    """The contrast where it exceeds the noise, 0 elsewhere, float32 (H, W).
-
-    Raises:
-        NoDigitError: there is nothing but noise.
-    """
-    threshold = _otsu(contrast)
-    if (contrast <= threshold).all():
-        raise NoDigitError(NOTHING)
-    strokes = float(np.median(contrast[contrast > threshold]))
-    # A quantile that soft edges alone leave at 0, and noisy paper does not.
-    noise = float(np.quantile(contrast[contrast <= threshold], 0.8))
-    if strokes < max(FAINTEST, 4 * noise):
-        raise NoDigitError(NOTHING)
-    return np.where(contrast > max(0.05 * strokes, min(3.5 * noise, 0.6 * strokes)), contrast, np.float32(0))
-
-
-def _otsu(values: Floats) -> int:
-    """The threshold that splits integers from 0 to 255 into two classes with the least variance within them.
-
-    Source: N. Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9 (1979).
-    """
-    counts = np.bincount(values.astype(int).ravel(), minlength=256)
-    below, total = np.cumsum(counts), np.cumsum(counts * np.arange(len(counts)))
-    above = below[-1] - below
-    between = (total[-1] * below / below[-1] - total) ** 2 / np.maximum(below * above, 1)
-    return int(between.argmax())
+    """The contrast where it exceeds the noise, 0 elsewhere, float32 (H, W)."""
+    # Two quantiles of the paper, which covers a third at least; noise around its mean is as far apart, about.
+    low, high = np.quantile(contrast, [0.05, 0.25]).tolist()
+    noise = high - low
+    contrast = contrast - (high + 0.7 * noise)
+    strokes = contrast[contrast > max(FAINTEST, 5 * noise)]
+    if not strokes.size:
+        return np.zeros_like(contrast)
+    level = float(np.median(strokes))
+    certain = contrast > max(0.3 * level, 4 * noise)
+    near = cv2.dilate(certain.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    soft = near & (contrast > max(0.05 * level, 2 * noise))  # the edges of strokes
+    return np.where(certain | soft, contrast, np.float32(0)).clip(0, 255)

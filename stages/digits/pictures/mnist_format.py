@@ -5,7 +5,11 @@ and the box is placed in an image of 28 x 28 pixels so that the centre of mass i
 Source: Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database of handwritten digits.
 """
 
-from digits.pictures.ink import Floats, NoDigitError, find_ink
+from dataclasses import dataclass
+
+from digits.pictures.ink import NoDigitError, SeveralDigitsError, find_ink
+from digits.pictures.lines import Floats
+from digits.pictures.shapes import Shape, find_shapes
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +21,34 @@ FINE = 10  # the factor by which the box is enlarged to correct the width of str
 THINNEST, THICKEST = 1.5, 4.0
 BLOB = 7.0  # pixels; anything wider is not a stroke; the widest of MNIST's training images has 6.8
 WIDEST = 2.2  # width divided by height; two of MNIST's 60,000 training images are wider
-SPECK = 0.03  # share of the ink; smaller shapes are ignored
 MOST_PARTS = 4  # unconnected parts that a digit may have
+
+
+@dataclass(frozen=True)
+class Digit:
+    """A digit on a picture.
+
+    Attributes:
+        image: in MNIST format, uint8 (28, 28), 0 (paper) to 255 (ink).
+        box: left, top, right and bottom, as fractions of the picture's width and height.
+    """
+
+    image: NDArray[np.uint8]
+    box: tuple[float, float, float, float]
+
+
+def find_digits(image: Image.Image) -> list[Digit]:
+    """The digits on a picture of any size and mode, dark on light or light on dark, from left to right.
+
+    Raises:
+        NoDigitError: there is nothing on it, or something other than digits in one row.
+    """
+    digits = []
+    for shape in find_shapes(find_ink(image)):
+        (height, width), (left, top, right, bottom) = shape.ink.shape, shape.box
+        box = left / width, top / height, right / width, bottom / height
+        digits.append(Digit(_centered(_scaled(_checked(shape))), box))
+    return digits
 
 
 def to_mnist_format(image: Image.Image) -> NDArray[np.uint8]:
@@ -28,71 +58,36 @@ def to_mnist_format(image: Image.Image) -> NDArray[np.uint8]:
         uint8 (28, 28), 0 (paper) to 255 (ink).
 
     Raises:
-        NoDigitError: there is nothing on it, or something other than one digit.
+        SeveralDigitsError: there are several.
+        NoDigitError: there is nothing on it, or something other than digits.
     """
-    return _centered(_scaled(_isolated(find_ink(image))))
+    digits = find_digits(image)
+    if len(digits) > 1:
+        raise SeveralDigitsError(f"it shows {len(digits)} shapes; one digit at a time")
+    return digits[0].image
 
 
-def _isolated(ink: Floats) -> Floats:
-    """The picture cropped to its digit, without specks.
+def _checked(shape: Shape) -> Floats:
+    """The ink of a shape, cropped to it.
 
     Raises:
-        NoDigitError: there is more than one.
+        NoDigitError: it cannot be a digit.
     """
-    for cells in (80, 24):  # twice, since specks far from a small digit make the first grid too coarse for it
-        labels = _label(ink, cells)
-        masses = np.bincount(labels.ravel(), ink.ravel())
-        kept = np.flatnonzero(masses > min(SPECK * masses.sum(), masses.max() / 2))
-        labels[~np.isin(labels, kept)] = 0
-        ink = np.where(labels > 0, ink, np.float32(0))
-        here = _extent(ink > 0)
-        ink, labels = ink[here], labels[here]
-    groups = _count_groups(labels, 1, 0.5), _count_groups(_label(ink, 48), 1, 0.7), _count_groups(labels, 0, 0.35)
-    if max(groups) > 1 or len(kept) > MOST_PARTS:
-        raise NoDigitError(f"it shows {max(*groups, len(kept))} shapes; one digit at a time")
+    ink = shape.cropped()
+    if shape.parts > MOST_PARTS:
+        raise NoDigitError(f"it shows {shape.parts} shapes; one digit at a time")
+    if _is_stacked(ink):
+        raise NoDigitError("it shows 2 shapes above each other; one digit at a time")
     if ink.shape[1] > WIDEST * ink.shape[0]:
         raise NoDigitError("it is wider than a digit; one digit at a time")
     return ink
 
 
-def _label(ink: Floats, cells: int) -> NDArray[np.int64]:
-    """The connected shapes: for each pixel with ink the number of its shape, from 1, else 0, int64 (H, W).
-
-    They are connected on a grid with `cells` along the longer side, so gaps of less than a cell do not break a shape.
-    """
-    size = -(-max(ink.shape) // cells)
-    height, width = (-(-side // size) for side in ink.shape)
-    padded = np.zeros((height * size, width * size), bool)
-    padded[: ink.shape[0], : ink.shape[1]] = ink > 0
-    grid = padded.reshape(height, size, width, size).any(axis=(1, 3))
-    labels, number, waiting = np.zeros(grid.shape, int), 0, {(y, x) for y, x in np.argwhere(grid).tolist()}
-    while waiting:
-        number, edge = number + 1, [waiting.pop()]
-        while edge:
-            y, x = edge.pop()
-            labels[y, x] = number
-            near = waiting.intersection((y + i, x + j) for i in (-1, 0, 1) for j in (-1, 0, 1))
-            waiting -= near
-            edge += near
-    spread = np.kron(labels, np.ones((size, size), int))[: ink.shape[0], : ink.shape[1]]
-    return np.where(ink > 0, spread, 0)
-
-
-def _extent(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The smallest box of rows and columns that contains all of the mask."""
-    rows, columns = np.nonzero(mask)
-    return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
-
-
-def _count_groups(labels: NDArray[np.int64], axis: int, share: float) -> int:
-    """The number of groups of shapes that do not overlap along an axis, of shapes above this share of the height."""
-    extents = [_extent(labels == label) for label in np.unique(labels[labels > 0])]
-    spans = [extent[axis] for extent in extents if extent[0].stop - extent[0].start > share * len(labels)]
-    count, end = 0, 0
-    for span in sorted(spans, key=lambda span: span.start):
-        count += count == 0 or span.start >= end
-        end = max(end, span.stop)
-    return count
+def _is_stacked(ink: Floats) -> bool:
+    """Whether it is as high as two digits above each other, and empty about the middle."""
+    height, width = ink.shape
+    middle = ink[round(0.35 * height) : round(0.65 * height)]
+    return 0.3 < width / height < 0.4 and not middle.any(axis=1).all()
 
 
 def _scaled(ink: Floats) -> Floats:

@@ -1,5 +1,7 @@
 """Convert a whole picture, whatever it shows, to an image of the form in which MNIST has its digits."""
 
+from digits.pictures.ink import eight_bits
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -16,7 +18,7 @@ def to_gray_square(image: Image.Image) -> NDArray[np.uint8]:
     Returns:
         uint8 (28, 28).
     """
-    image = image.convert("RGBA")
+    image = eight_bits(image).convert("RGBA")
     gray = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("L")
     values = np.asarray(gray)
     border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])

@@ -1,0 +1,230 @@
+"""Pictures of digits that a program writes and photographs, in the kinds that benchmarks/pictures.py scores."""
+
+import io
+from collections.abc import Callable
+
+from strokes import Points, ink, write
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Random = np.random.Generator
+Floats = NDArray[np.float64]
+WHITE = (255.0, 255.0, 255.0)
+
+
+def place(
+    digit: int, random: Random, shape: tuple[int, int], height: tuple[float, float], pen: tuple[float, float]
+) -> tuple[list[Points], float]:
+    """The strokes of a digit in pixels, somewhere around the middle, and the width of the pen.
+
+    Args:
+        height: of the digit, from and to, as a share of the smaller side.
+        pen: its width, from and to, as a share of the digit's height.
+    """
+    size = random.uniform(*height) * min(shape)
+    width = random.uniform(*pen) * size
+    strokes = [size * stroke for stroke in write(digit, random)]
+    extent = np.concatenate(strokes).max(axis=0)
+    room = np.array(shape[::-1]) - extent - width
+    corner = width / 2 + room * random.uniform(0.35, 0.65, 2)
+    return [stroke + corner for stroke in strokes], width
+
+
+def drawn(cover: Floats, strokes: tuple[float, ...] = (0, 0, 0), paper: tuple[float, ...] | Floats = WHITE) -> Floats:
+    """Colours of ink that covers paper, 0 to 255, float64 (H, W, 3)."""
+    share = cover[..., None]
+    return np.asarray(share * np.array(strokes) + (1 - share) * np.array(paper))
+
+
+def picture(colors: Floats) -> Image.Image:
+    return Image.fromarray(colors.round().clip(0, 255).astype(np.uint8))
+
+
+def small(digit: int, random: Random, pen: tuple[float, float] = (0.1, 0.2), gaps: int = 0) -> Floats:
+    """The cover of a drawing of 28 x 28 pixels, with soft edges or hard ones."""
+    strokes, width = place(digit, random, (28, 28), (0.55, 0.8), pen)
+    points = np.concatenate(strokes)
+    cover = ink(strokes, (28, 28), width, points[random.integers(2, len(points) - 2, gaps)])
+    return cover if random.random() < 0.5 else np.where(cover > 0.4, 1.0, 0.0)
+
+
+def page(digit: int, random: Random, height: tuple[float, float] = (0.5, 0.75)) -> tuple[Floats, Floats]:
+    """The cover and the shape of a larger picture, in landscape or portrait format, and its colours of light paper."""
+    shape = (300, int(random.uniform(220, 420)))
+    strokes, width = place(digit, random, shape, height, (0.05, 0.13))
+    return ink(strokes, shape, width), np.ones((*shape, 3)) * random.uniform(200, 255) * random.uniform(0.95, 1, 3)
+
+
+def paint(digit: int, random: Random) -> Image.Image:
+    return picture(drawn(small(digit, random)))
+
+
+def thin(digit: int, random: Random) -> Image.Image:
+    return picture(drawn(small(digit, random, (0.05, 0.08))))
+
+
+def with_gaps(digit: int, random: Random) -> Image.Image:
+    return picture(drawn(small(digit, random, (0.06, 0.1), gaps=2)))
+
+
+def transparent(digit: int, random: Random) -> Image.Image:
+    cover = small(digit, random) if random.random() < 0.5 else page(digit, random)[0]
+    strokes = np.full((*cover.shape, 4), random.choice([0, 0, 255]), np.uint8)
+    strokes[..., 3] = (255 * cover).round()
+    return Image.fromarray(strokes)
+
+
+def light_on_dark(digit: int, random: Random) -> Image.Image:
+    dark, light = random.uniform(0, 70), random.uniform(180, 255)
+    cover = small(digit, random) if random.random() < 0.5 else page(digit, random)[0]
+    return picture(drawn(cover, (light,) * 3, (dark,) * 3))
+
+
+def bordered(digit: int, random: Random) -> Image.Image:
+    """With a dark line along some of its sides."""
+    cover = small(digit, random) if random.random() < 0.7 else page(digit, random)[0]
+    colors = drawn(cover)
+    width = max(1, round(random.uniform(0.005, 0.05) * len(colors)))
+    for turn in np.flatnonzero(random.random(4) < (0.5 if random.random() < 0.7 else 1)).tolist():
+        np.rot90(colors, turn)[:width] = random.uniform(0, 150)
+    return picture(colors)
+
+
+def cut_out(digit: int, random: Random) -> Image.Image:
+    """Cut out along the strokes, on one side or on all."""
+    cover = small(digit, random) if random.random() < 0.5 else page(digit, random)[0]
+    rows, columns = (np.flatnonzero(cover.max(axis=axis) > 0.3) for axis in (1, 0))
+    top, left = rows[0], columns[0]
+    bottom, right = (rows[-1] + 1, columns[-1] + 1) if random.random() < 0.5 else cover.shape
+    return picture(drawn(cover[top:bottom, left:right]))
+
+
+def lit(colors: Floats, random: Random, fall: float = 0.4, noise: float = 4) -> Floats:
+    """In light that falls off, with the camera's noise, as a JPEG file has it."""
+    y, x = np.mgrid[-1 : 1 : 1j * colors.shape[0], -1 : 1 : 1j * colors.shape[1]]
+    angle = random.uniform(0, 2 * np.pi)
+    light = 1 - fall * random.random() * (1 + np.cos(angle) * x + np.sin(angle) * y) / 2 - 0.1 * (x * x + y * y)
+    return np.asarray(colors * light[..., None] + random.normal(0, noise, colors.shape))
+
+
+def photograph(colors: Floats, random: Random, fall: float = 0.4, noise: float = 4) -> Image.Image:
+    file = io.BytesIO()
+    picture(lit(colors, random, fall, noise)).save(file, "JPEG", quality=int(random.integers(50, 95)))
+    return Image.open(file)
+
+
+def pen_color(random: Random) -> tuple[float, ...]:
+    """Black, blue, red, green, or a pencil's grey."""
+    colors = [(40, 40, 45), (40, 50, 150), (190, 40, 50), (30, 120, 70), (110, 110, 110)]
+    return tuple(random.choice(colors) + random.uniform(-20, 20, 3))
+
+
+def ruled(digit: int, random: Random, both: bool = False) -> Image.Image:
+    """Lines, in one direction or both, in colours from faint to as dark as the ink, slightly turned."""
+    cover, paper = page(digit, random)
+    height, width = cover.shape
+    step, thick, slope = random.uniform(0.08, 0.25) * height, random.uniform(1, 3), random.uniform(-0.04, 0.04)
+    y, x = np.mgrid[:height, :width]
+    lines = np.abs((y + slope * x + random.uniform(0, step)) % step - step / 2) < thick / 2
+    if both:
+        lines |= np.abs((x - slope * y + random.uniform(0, step)) % step - step / 2) < thick / 2
+    color = np.array([random.uniform(60, 190)] * 2 + [random.uniform(150, 220)]) if random.random() < 0.7 else 90
+    paper[lines] = np.minimum(color, 0.95 * paper[lines])
+    return photograph(drawn(cover, pen_color(random), paper), random, 0.2)
+
+
+def squared(digit: int, random: Random) -> Image.Image:
+    return ruled(digit, random, both=True)
+
+
+def shadowed(digit: int, random: Random) -> Image.Image:
+    """In the shadow of a hand or a phone, sharp or soft."""
+    cover, paper = page(digit, random)
+    height, width = cover.shape
+    y, x = np.mgrid[:height, :width]
+    angle = random.uniform(0, 2 * np.pi)
+    away = np.cos(angle) * (x - width * random.uniform(0.2, 0.8)) + np.sin(angle) * (
+        y - height * random.uniform(0.2, 0.8)
+    )
+    shadow = 1 / (1 + np.exp(-away / random.uniform(1, 30)).clip(0, 1e9))
+    colors = drawn(cover, pen_color(random), paper) * (1 - random.uniform(0.2, 0.55) * shadow)[..., None]
+    return photograph(colors, random)
+
+
+def coloured(digit: int, random: Random) -> Image.Image:
+    """Coloured pens on coloured paper."""
+    cover, paper = page(digit, random)
+    paper *= random.choice([(1, 1, 1), (1, 0.95, 0.6), (0.75, 0.9, 1), (1, 0.8, 0.85)])
+    return photograph(
+        drawn(cover, tuple(random.permutation([220, 60, 40]) + random.uniform(-30, 30, 3)), paper), random, 0.2
+    )
+
+
+def tilted(digit: int, random: Random) -> Image.Image:
+    """Seen from the side, on paper with a photograph's light."""
+    cover, paper = page(digit, random, (0.45, 0.6))
+    image = picture(drawn(cover, pen_color(random), paper))
+    width, height = image.size
+    corners = np.array([(0, 0), (0, height), (width, height), (width, 0)])
+    corners = corners + (np.array([width, height]) / 2 - corners) * random.uniform(0.0, 0.25, (4, 1))
+    image = image.transform(image.size, Image.Transform.QUAD, corners.ravel().tolist(), Image.Resampling.BICUBIC)
+    return photograph(np.asarray(image, np.float64), random)
+
+
+def framed(digit: int, random: Random) -> Image.Image:
+    """On a sheet that lies on something darker, which shows on all sides, or in a drawn frame."""
+    cover, paper = page(digit, random, (0.4, 0.6))
+    colors = drawn(cover, pen_color(random), paper)
+    edge = round(random.uniform(0.02, 0.07) * len(colors))
+    width = edge if random.random() < 0.5 else min(edge, int(random.integers(2, 6)))
+    outside, inside = (
+        np.pad(np.zeros(np.subtract(cover.shape, 2 * each)), each, constant_values=1) for each in (edge - width, edge)
+    )
+    around = inside > outside
+    colors[around] = random.uniform(30, 120, 3)
+    return photograph(colors, random, 0.2)
+
+
+def noisy(digit: int, random: Random) -> Image.Image:
+    cover, paper = page(digit, random)
+    return photograph(drawn(cover, pen_color(random), paper), random, noise=random.uniform(10, 25))
+
+
+def small_on_page(digit: int, random: Random) -> Image.Image:
+    """A twelfth to a fifth as high as the picture of a phone."""
+    shape = (1200, 1600)
+    strokes, width = place(digit, random, shape, (0.08, 0.2), (0.06, 0.13))
+    away = random.uniform(-400, 400, 2) * (1, 0.7)
+    strokes = [stroke + away for stroke in strokes]
+    paper = np.ones((*shape, 3)) * random.uniform(200, 255)
+    return photograph(drawn(ink(strokes, shape, width), pen_color(random), paper), random)
+
+
+def like_mnist(digit: int, random: Random) -> Image.Image:
+    """Light on dark, 20 pixels high, its centre of mass in the middle of 28 x 28 pixels."""
+    strokes, width = place(digit, random, (28, 28), (0.6, 0.65), (0.1, 0.2))
+    cover = ink(strokes, (28, 28), width)
+    middle = [(np.indices(cover.shape)[axis] * cover).sum() / cover.sum() for axis in (1, 0)]
+    return picture(drawn(ink([stroke + 14 - middle for stroke in strokes], (28, 28), width), WHITE, (0, 0, 0)))
+
+
+KINDS: dict[str, Callable[[int, Random], Image.Image]] = {
+    "like MNIST's": like_mnist,
+    "28 x 28 pixels, dark on light": paint,
+    "28 x 28 pixels, thin strokes": thin,
+    "28 x 28 pixels, strokes with gaps": with_gaps,
+    "transparent": transparent,
+    "light on dark": light_on_dark,
+    "a line along the border": bordered,
+    "cut out along the strokes": cut_out,
+    "photograph: ruled paper": ruled,
+    "photograph: squared paper": squared,
+    "photograph: a shadow": shadowed,
+    "photograph: coloured pen and paper": coloured,
+    "photograph: from the side": tilted,
+    "photograph: a frame, or a table around": framed,
+    "photograph: noise": noisy,
+    "photograph: a small digit": small_on_page,
+}

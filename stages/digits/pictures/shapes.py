@@ -1,0 +1,103 @@
+"""Tell the digits on a picture apart, and take away what is none."""
+
+from dataclasses import dataclass
+
+from digits.pictures.lines import Floats
+
+import cv2
+import numpy as np
+
+FRAME = 0.12  # of each side; a long shape with nothing farther inside is a frame, or a piece of one
+SPECK = 0.02  # share of the ink of the largest piece; smaller ones are ignored
+SMALL = 50  # pixels
+# Shares of the height.
+LOW = 0.45  # what is lower is a part of the digit beside it
+NEAR = 0.25  # how far from it such a part may be
+HALVES = 0.7  # how wide two parts may be that stand side by side
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """Ink that belongs together, perhaps a digit.
+
+    Attributes:
+        ink: its strength, 0 elsewhere, float32 (H, W) of the whole picture.
+        parts: the number of pieces that are not connected.
+    """
+
+    ink: Floats
+    parts: int = 1
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom, the last two exclusive."""
+        left, top, width, height = cv2.boundingRect((self.ink > 0).astype(np.uint8))
+        return left, top, left + width, top + height
+
+    @property
+    def height(self) -> int:
+        _, top, _, bottom = self.box
+        return bottom - top
+
+    def cropped(self) -> Floats:
+        left, top, right, bottom = self.box
+        return self.ink[top:bottom, left:right]
+
+    def __add__(self, other: "Shape") -> "Shape":
+        return Shape(np.maximum(self.ink, other.ink), self.parts + other.parts)
+
+
+def find_shapes(ink: Floats) -> list[Shape]:
+    """The shapes on a picture from left to right, without frames, specks and what is too low for a digit."""
+    shapes: list[Shape] = []
+    for piece in sorted(_pieces(_without_frame(ink)), key=lambda piece: piece.height, reverse=True):
+        distances = [_distance(shape, piece) for shape in shapes]
+        if min(distances, default=np.inf) < np.inf:
+            nearest = int(np.argmin(distances))
+            shapes[nearest] += piece
+        else:
+            shapes.append(piece)
+    height = max(shape.height for shape in shapes)
+    return sorted((shape for shape in shapes if shape.height > LOW * height), key=lambda shape: shape.box[0])
+
+
+def _without_frame(ink: Floats) -> Floats:
+    """The ink without a frame, or pieces of one, unless that is all."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((ink > 0).astype(np.uint8))
+    height, width = ink.shape
+    edge = round(FRAME * min(ink.shape))
+    inside = np.bincount(labels[edge : height - edge, edge : width - edge].ravel(), minlength=len(stats)) > 0
+    long = (stats[:, cv2.CC_STAT_WIDTH] > 0.3 * width) | (stats[:, cv2.CC_STAT_HEIGHT] > 0.3 * height)
+    rest = np.where((inside | ~long)[labels], ink, np.float32(0))
+    return rest if rest.any() else ink
+
+
+def _pieces(ink: Floats) -> list[Shape]:
+    """The pieces that are not specks, at least one. On a small picture, a gap of two pixels does not break a piece."""
+    gap = 2 if max(ink.shape) < SMALL else 0
+    near = cv2.dilate((ink > 0).astype(np.uint8), np.ones((1 + gap, 1 + gap), np.uint8))
+    labels = np.where(ink > 0, cv2.connectedComponents(near)[1], 0)
+    masses = np.bincount(labels.ravel(), ink.ravel())
+    kept = np.flatnonzero(masses > SPECK * masses.max())
+    return [Shape(np.where(labels == label, ink, np.float32(0))) for label in kept]
+
+
+def _distance(shape: Shape, piece: Shape) -> float:
+    """How far a piece is beside a shape at least as high, below 0 above or below it; infinite if no part of it."""
+    (left, top, right, bottom), (start, above, end, below) = shape.box, piece.box
+    distance = max(left, start) - min(right, end)
+    if -distance > 0.5 * min(right - left, end - start):
+        return distance
+    if piece.height < LOW * shape.height or min(bottom, below) <= max(top, above):
+        return distance if distance < NEAR * shape.height else np.inf
+    together = max(right, end) - min(left, start) < HALVES * shape.height and _meet_at_ends(shape, piece)
+    return distance if together else np.inf
+
+
+def _meet_at_ends(one: Shape, other: Shape) -> bool:
+    """Whether two shapes come close in a few rows only, as the halves of a broken 0 or an open 4 do."""
+    left, right = sorted((one, other), key=lambda shape: shape.box[0])
+    rows = (left.ink > 0).any(axis=1) & (right.ink > 0).any(axis=1)
+    width = left.ink.shape[1]
+    gaps = (right.ink[rows] > 0).argmax(axis=1) - (width - (left.ink[rows, ::-1] > 0).argmax(axis=1))
+    return bool(rows.any() and gaps.min() < 0.1 * one.height and np.median(gaps) > 3 * max(gaps.min(), 1))
