@@ -44,7 +44,7 @@ def main() -> None:
     by = arguments.by or next((name for name in names if name != x), "train.optimizer")
     problem = draw(runs, x, by, arguments.picture)
     if problem and sweep:
-        print(f"no picture: {problem}")
+        print(f"no picture: {problem.partition(';')[0]}")  # the advice is for those who have run none
     elif problem:
         sys.exit(f"error: {problem}")
 

@@ -41,7 +41,8 @@ ELSEWHERE = {
         "tests/tools/test_machines.py",
         '"--storage", url, "--push"',
     ),
-    "python tools/sweep.py -S 'train.seed=range(0,32)' --storage postgresql://digits@server/digits --push": (
+    "python tools/sweep.py -S train.lr=0.001,0.01 -S 'train.seed=range(0,16)' --storage postgresql://digits@server/digits"
+    " --push": (
         "tests/tools/test_machines.py",
         '"--storage", url, "--push"',
     ),

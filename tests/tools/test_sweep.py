@@ -6,10 +6,11 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from conftest import MakeProject, Run
+from conftest import MakeProject, Run, commit
 from experiments.sweep.members import members, varied
 
 import pytest
@@ -150,6 +151,19 @@ def checkpoints(project: Path) -> set[Path]:
     return set((project / ".checkpoints").glob("*.pt"))
 
 
+def slow_sweep(arithmetic: str) -> list[str]:
+    """A command whose trainings take some seconds, in which a process can be killed."""
+    options = "train.lr=1e-4,2e-4", "train.epochs=10", "train.batch_size=1", f"train.arithmetic={arithmetic}"
+    return [*SWEEP, *(part for option in options for part in ("-S", option))]
+
+
+def wait_for(condition: Callable[[], object], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "arithmetic"),
@@ -163,19 +177,53 @@ def checkpoints(project: Path) -> set[Path]:
 def test_an_interrupted_sweep_leaves_no_process_and_continues(
     project: Path, environment: dict[str, str], run: Run, number: signal.Signals, arithmetic: str
 ) -> None:
-    options = "train.lr=1e-4,2e-4", "train.epochs=10", "train.batch_size=1", f"train.arithmetic={arithmetic}"
-    command = [*SWEEP, *(part for option in options for part in ("-S", option))]
-    before = checkpoints(project)
+    command, before = slow_sweep(arithmetic), checkpoints(project)
     with subprocess.Popen(command, cwd=project, env=environment, start_new_session=True) as process:
-        deadline = time.monotonic() + 300
-        while checkpoints(project) <= before:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(lambda: checkpoints(project) - before, 300)
         os.killpg(process.pid, number)
         assert process.wait(60) == (130 if number == signal.SIGINT else -number)
-    deadline = time.monotonic() + 60
-    while processes(project):
-        assert time.monotonic() < deadline, processes(project)
-        time.sleep(0.2)
+    wait_for(lambda: not processes(project), 60)
     output = run(project, *command)
     assert output.count(" val acc ") == 2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("storage", [[], ["--storage", "sqlite:///study.tmp"]], ids=["alone", "shared"])
+def test_a_sweep_whose_server_is_killed_says_so_and_continues(
+    project: Path, environment: dict[str, str], run: Run, storage: list[str]
+) -> None:
+    command, before = [*slow_sweep("portable"), "--jobs", "2", *storage], checkpoints(project)
+    with subprocess.Popen(
+        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        wait_for(lambda: checkpoints(project) - before, 300)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        (server,) = (int(pid) for pid in children if b"server.py" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(server, signal.SIGKILL)
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "error: server.py: has ended before what it ran; run the same command again\n" in output
+    assert output.endswith(": the experiment failed, got the output above; the same command continues\n")
+    assert "Traceback" not in output
+    assert not processes(project)
+
+    output = run(project, *command)
+    assert output.count(" val acc ") == 2
+    assert sorted(run(project, "dvc", "exp", "list", "--name-only").split()) == ["lr=0.0001", "lr=0.0002"]
+    assert run(project, *command).startswith("2 of 2 experiments are finished\n")
+
+
+@pytest.mark.long
+def test_a_sweep_belongs_to_a_commit(project: Path, run: Run) -> None:
+    alone = [*SWEEP, "-S", "train.lr=0.3,0.4"]
+    shared = [*alone, "--storage", "sqlite:///study.tmp"]
+    run(project, *shared)
+    first = run(project, "git", "rev-parse", "HEAD").strip()
+    (project / "README.md").write_text("Another project.")
+    commit(project, run)
+    second = run(project, "git", "rev-parse", "HEAD").strip()
+    output = run(project, *shared, status=1)
+    assert f"other settings, got\n  commit: {first} there, {second} here\nMake them equal to take part, " in output
+    assert run(project, *alone).startswith("0 of 2 experiments are finished\n")
+    run(project, "git", "checkout", "--quiet", first)
+    assert run(project, *alone).startswith("2 of 2 experiments are finished\n")

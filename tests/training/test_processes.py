@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,16 @@ def set_params(folder: Path, changes: Mapping[str, Any]) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 
+def others(pid: int) -> list[int]:
+    """The processes that the first process of a training has started to train with it."""
+    found = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with suppress(OSError):  # it has ended
+            if b"\0RANK=" in Path(f"/proc/{child}/environ").read_bytes():
+                found.append(int(child))
+    return found
+
+
 def results(folder: Path) -> tuple[bytes, bytes]:
     return (folder / "models/model.safetensors").read_bytes(), (folder / "metrics/train.csv").read_bytes()
 
@@ -126,7 +137,7 @@ def test_a_process_is_killed(
         while not list(project.glob(".checkpoints/*.pt")):
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        (other,) = (int(pid) for pid in Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split())
+        (other,) = others(first.pid)
         if rank is None:
             os.killpg(first.pid, number)
         else:
@@ -143,6 +154,21 @@ def test_a_process_is_killed(
         time.sleep(0.1)
     assert "resuming after epoch" in run(project, *STAGE)
     assert results(project) == undisturbed
+
+
+@pytest.mark.long
+def test_a_process_that_dies_while_it_starts_is_noticed_at_once(project: Path, environment: dict[str, str]) -> None:
+    set_params(project, SLOW)
+    with subprocess.Popen(STAGE, cwd=project, env=environment, stderr=subprocess.PIPE, text=True) as first:
+        deadline = time.monotonic() + 120
+        while not (starting := others(first.pid)):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.kill(starting[0], signal.SIGKILL)
+        _, output = first.communicate(timeout=60)  # half of what PyTorch waits
+    assert first.returncode == 1
+    assert "error: train.processes: another process of this training has ended, got exit status -9; see " in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.long

@@ -7,6 +7,7 @@ that all hold the same model; only the first one writes files.
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,10 +18,11 @@ from digits.foundation.stage import UserError
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 T = TypeVar("T")
 FIRST = os.environ.get("RANK", "0") == "0"  # as torchrun numbers the processes
-# For a machine that has lost its power, or a process that dies while it starts; later on, the others notice at once.
+# For a machine that has lost its power; a process that dies is noticed at once.
 TIMEOUT = timedelta(minutes=2)
 
 
@@ -114,7 +116,7 @@ def connected(count: int, device: torch.device) -> Iterator[Processes]:
     _store, others = (None, []) if started == count else start_others(count)
     try:
         with lost_process():
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+            connect("nccl" if device.type == "cuda" else "gloo", others)
         yield Processes(dist.get_rank(), count)
         with lost_process():
             dist.barrier()  # or a process that ends early would look like one that is lost
@@ -144,3 +146,22 @@ def start_others(count: int) -> tuple[Any, list["subprocess.Popen[bytes]"]]:
         )
         for rank in range(1, count)
     ]
+
+
+def connect(backend: str, others: Sequence["subprocess.Popen[bytes]"]) -> None:
+    """Connect to the other processes.
+
+    Args:
+        others: those that this process has started. PyTorch would wait for one that has died until its timeout.
+
+    Raises:
+        RuntimeError: one of them has ended.
+    """
+    store, rank, count = next(rendezvous("env://", timeout=TIMEOUT))
+    store.set(f"started {rank}", "")
+    while others and not store.check([f"started {rank}" for rank in range(count)]):
+        for process in others:
+            if process.poll() is not None:
+                raise RuntimeError(f"exit status {process.returncode}")
+        time.sleep(0.05)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)

@@ -23,7 +23,8 @@ def main() -> None:
         server.sendall(request)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, _: server.sendall(bytes([number])))
-        sys.exit(int.from_bytes(server.recv(1) or b"\1", "big"))
+        status = server.recv(1)
+        sys.exit(status[0] if status else "error: server.py: has ended before what it ran; run the same command again")
 
 
 if __name__ == "__main__":
