@@ -58,6 +58,7 @@ def main() -> None:
             threading.Thread(target=webbrowser.open, args=[server.url], daemon=True).start()
         with suppress(KeyboardInterrupt):
             server.serve_forever()
+        server.answering.acquire()
     print()  # after the ^C of the terminal
 
 

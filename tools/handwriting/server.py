@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 import sys
+import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -42,6 +43,7 @@ class DrawServer(ThreadingHTTPServer):
         super().__init__(address, Handler)
         self.recognizer, self.drawings = recognizer, Drawings(drawings, recognizer.classes)
         self.methods = METHODS | {f"/drawings/{label}": "POST" for label in range(len(recognizer.classes))}
+        self.answering = threading.Lock()  # held by whoever ends Python, which aborts if a thread is in OpenCV then
         listening = ipaddress.ip_address(str(self.server_address[0]))
         self.local = listening.is_loopback
         # The header Host as browsers of this machine send it.
@@ -130,7 +132,10 @@ class Handler(BaseHTTPRequestHandler):
             image = read_png(body)
         except NoPictureError as error:
             raise RefusalError(HTTPStatus.BAD_REQUEST, str(error))
-        return answer(self.server.recognizer, image) if self.path == "/answer" else self.change_drawings(body)
+        if self.path != "/answer":
+            return self.change_drawings(body)
+        with self.server.answering:
+            return answer(self.server.recognizer, image)
 
     def change_drawings(self, body: bytes) -> dict[str, Any]:
         """Save a drawing, or undo the save that the page names by what it got as `saved`."""
