@@ -1,80 +1,129 @@
-"""Export the trained classifier for use without PyTorch, and check that its predictions stay the same.
+"""Export the trained classifier for use without PyTorch, check that its predictions stay the same, and describe it.
 
-Reads models/model.safetensors, metrics/test.json, metrics/predictions.csv and the images in
-data/tensors/test.safetensors; writes models/model.onnx, from pixels to probabilities, with the classes, the data set
-and the metrics in its metadata.
+Reads models/model.safetensors, train.json, test.json and predictions.csv in metrics, and test.safetensors,
+train.safetensors and dataset.json in data/tensors; writes models/model.onnx, from pixels to probabilities, with the
+classes, the data set and the metrics in its metadata, and models/model_card.md, which it also holds.
 Command: python stages/export.py
 """
 
+import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from digits.foundation.arithmetic import use_portable_arithmetic
-from digits.foundation.files import damaged_file, read_csv, read_json, replacing
-from digits.foundation.params import short_repr
+from digits.foundation.files import damaged_file, missing_file, read_csv, read_json, replacing
+from digits.foundation.params import read_values, short_repr
 from digits.foundation.stage import UserError, run
 
 from pydantic import BaseModel, Field, TypeAdapter
 
 if TYPE_CHECKING:
+    from digits.models.card import Answers
+
     import numpy as np
 
 MODEL = Path("models/model.safetensors")
+TRAIN = Path("data/tensors/train.safetensors")
 TEST = Path("data/tensors/test.safetensors")
+SUMMARY = Path("data/tensors/dataset.json")
+TRAINING = Path("metrics/train.json")
 METRICS = Path("metrics/test.json")
 PREDICTIONS = Path("metrics/predictions.csv")
 EXPORTED = Path("models/model.onnx")
+CARD = Path("models/model_card.md")
 Metric = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Metrics = Annotated[dict[str, Metric], Field(min_length=1)]
+NEEDED = {"accuracy", "accuracy_low", "accuracy_high", "images", "ece"}  # of the metrics
 BATCH_SIZE = 1000  # bounds the memory that the check takes
 
 
 class Prediction(BaseModel):
     """A row of metrics/predictions.csv, without what export does not need."""
 
+    actual: str
     predicted: str
     confidence: Annotated[float, Field(ge=0, le=1)]
 
 
 def main() -> None:
     use_portable_arithmetic()
-    from digits.data.dataset import load_dataset
+    from digits.data.dataset import load_dataset, load_summary
+    from digits.models.card import model_card
     from digits.models.model_file import load_model
     from digits.models.onnx_export import predict_onnx, to_onnx
 
     model = load_model(MODEL)
     about = model.info.dataset
     images = load_dataset(TEST, len(about.classes)).images
-    expected = read_predictions(PREDICTIONS, len(images), about.classes)
+    answers = read_predictions(PREDICTIONS, len(images), about.classes)
+    metrics, training = read_metrics(METRICS, NEEDED), read_metrics(TRAINING, {"parameters"})
+    params = {section: read_values(section) for section in ("download", "preprocess", "train")}
+    card = model_card(
+        model.info, load_summary(SUMMARY), digest(TRAIN), training["parameters"], metrics, answers, params
+    )
     metadata = {
         "architecture": model.info.architecture,
         "classes": json.dumps(about.classes),
         "dataset": about.name,
         "pictures": about.pictures,
-        "metrics": json.dumps(read_json(METRICS, TypeAdapter(Metrics))),
+        "metrics": json.dumps(metrics),
     }
-    exported = to_onnx(model, metadata)
-    difference = compare(expected, *predict_onnx(exported, images, BATCH_SIZE))
+    exported = to_onnx(model, metadata, card)
+    difference = compare(as_arrays(answers, about.classes), *predict_onnx(exported, images, BATCH_SIZE))
+    with replacing(CARD) as temporary:
+        temporary.write_text(card, encoding="utf-8", newline="\n")
     with replacing(EXPORTED) as temporary:
         temporary.write_bytes(exported)
     print(f"{EXPORTED}: {len(exported):,} bytes, confidences within {difference:.0e} of those of evaluate")
 
 
-def read_predictions(path: Path, images: int, classes: list[str]) -> tuple["np.ndarray", "np.ndarray"]:
-    """What evaluate predicted for each of the images, int64 (N,), and how confident it was, float64 (N,).
+def read_metrics(path: Path, needed: set[str]) -> dict[str, Any]:
+    """All metrics of a file, those that are `needed` among them.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    metrics = read_json(path, TypeAdapter(Metrics))
+    if missing := needed - metrics.keys():
+        raise damaged_file(path, f"expected {min(missing)}, got none")
+    return metrics
+
+
+def read_predictions(path: Path, images: int, classes: list[str]) -> "Answers":
+    """What evaluate answered to each of the images.
 
     Raises:
         UserError: the file is missing or damaged, has another number of rows than `images`, or names another class.
     """
-    import numpy as np
+    from digits.models.card import Answers
 
     rows = read_csv(path, TypeAdapter(list[Prediction]))
     if len(rows) != images:
         raise damaged_file(path, f"expected a row for each of {images:,} images, got {len(rows):,}")
-    if unknown := {row.predicted for row in rows} - set(classes):
-        raise damaged_file(path, f"predicted has to be a class, got {short_repr(min(unknown))}")
-    return np.array([classes.index(row.predicted) for row in rows]), np.array([row.confidence for row in rows])
+    if unknown := {name for row in rows for name in (row.actual, row.predicted)} - {*classes}:
+        raise damaged_file(path, f"actual and predicted have to be classes, got {short_repr(min(unknown))}")
+    return Answers(*zip(*((row.actual, row.predicted, row.confidence) for row in rows), strict=True))
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        UserError: it is missing.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise missing_file(path)
+
+
+def as_arrays(answers: "Answers", classes: list[str]) -> tuple["np.ndarray", "np.ndarray"]:
+    """The predicted labels, int64 (N,), and the confidences, float64 (N,)."""
+    import numpy as np
+
+    return np.array([classes.index(name) for name in answers.predicted]), np.array(answers.confidence)
 
 
 def compare(expected: tuple["np.ndarray", "np.ndarray"], logits: "np.ndarray", probabilities: "np.ndarray") -> float:

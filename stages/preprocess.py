@@ -71,7 +71,9 @@ def main() -> None:
     for path, dataset in ((TRAIN, train), (VAL, val), (TEST, test), (UNSEEN, drawings.held_out)):
         save_dataset(path, dataset)
     sizes = {"train": len(train), "val": len(val), "test": len(test)}
-    write_json(SUMMARY, about.model_dump() | sizes | {"pixel_mean": mean, "pixel_std": std})
+    repeated = len(drawings.taught) * params.drawings
+    pixels = {"pixel_mean": mean, "pixel_std": std}
+    write_json(SUMMARY, about.model_dump() | sizes | {"drawings": repeated} | pixels)
     labels = {"train": train.labels, "val": val.labels, "test": test.labels}
     save_figure(FIGURE, draw_data(about, train.images, labels))
     print(f"{about.name}:", ", ".join(f"{size:,} {split}" for split, size in sizes.items()), "images")

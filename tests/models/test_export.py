@@ -1,5 +1,6 @@
 """The exported model gives PyTorch's answers, in the same bytes every time, and is not written where that fails."""
 
+import hashlib
 import json
 import math
 import re
@@ -10,22 +11,25 @@ from pathlib import Path
 
 import export
 from bad_input import refusal
-from conftest import CLASSES, IMAGES, ROOT, Run, some_digits
+from conftest import CLASSES, IMAGES, LABELS, MNIST, ROOT, Run, some_digits
 from digits.data.dataset import load_dataset, save_dataset
 from digits.evaluation.network import Network
 from digits.foundation.files import write_csv
 from digits.foundation.stage import UserError
+from digits.models.card import Answers, frequent_confusions
 from digits.models.model_file import Model, save_model
 from digits.models.networks import layers_of
 from digits.models.onnx_export import predict_onnx, to_onnx
 from small_networks import NETWORKS, build, info_of
 
 import numpy as np
+import onnx
 import onnxruntime
 import pandas as pd
 import pytest
 import scipy.special
 import torch
+import yaml
 from torch import nn
 
 METADATA = {"architecture": "of the test", "metrics": '{"accuracy": 0.5}'}
@@ -55,7 +59,7 @@ def model(network: str, factor: float = 1.0) -> Model:
 
 @cache
 def exported(network: str) -> bytes:
-    return to_onnx(model(network), METADATA)
+    return to_onnx(model(network), METADATA, "a card")
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -119,7 +123,7 @@ def test_large_logits_may_differ_by_more(network: str) -> None:
     logits = Network(large).predict(IMAGES, 1000)
     assert np.abs(logits).max() > 50
     expected = logits.argmax(axis=1), softmax(logits).max(axis=1)
-    export.compare(expected, *predict_onnx(to_onnx(large, METADATA), IMAGES, 1000))
+    export.compare(expected, *predict_onnx(to_onnx(large, METADATA, "a card"), IMAGES, 1000))
 
 
 @pytest.mark.parametrize(
@@ -146,6 +150,17 @@ def test_digits_as_good_as_equal_may_change_places() -> None:
     assert export.compare((np.array([4]), np.array([0.300001])), np.zeros((1, 10)), probabilities) < 1e-5
 
 
+SCORES = {"accuracy": 0.5, "accuracy_low": 0.2993, "accuracy_high": 0.7007, "images": 20, "ece": 0.1}
+SUMMARY = MNIST.model_dump() | {
+    "train": 100,
+    "val": 0,
+    "test": 20,
+    "drawings": 0,
+    "pixel_mean": 0.13,
+    "pixel_std": 0.31,
+}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with all that export reads."""
@@ -153,10 +168,67 @@ def folder(tmp_path: Path) -> Path:
     save_model(tmp_path / export.MODEL, saved.tensors, saved.info)
     save_dataset(tmp_path / export.TEST, some_digits(0, 20))
     probabilities = softmax(Network(saved).predict(IMAGES[:20], 20))
-    rows = zip(probabilities.argmax(axis=1), probabilities.max(axis=1), strict=True)
-    write_csv(tmp_path / export.PREDICTIONS, [{"predicted": p, "confidence": float(c)} for p, c in rows])
-    (tmp_path / export.METRICS).write_text('{"accuracy": 0.5, "images": 20}')
+    rows = zip(LABELS[:20], probabilities.argmax(axis=1), probabilities.max(axis=1), strict=True)
+    write_csv(
+        tmp_path / export.PREDICTIONS, [{"actual": a, "predicted": p, "confidence": float(c)} for a, p, c in rows]
+    )
+    (tmp_path / export.METRICS).write_text(json.dumps(SCORES))
+    (tmp_path / export.TRAINING).write_text('{"parameters": 7850}')
+    save_dataset(tmp_path / export.TRAIN, some_digits(20, 120))
+    (tmp_path / export.SUMMARY).write_text(json.dumps(SUMMARY))
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
     return tmp_path
+
+
+def card_of(folder: Path) -> str:
+    with chdir(folder):
+        export.main()
+    card = (folder / export.CARD).read_text(encoding="utf-8")
+    assert onnx.load(folder / export.EXPORTED).doc_string == card
+    assert max(map(len, card.splitlines())) < 140
+    return card
+
+
+def test_the_card_says_what_the_model_is(folder: Path) -> None:
+    card = card_of(folder)
+    assert card.startswith("# logistic, trained on mnist\n")
+    assert "with 7,850 parameters" in card
+    assert "Its 10 classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9." in card
+    assert "100 images; 0 others judged its parameters.\n" in card
+    assert hashlib.sha256((folder / export.TRAIN).read_bytes()).hexdigest() in card
+    assert "On 20 test images that chose nothing: 50.00% right (95 % interval 29.93% to 70.07%).\n" in card
+    assert "expected calibration error is 0.100" in card
+    params = yaml.safe_load(card.partition("```yaml")[2].strip("`\n"))
+    committed = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert params == {section: committed[section] for section in ("download", "preprocess", "train")}
+
+
+def test_the_card_tells_of_the_users_drawings(folder: Path) -> None:
+    own = {
+        "drawings_accuracy": 0.75,
+        "drawings_accuracy_low": 0.3,
+        "drawings_accuracy_high": 0.95,
+        "drawings_images": 4,
+    }
+    (folder / export.METRICS).write_text(json.dumps(SCORES | own))
+    (folder / export.SUMMARY).write_text(json.dumps(SUMMARY | {"drawings": 30}))
+    card = card_of(folder)
+    assert "30 of them are the user's own drawings." in card
+    assert (
+        "On 4 drawings of the user's own that it was not trained on: 75.00% (95 % interval 30.00% to 95.00%)." in card
+    )
+
+
+def test_the_card_names_the_most_frequent_confusions() -> None:
+    answers = Answers([*"77788810"], [*"11133310"], [1.0] * 8)
+    assert frequent_confusions(answers) == "It mistakes most often 7 for 1 (3), 8 for 3 (3)."
+    assert frequent_confusions(Answers([*"01"], [*"01"], [1.0] * 2)) == "It makes no error on them."
+
+
+def test_missing_training_images_are_named(folder: Path) -> None:
+    (folder / export.TRAIN).unlink()
+    with chdir(folder):
+        assert "is missing" in refusal(export.main, export.TRAIN)
 
 
 def test_what_is_good_is_exported(folder: Path) -> None:
@@ -165,7 +237,9 @@ def test_what_is_good_is_exported(folder: Path) -> None:
     assert onnxruntime.InferenceSession(folder / export.EXPORTED)
 
 
-@pytest.mark.parametrize("path", [export.MODEL, export.TEST, export.METRICS, export.PREDICTIONS])
+@pytest.mark.parametrize(
+    "path", [export.MODEL, export.TEST, export.METRICS, export.TRAINING, export.PREDICTIONS, export.SUMMARY]
+)
 @pytest.mark.parametrize(
     "content", [None, b"", b"\xff", b"[1]", b'{"loss": NaN}', b'{"loss": "low"}', b'{"a":' * 10**5]
 )

@@ -206,6 +206,7 @@ SUMMARY = {
     "train": 55,
     "val": 5,
     "test": 10,
+    "drawings": 0,
     "pixel_mean": 0.13,
     "pixel_std": 0.31,
 }
@@ -213,6 +214,7 @@ RANGES: dict[str, tuple[type, float, float]] = {
     "train": (int, 1, math.inf),
     "val": (int, 0, math.inf),
     "test": (int, 1, math.inf),
+    "drawings": (int, 0, math.inf),
     "pixel_mean": (float, 0, 1),
     "pixel_std": (float, 5e-324, 0.5),
 }

@@ -71,11 +71,16 @@ class Description(Section):
 
 
 class Summary(Description):
-    """What dataset.json holds: also the size of each split, and statistics of the training pixels, in [0, 1]."""
+    """What dataset.json holds: also the size of each split, and statistics of the training pixels, in [0, 1].
+
+    Attributes:
+        drawings: how many of the training images are drawings of the user's own, repetitions among them.
+    """
 
     train: Annotated[int, Field(ge=1)]
     val: Annotated[int, Field(ge=0)]
     test: Annotated[int, Field(ge=1)]
+    drawings: Annotated[int, Field(ge=0)]
     pixel_mean: Annotated[float, Field(ge=0, le=1)]
     pixel_std: Annotated[float, Field(gt=0, le=0.5)]
 

@@ -63,10 +63,7 @@ def read_params(section: str, model: type[Model]) -> Model:
         UserError: the file is missing or not valid YAML, the section is missing, or keys are unknown, missing, of the
             wrong type or out of range. One message lists the problems of the section.
     """
-    document = _read_yaml()
-    values = document.get(section) if isinstance(document, dict) else None
-    if not isinstance(values, dict):
-        raise UserError(f"{PARAMS}: section `{section}` has to be a mapping, got {short_repr(values)}; add it")
+    values = read_values(section)
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -74,6 +71,19 @@ def read_params(section: str, model: type[Model]) -> Model:
         if error.error_count() > MAX_PROBLEMS:
             problems.append(f"and {error.error_count() - MAX_PROBLEMS:,} more")
         raise params_error("".join(f"\n  {problem}" for problem in problems))
+
+
+def read_values(section: str) -> dict[str, Any]:
+    """`section` of params.yaml as it stands, unchecked.
+
+    Raises:
+        UserError: the file is missing or not valid YAML, or the section is missing.
+    """
+    document = _read_yaml()
+    values = document.get(section) if isinstance(document, dict) else None
+    if not isinstance(values, dict):
+        raise UserError(f"{PARAMS}: section `{section}` has to be a mapping, got {short_repr(values)}; add it")
+    return values
 
 
 def params_error(problem: str) -> UserError:

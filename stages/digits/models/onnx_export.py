@@ -13,11 +13,11 @@ from onnx import helper, numpy_helper
 OPSET, IR_VERSION = 15, 8
 
 
-def to_onnx(model: Model, metadata: Mapping[str, str]) -> bytes:
+def to_onnx(model: Model, metadata: Mapping[str, str], description: str) -> bytes:
     """Translate a model, the same bytes every time.
 
     Args:
-        metadata: stored in the file.
+        metadata, description: stored in the file.
 
     Returns:
         An ONNX file that maps `pixels`, float32 (N, 1, 28, 28) in [0, 1], to `logits` and `probabilities`, float32
@@ -50,9 +50,9 @@ def to_onnx(model: Model, metadata: Mapping[str, str]) -> bytes:
         ],
         initializer=[numpy_helper.from_array(np.asarray(tensors[name], dtype=np.float32), name) for name in used],
     )
-    exported = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="digits"
-    )
+    opset = helper.make_opsetid("", OPSET)
+    exported = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="digits")
+    exported.doc_string = description
     helper.set_model_props(exported, dict(metadata))
     onnx.checker.check_model(exported, full_check=True)
     content: bytes = exported.SerializeToString(deterministic=True)
