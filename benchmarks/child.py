@@ -13,7 +13,7 @@ from typing import Any
 from digits.foundation.arithmetic import use_portable_arithmetic
 
 READING = ("read_raw", "read_description", "load_dataset", "load_model")
-WRITING = ("save_dataset", "save_figure", "save_model", "write_json", "write_csv", "write_dataset_name")
+WRITING = ("save_dataset", "save_figure", "save_model", "write_json", "write_csv", "write_raw", "write_description")
 
 
 def stage(name: str, started: float) -> dict[str, float]:

@@ -116,7 +116,7 @@ def photograph(colors: Floats, random: Random, fall: float = 0.4, noise: float =
 
 
 def pen_color(random: Random) -> tuple[float, ...]:
-    """Black, blue, red, green, or a pencil's grey."""
+    """Black, blue, red, green, or a pencil's gray."""
     colors = [(40, 40, 45), (40, 50, 150), (190, 40, 50), (30, 120, 70), (110, 110, 110)]
     return tuple(random.choice(colors) + random.uniform(-20, 20, 3))
 

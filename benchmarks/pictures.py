@@ -1,7 +1,7 @@
 """How well are pictures of many kinds prepared for a model, beside what tutorials do?
 
 A program writes digits onto paper and takes pictures of it. Tutorials convert a
-picture to grey, invert it if its mean is above 127, and resize it to 28 x 28.
+picture to gray, invert it if its mean is above 127, and resize it to 28 x 28.
 Command: python benchmarks/pictures.py MODEL.onnx ...
 """
 
@@ -62,8 +62,8 @@ def scores(image: Image.Image, digit: int, models: dict[str, Recognizer]) -> lis
 
 
 def as_tutorials(image: Image.Image) -> NDArray[np.uint8]:
-    grey = np.asarray(image.convert("L").resize((28, 28)))
-    return 255 - grey if grey.mean() > 127 else grey
+    gray = np.asarray(image.convert("L").resize((28, 28)))
+    return 255 - gray if gray.mean() > 127 else gray
 
 
 def pictures(kind: str, develop: bool) -> Iterator[tuple[Image.Image, int]]:

@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from digits.foundation.arithmetic import use_portable_arithmetic
 from digits.foundation.files import replacing
@@ -17,9 +17,6 @@ from digits.foundation.params import Section, Seed, Share, params_error, printab
 from digits.foundation.stage import UserError, run
 
 from pydantic import Field
-
-if TYPE_CHECKING:
-    from digits.data.dataset import Dataset, Description
 
 RAW = Path("data/raw")
 
@@ -136,49 +133,42 @@ def alternatives(dataset: str) -> str:
 def write_optdigits(params: OptdigitsParams) -> None:
     """Write the bundled digits to data/raw under the names of the MNIST archives."""
     from digits.data.optdigits import ABOUT, load_optdigits
+    from digits.data.raw import write_raw
+    from digits.data.split import stratified_split
 
-    write_split(ABOUT, load_optdigits(), params.test_size, params.seed)
+    digits = load_optdigits()
+    train, test = stratified_split(digits.labels, params.test_size, params.seed)
+    write_raw(RAW, ABOUT, digits.take(train), digits.take(test))
+    print(f"optdigits: {len(train):,} training and {len(test):,} test images in {RAW}")
 
 
 def write_folder(params: FolderParams) -> None:
     """Write the pictures of the user's folder to data/raw under the names of the MNIST archives.
 
     Raises:
-        UserError: there is no such folder, or it has too few classes or too few pictures of one.
+        UserError: it has too few classes, or too few pictures of one, or has changed meanwhile.
     """
     use_portable_arithmetic()
-    from digits.data.picture_folder import describe_folder, read_pictures
-
-    import numpy as np
+    from digits.data.picture_folder import check_unchanged, describe_folder, list_files, read_pictures
+    from digits.data.raw import write_raw
+    from digits.data.split import split_every_class
 
     folder = Path(params.path)
-    about = describe_folder(folder, params.pictures)
+    files, about = list_files(folder), describe_folder(folder, params.pictures)
     pictures = read_pictures(folder, about.classes, about.pictures)
     for problem in pictures.problems:
         print(f"note: {printable(problem)}")
-    counts = np.bincount(pictures.labels, minlength=len(about.classes))
-    few = [name for name, count in zip(about.classes, counts.tolist(), strict=True) if count < 2]
-    if few:
+    if few := [name for label, name in enumerate(about.classes) if pictures.labels.count(label) < 2]:
         raise params_error(
             f"download.folder: each class needs 2 pictures or more, one to train on and one to test, got fewer of "
             f"{', '.join(few)} in {folder}; add some"
         )
-    number, converted = len(pictures.labels), sum(pictures.converted)
-    print(f"folder: {number:,} pictures of {len(about.classes)} classes; {converted:,} converted to 28 x 28 gray")
-    test_size = max(1, round(params.test_share * number))
-    write_split(about, pictures.dataset(), min(test_size, number - 1), params.seed)
-
-
-def write_split(about: "Description", dataset: "Dataset", test_size: int, seed: int) -> None:
-    """Write a data set without test images of its own to data/raw, some of its images, drawn by `seed`, as those."""
-    from digits.data.raw import write_description, write_raw
-    from digits.data.split import stratified_split
-
-    train, test = stratified_split(dataset.labels, test_size, seed)
-    write_raw(RAW, "train", dataset.take(train))
-    write_raw(RAW, "t10k", dataset.take(test))
-    write_description(RAW, about)
-    print(f"{about.name}: {len(train):,} training and {len(test):,} test images in {RAW}")
+    dataset, converted = pictures.dataset(), sum(pictures.converted)
+    print(f"folder: {len(dataset):,} pictures of {len(about.classes)} classes; {converted:,} converted to 28 x 28 gray")
+    train, test = split_every_class(dataset.labels, params.test_share, params.seed)
+    write_raw(RAW, about, dataset.take(train), dataset.take(test))
+    print(f"folder: {len(train):,} training and {len(test):,} test images in {RAW}")
+    check_unchanged(folder, files)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def main() -> None:
     use_portable_arithmetic()
     from digits.data.dataset import pixel_statistics, save_dataset
     from digits.data.drawings import read_drawings
-    from digits.data.picture_folder import list_files
+    from digits.data.picture_folder import check_unchanged, list_files
     from digits.data.raw import read_description, read_raw
     from digits.data.split import stratified_split
     from digits.figures.data import draw_data
@@ -80,8 +80,7 @@ def main() -> None:
     if files:
         taught, held_out = len(drawings.taught), len(drawings.held_out)
         print(f"drawings: {taught:,} taught {params.drawings} times each, {held_out:,} held out")
-    if list_files(DRAWINGS) != files:  # DVC would record those that it finds afterwards
-        raise UserError(f"{DRAWINGS}: changed while it was read; run the same command again")
+    check_unchanged(DRAWINGS, files)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ changes results, too: tools/seeds.py shows by how much.
 import csv
 import io
 import json
+import math
 import sys
 import textwrap
 from typing import Any, NamedTuple
@@ -94,7 +95,7 @@ def read_results(revision: str) -> Results:
         stages = yaml.safe_load(read_file(revision, LOCK))["stages"]
         md5 = {item["path"]: item["md5"] for item in stages["evaluate"]["deps"]}[TEST]
         scored = is_scored(stages)
-        if not rows:
+        if not rows or not all(actual + predicted):
             raise ValueError
     except (ValueError, KeyError, TypeError, csv.Error, yaml.YAMLError):
         sys.exit(
@@ -137,7 +138,7 @@ def differences(results: list[Results], classes: bool) -> list[Difference]:
 
 
 def compare_classes(first: Results, other: Results) -> dict[str, Comparison]:
-    classes = sorted(set(first.actual))
+    classes = sorted(set(first.actual), key=lambda name: (int(name) if name.isdecimal() else math.inf, name))
     found = corrected([compare([row for row in judged(first, other) if row[0] == name]) for name in classes])
     return dict(zip(classes, found, strict=True))
 

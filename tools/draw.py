@@ -58,7 +58,7 @@ def main() -> None:
             threading.Thread(target=webbrowser.open, args=[server.url], daemon=True).start()
         with suppress(KeyboardInterrupt):
             server.serve_forever()
-        server.answering.acquire()
+        server.answering.acquire(timeout=5)
     print()  # after the ^C of the terminal
 
 

@@ -16,6 +16,7 @@ import json
 import sys
 import tempfile
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def main() -> None:
         "--show", type=Path, metavar="FOLDER", help="write the 28 x 28 pixels that the model sees to this folder"
     )
     parser.add_argument("--all", action="store_true", help="read all digits of a picture, from left to right")
-    parser.add_argument("--evaluate", type=Path, metavar="FOLDER", help="score pictures whose digits are known")
+    parser.add_argument("--evaluate", type=Path, metavar="FOLDER", help="score pictures whose classes are known")
     parser.add_argument("pictures", nargs="*", type=Path, metavar="PICTURE", help="files or folders, or -")
     arguments = parser.parse_args()
     if bool(arguments.pictures) == bool(arguments.evaluate):
@@ -64,7 +65,7 @@ def main() -> None:
         evaluation = evaluate(recognizer, arguments.evaluate, arguments.show)
         print(json.dumps(evaluation, indent=2) if arguments.json else evaluation_text(evaluation))
         return
-    read = answer_all if arguments.all else answer
+    read = answer_all if arguments.all else partial(answer, advice=", or --all")
     answers = [read(recognizer, path, arguments.show) for path in find_pictures(arguments.pictures)]
     if not answers:
         sys.exit(f"error: {arguments.pictures[0]}: holds no pictures; give files, or a folder with some")
@@ -85,11 +86,12 @@ def make_folder(path: Path) -> None:
         sys.exit(f"error: {path}: {error.strerror}; give --show a folder that is writable")
 
 
-def answer(recognizer: Recognizer, path: Path, seen: Path | None = None) -> dict[str, Any]:
+def answer(recognizer: Recognizer, path: Path, seen: Path | None = None, advice: str = "") -> dict[str, Any]:
     """The model's answer to the picture in a file, or on standard input for the path `-`.
 
     Args:
         seen: a folder to which to write what the model sees.
+        advice: what to do with a picture that shows several digits.
 
     Returns:
         `file`, and `problem`, or `class`, `probability`, `runner_up`, `runner_up_probability` and `probabilities`.
@@ -97,7 +99,7 @@ def answer(recognizer: Recognizer, path: Path, seen: Path | None = None) -> dict
     try:
         image = recognizer.convert(picture(path))
     except SeveralDigitsError as error:
-        return {"file": str(path), "problem": f"{error}, or --all"}
+        return {"file": str(path), "problem": f"{error}{advice}"}
     except (NoPictureError, NoDigitError) as error:
         return {"file": str(path), "problem": str(error)}
     if seen:
@@ -191,10 +193,9 @@ def evaluate(recognizer: Recognizer, folder: Path, seen: Path | None = None) -> 
     folders = [(name, folder / name) for name in recognizer.classes if (folder / name).is_dir()]
     known = [(name, path) for name, inside in folders for path in find_pictures([inside])]
     if not known:
-        first, *_, last = recognizer.classes
         sys.exit(
-            f"error: {folder}: has to have folders with pictures, named {first} to {last}; `make draw` saves some in "
-            "data/drawings"
+            f"error: {folder}: has to have folders with pictures, named after classes such as {recognizer.classes[0]}; "
+            "`make draw` saves some in data/drawings"
         )
     answers = [{"actual": name, **answer(recognizer, path, seen)} for name, path in known]
     wrong = [each for each in answers if each.get("class") != each["actual"]]

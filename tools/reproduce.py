@@ -80,9 +80,9 @@ def run_all(command: list[str], cpus: list[str]) -> list[Outputs]:
     """Run the command on each of the processors ("" for this one) in a clone, which is deleted afterwards."""
     use_own_environment()
     # The clones are elsewhere, so a relative path would not lead to the mirror.
-    mirror = os.environ.get("MNIST_MIRROR")
-    if mirror and "://" not in mirror:
-        os.environ["MNIST_MIRROR"] = str(Path(mirror).absolute())
+    for name, mirror in os.environ.items():
+        if name.endswith("MNIST_MIRROR") and mirror and "://" not in mirror:
+            os.environ[name] = str(Path(mirror).absolute())
     with tempfile.TemporaryDirectory(prefix="reproduce-") as folder:
         os.environ |= {"DVC_SITE_CACHE_DIR": f"{folder}/dvc", "TMPDIR": folder}
         clones = [Path(folder, f"run-{number}") for number, _ in enumerate(cpus, 1)]

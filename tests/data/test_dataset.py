@@ -4,7 +4,7 @@ from pathlib import Path
 
 from conftest import CLASSES, IMAGES, LABELS
 from digits.data.dataset import Dataset, load_dataset, pixel_statistics, save_dataset
-from digits.data.split import stratified_split
+from digits.data.split import split_every_class, stratified_split
 from digits.foundation.stage import UserError
 from digits.foundation.tensors import write_tensors
 
@@ -57,6 +57,15 @@ def test_a_split_keeps_the_share_of_every_digit(size: int) -> None:
     assert len(drawn) == size
     expected = np.bincount(labels, minlength=10) * size / len(labels)
     assert np.abs(np.bincount(labels[drawn], minlength=10) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.9])
+def test_every_class_is_on_both_sides(share: float) -> None:
+    labels = np.repeat([0, 1, 2], [2, 1000, 3])
+    rest, drawn = split_every_class(labels, share, seed=0)
+    assert np.array_equal(np.sort(np.concatenate([rest, drawn])), np.arange(len(labels)))
+    assert set(labels[rest]) == set(labels[drawn]) == {0, 1, 2}
+    assert np.bincount(labels[drawn])[1] == 1000 * share
 
 
 def test_a_split_follows_its_seed() -> None:

@@ -234,7 +234,10 @@ def fits(values: Any) -> bool:
     classes = values["classes"]
     if values["pictures"] not in ("strokes", "whole") or type(classes) is not list or not 2 <= len(classes) <= 100:
         return False
-    if not all(type(name) is str and 0 < len(name) <= 40 and name.isprintable() for name in classes):
+    if not all(
+        type(name) is str and 0 < len(name) <= 40 and name.isprintable() and "/" not in name and name[0] != "."
+        for name in classes
+    ):
         return False
     if len(set(classes)) < len(classes):
         return False

@@ -23,11 +23,11 @@ def test_a_folder_of_pictures_runs_from_pictures_to_plots(project: Path, run: Ru
     chosen = ("-S", "download.dataset=folder", "-S", f"download.folder.path={folder}")
     output = run(project, "dvc", "exp", "run", *chosen, status=255)
     assert "72 pictures of 3 classes; 72 converted to 28 x 28 gray" in output
-    assert "smaller than the 58 training images of folder, got 137; `-S preprocess.val_size=5`" in output
+    assert "smaller than the 57 training images of folder, got 137; `-S preprocess.val_size=5`" in output
     command = ("dvc", "exp", "run", "-n", "shapes", *chosen, "-S", "preprocess.val_size=12", "-S", "train.epochs=10")
     output = run(project, *command)
-    assert "folder: 46 training and 12 validation images, on cpu" in output
-    assert "of 14 test images right" in output
+    assert "folder: 45 training and 12 validation images, on cpu" in output
+    assert "of 15 test images right" in output
     assert (project / "metrics/predictions.csv").read_text().splitlines()[1].split(",")[1] == "circles"
     assert {line.split(",")[0] for line in (project / "plots/classes.csv").read_text().splitlines()[1:]} == {*SHAPES}
     assert len((project / "plots/confusion.csv").read_text().splitlines()) == 10

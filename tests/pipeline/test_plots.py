@@ -18,7 +18,7 @@ TITLES = [
     "Learning rate",
     "Validation accuracy",
     "Confusion matrix",
-    "Errors per digit",
+    "Errors per class",
     "Reliability",
 ]
 IMAGES = ["confused", "data", "most_wrong", "saliency"]
@@ -72,7 +72,7 @@ def test_every_plot_is_drawn(
     assert count(plots["Loss"], "line") == count(plots["Accuracy"], "line") == 2 * revisions
     assert count(plots["Validation accuracy"], "line") == count(plots["Learning rate"], "line") == revisions
     assert count(plots["Confusion matrix"], "rect") == 100 * revisions
-    assert count(plots["Errors per digit"], "rect") == 10 * revisions
+    assert count(plots["Errors per class"], "rect") == 10 * revisions
     assert count(plots["Reliability"], "line") == 1 + revisions
 
     images = browser.find_elements(By.TAG_NAME, "img")

@@ -24,8 +24,8 @@ PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stag
 SECTIONS = ["download", "preprocess", "train", "evaluate"]
 STAGES = [*SECTIONS, "export"]  # which has nothing to tune
 # Each room may import from those before it.
-FOLDER = "${download.folder.path}"
 ROOMS = ["foundation", "pictures", "data", "models", "evaluation", "figures", "training"]
+FOLDER = "${download.folder.path}"
 
 
 def paths(entries: list[Any]) -> set[str]:

@@ -204,7 +204,7 @@ def test_the_keyboard_draws(page: webdriver.Chrome, key: str) -> None:
 def test_a_problem_stands_in_place_of_the_answer(page: webdriver.Chrome) -> None:
     for x in (-0.2, 0.2):
         draw(page, [(x, -0.3), (x, 0.3)])
-    problem = "it shows 2 shapes; one digit at a time"
+    problem = "it shows 2 shapes; one at a time"
     WebDriverWait(page, 10).until(lambda page: text(page, "live") == problem)
     assert text(page, "message") == problem
     assert text(page, "digit") == text(page, "share") == ""

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 
+from bad_input import little
 from conftest import some_digits
 from digits.pictures.files import read_picture
 from digits.pictures.ink import NoDigitError, SeveralDigitsError
@@ -309,3 +310,12 @@ def test_hardly_any_of_the_bundled_digits_is_refused() -> None:
         except NoDigitError:
             refused += 1
     assert refused <= 0.01 * len(digits)
+
+
+@pytest.mark.parametrize("distance", [3, 5, 8])
+def test_dotted_paper_is_refused_at_little_cost(distance: int) -> None:
+    dots = np.full((320, 320), 255, np.uint8)
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        dots[4 + row :: distance, 4 + column :: distance] = 0
+    with little(seconds=3, megabytes=100), pytest.raises(NoDigitError):
+        to_mnist_format(Image.fromarray(dots))

@@ -148,7 +148,7 @@ def test_all_digits_of_a_picture(finished: Path, pictures: Path, tmp_path: Path)
     assert [line.split()[0] for line in others] == [*answer["number"]]
     assert all("% across, " in line and len(line) <= 80 for line in others)
     assert len(list((tmp_path / "seen").iterdir())) == 3
-    assert "3 shapes; one digit at a time, or --all" in predict(finished, str(tmp_path / "row.png"), status=1)[0]
+    assert "3 shapes; one at a time, or --all" in predict(finished, str(tmp_path / "row.png"), status=1)[0]
     Image.new("L", (50, 50), 255).save(tmp_path / "empty.png")
     assert "nothing on it" in predict(finished, "--all", str(tmp_path / "empty.png"), status=1)[0]
 
@@ -206,7 +206,7 @@ def test_evaluate_counts_what_is_right(finished: Path, pictures: Path, tmp_path:
         (["--all", "--evaluate", "tests"], 2, "leave it out with --evaluate"),
         (["--show", "README.md", "plots"], 1, "error: README.md: File exists"),
         (["--show", "/proc/seen", "plots"], 1, "error: /proc/seen: "),
-        (["--evaluate", "tests"], 1, "error: tests: has to have folders with pictures, named 0 to 9"),
+        (["--evaluate", "tests"], 1, "error: tests: has to have folders with pictures, named after classes"),
         (["stages"], 1, "error: stages: holds no pictures"),
         (["--model", "nowhere.onnx", "plots"], 1, "error: nowhere.onnx: No such file"),
         (["--model", "README.md", "plots"], 1, "error: README.md: is not a model that `dvc repro` made"),

@@ -1,4 +1,4 @@
-"""The exported model, which needs only ONNX Runtime and NumPy."""
+"""The exported model, which needs ONNX Runtime, NumPy, OpenCV and Pillow."""
 
 import json
 import sys
@@ -38,8 +38,12 @@ class Recognizer:
             metrics = json.loads(about["metrics"])
             self.accuracy, self.low, self.high = (float(metrics[f"accuracy{end}"]) for end in ("", "_low", "_high"))
             self.images = int(metrics["images"])
-            if not np.isfinite(self.probabilities(np.zeros((1, 28, 28), np.uint8))).all():
+            probabilities = self.probabilities(np.zeros((1, 28, 28), np.uint8))
+            if not np.isfinite(probabilities).all():
                 raise ValueError("its weights are damaged")
+            # Drawings are saved in folders of these names.
+            if len(self.classes) != probabilities.size or any("/" in name or name[0] == "." for name in self.classes):
+                raise ValueError("its classes are damaged")
         except OSError as error:
             sys.exit(f"error: {path}: {error.strerror}; `dvc repro` makes models/model.onnx")
         except Exception:  # ONNX Runtime raises a dozen unrelated classes
@@ -49,7 +53,7 @@ class Recognizer:
         """A picture as an image like those that the model was trained on, uint8 (28, 28).
 
         Raises:
-            NoDigitError: it should show a digit, or another thing that is drawn or written, and shows none or several.
+            NoDigitError: it has to show one digit, or another thing that is drawn or written, and does not.
         """
         return self._convert(picture)
 
@@ -60,12 +64,12 @@ class Recognizer:
         return result
 
     def introduction(self) -> str:
-        """Which model it is, its test accuracy, and, for the linear model, the recipe of a far better one."""
+        """Which model it is, its test accuracy, and, for the linear one of MNIST, the recipe of a far better one."""
         trained = f"{self.architecture}, trained on {self.dataset}"
         lines = [
             f"{trained}: {self.accuracy:.2%} of {self.images:,} test images right",
             f"(95 % interval {self.low:.2%} to {self.high:.2%})",
         ]
-        if self.architecture == "logistic":
+        if self.architecture == "logistic" and self.dataset == "mnist":
             lines.append("This is the linear model; `make cnn` trains a far better one.")
         return "\n".join(lines)

@@ -119,9 +119,9 @@ class Handler(BaseHTTPRequestHandler):
         page = PAGE.read_text(encoding="utf-8").replace("{nonce}", nonce).replace("{introduction}", about)
         drawings = self.server.drawings
         page = page.replace("{count}", str(drawings.count()))
+        page = page.replace("{teach}", "" if drawings.folder == DRAWINGS else "hidden")
         # In a script, "</script>" would end it.
         page = page.replace("{classes}", json.dumps(drawings.classes).replace("<", r"\u003c"))
-        page = page.replace("{teach}", "" if drawings.folder == DRAWINGS else "hidden")
         self.send(HTTPStatus.OK, page, **{"Content-Security-Policy": POLICY.format(nonce=nonce)})
 
     def result(self, body: bytes) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Pictures in folders, one for each class."""
 
 import hashlib
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Literal
 
 from digits.data.dataset import Dataset, Description
 from digits.foundation.params import first_problem, params_error
+from digits.foundation.stage import UserError
 from digits.pictures.conversion import CONVERSIONS
 from digits.pictures.files import NoPictureError, read_picture
 from digits.pictures.ink import NoDigitError
@@ -53,7 +53,7 @@ def describe_folder(folder: Path, conversion: Literal["strokes", "whole"]) -> De
     """The data set in a folder: each folder in it that holds files is a class.
 
     Raises:
-        UserError: there is no such folder, or it has too few or too many classes, or one with a name that cannot be.
+        UserError: it has too few or too many classes, or one with a name that cannot be.
     """
     names = {path.relative_to(folder).parts[0] for path in list_files(folder) if path.parent != folder}
     classes = sorted(names, key=lambda name: (int(name) if name.isdecimal() else math.inf, name))
@@ -78,14 +78,15 @@ def read_pictures(folder: Path, classes: Sequence[str], conversion: str) -> Pict
     pictures = Pictures()
     first: dict[bytes, Path] = {}
     for path in list_files(folder):
-        name, content = path.relative_to(folder).parts[0], path.read_bytes()
-        digest = hashlib.sha256(content).digest()
+        name = path.relative_to(folder).parts[0]
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
         try:
             if name not in classes or path.parent == folder:
                 raise NoPictureError(f"it has to be in a folder named {in_words(classes)}")
             if first.setdefault(digest, path) != path:
                 raise NoPictureError(f"it is a copy of {first[digest]}")
-            picture = read_picture(io.BytesIO(content))
+            picture = read_picture(path)
             image = CONVERSIONS[conversion](picture)
         except (NoPictureError, NoDigitError) as error:
             pictures.problems.append(f"{path}: is left out: {error}")
@@ -97,8 +98,20 @@ def read_pictures(folder: Path, classes: Sequence[str], conversion: str) -> Pict
     return pictures
 
 
+def check_unchanged(folder: Path, files: list[Path]) -> None:
+    """Make sure that a folder still has these files: DVC would record those that it finds now.
+
+    Raises:
+        UserError: it has others.
+    """
+    if list_files(folder) != files:
+        raise UserError(f"{folder}: changed while it was read; run the same command again")
+
+
 def in_words(classes: Sequence[str]) -> str:
     """What the classes are called, in a few words: 0 to 9, or cat, dog or mouse."""
+    if "".join(classes) == "0123456789":
+        return "0 to 9"
     if len(classes) > 5:
-        return f"{classes[0]} to {classes[-1]}"
+        return f"after one of the {len(classes)} classes, such as {classes[0]}"
     return f"{', '.join(classes[:-1])} or {classes[-1]}"

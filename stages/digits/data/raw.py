@@ -13,6 +13,15 @@ from pydantic import TypeAdapter
 DESCRIPTION = "dataset.json"
 
 
+def write_raw(folder: Path, about: Description, train: Dataset, test: Dataset) -> None:
+    """Write a data set to archives of MNIST's names and format."""
+    for prefix, dataset in (("train", train), ("t10k", test)):
+        images_path, labels_path = _paths(folder, prefix)
+        write_idx(images_path, dataset.images)
+        write_idx(labels_path, dataset.labels)
+    write_description(folder, about)
+
+
 def write_description(folder: Path, about: Description) -> None:
     """Record which data set `folder` holds, for later stages."""
     write_json(folder / DESCRIPTION, about.model_dump())
@@ -25,13 +34,6 @@ def read_description(folder: Path) -> Description:
         UserError: the file that says so is missing or damaged.
     """
     return read_json(folder / DESCRIPTION, TypeAdapter(Description))
-
-
-def write_raw(folder: Path, prefix: str, dataset: Dataset) -> None:
-    """Write a split to the archives in `folder` whose names begin with `prefix`, "train" or "t10k"."""
-    images_path, labels_path = _paths(folder, prefix)
-    write_idx(images_path, dataset.images)
-    write_idx(labels_path, dataset.labels)
 
 
 def read_raw(folder: Path, prefix: str, classes: int) -> Dataset:

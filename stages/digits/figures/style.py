@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import rcdefaults, rcParams
 from matplotlib.figure import Figure
 
-# Blue and orange from the colour-blind-safe palette of Okabe and Ito, and a grey.
+# Blue and orange from the colour-blind-safe palette of Okabe and Ito, and a gray.
 COLORS = ["#0072b2", "#e69f00", "#999999"]
 
 

@@ -28,7 +28,7 @@ SWITCHES = {
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
 }
 # Of all variables that these libraries read, and of those for threads.
-PREFIXES = "MKL_", "ATEN_", "ONEDNN_", "DNNL_", "OPENBLAS_", "GOTO_", "NPY_", "OMP_", "GOMP_", "KMP_"
+PREFIXES = "MKL_", "ATEN_", "ONEDNN_", "DNNL_", "OPENBLAS_", "GOTO_", "NPY_", "OMP_", "GOMP_", "KMP_", "OPENCV_"
 # AVX2 and what else makes up x86-64-v3. Every processor with AVX2 has it all, but a virtual machine may hide some.
 FLAGS = {"avx2", "fma", "f16c", "bmi1", "bmi2", "abm", "movbe"}
 

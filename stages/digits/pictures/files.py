@@ -1,4 +1,4 @@
-"""Picture files of any format that Pillow reads, and of phones' HEIC."""
+"""Picture files of any format that Pillow reads, and HEIC, the format of phones."""
 
 import warnings
 from collections.abc import Iterable, Iterator

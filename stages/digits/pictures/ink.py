@@ -8,7 +8,7 @@ from PIL import Image
 
 WORKING_SIDE = 320  # pixels; larger pictures are scaled down
 FAINTEST = 24  # of 255; anything fainter is not ink
-PAPER = 0.75  # of the longer side; what is as wide and as high as this, or goes on beyond the border, is paper
+PAPER = 0.75  # of the longer side: the side of a square that ink does not fill, and paper does
 SKEWED = 0.5  # less: ink and paper cover about as much
 NOTHING = "there is nothing on it, or it is too faint"
 
@@ -65,8 +65,8 @@ def _colors(image: Image.Image) -> Floats:
     image = eight_bits(image).convert("RGBA")
     image.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
     # Transparent areas become paper that contrasts with the strokes.
-    grey, alpha = (np.asarray(part, np.float32) for part in (image.convert("L"), image.getchannel("A")))
-    paper = "white" if (grey * alpha).sum() < 128 * alpha.sum() else "black"
+    gray, alpha = (np.asarray(part, np.float32) for part in (image.convert("L"), image.getchannel("A")))
+    paper = "white" if (gray * alpha).sum() < 128 * alpha.sum() else "black"
     image = Image.alpha_composite(Image.new("RGBA", image.size, paper), image)
     return np.asarray(image.convert("RGB"), np.float32)
 

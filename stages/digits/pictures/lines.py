@@ -1,4 +1,4 @@
-"""Take away the lines of ruled and squared paper."""
+"""Remove the lines of ruled and squared paper."""
 
 import cv2
 import numpy as np

@@ -63,7 +63,7 @@ def to_mnist_format(image: Image.Image) -> NDArray[np.uint8]:
     """
     digits = find_digits(image)
     if len(digits) > 1:
-        raise SeveralDigitsError(f"it shows {len(digits)} shapes; one digit at a time")
+        raise SeveralDigitsError(f"it shows {len(digits)} shapes; one at a time")
     return digits[0].image
 
 
@@ -75,11 +75,11 @@ def _checked(shape: Shape) -> Floats:
     """
     ink = shape.cropped()
     if shape.parts > MOST_PARTS:
-        raise NoDigitError(f"it shows {shape.parts} shapes; one digit at a time")
+        raise NoDigitError(f"it shows {shape.parts} shapes; one at a time")
     if _is_stacked(ink):
-        raise NoDigitError("it shows 2 shapes above each other; one digit at a time")
+        raise NoDigitError("it shows 2 shapes above each other; one at a time")
     if ink.shape[1] > WIDEST * ink.shape[0]:
-        raise NoDigitError("it is wider than a digit; one digit at a time")
+        raise NoDigitError("it is wider than a digit; one at a time")
     return ink
 
 

@@ -1,7 +1,8 @@
-"""Tell the digits on a picture apart, and take away what is none."""
+"""Tell the shapes on a picture apart, and remove what cannot be a digit."""
 
 from dataclasses import dataclass
 
+from digits.pictures.ink import SeveralDigitsError
 from digits.pictures.lines import Floats
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 FRAME = 0.12  # of each side; a long shape with nothing farther inside is a frame, or a piece of one
 SPECK = 0.02  # share of the ink of the largest piece; smaller ones are ignored
 SMALL = 50  # pixels
+MOST_PIECES = 60  # bounds the time; twelve digits of five pieces
 # Shares of the height.
 LOW = 0.45  # what is lower is a part of the digit beside it
 NEAR = 0.25  # how far from it such a part may be
@@ -48,7 +50,11 @@ class Shape:
 
 
 def find_shapes(ink: Floats) -> list[Shape]:
-    """The shapes on a picture from left to right, without frames, specks and what is too low for a digit."""
+    """The shapes on a picture from left to right, without frames, specks and what is too low for a digit.
+
+    Raises:
+        SeveralDigitsError: there are far too many.
+    """
     shapes: list[Shape] = []
     for piece in sorted(_pieces(_without_frame(ink)), key=lambda piece: piece.height, reverse=True):
         distances = [_distance(shape, piece) for shape in shapes]
@@ -73,12 +79,18 @@ def _without_frame(ink: Floats) -> Floats:
 
 
 def _pieces(ink: Floats) -> list[Shape]:
-    """The pieces that are not specks, at least one. On a small picture, a gap of two pixels does not break a piece."""
+    """The pieces that are not specks, at least one. On a small picture, a gap of two pixels does not break a piece.
+
+    Raises:
+        SeveralDigitsError: there are more than `MOST_PIECES`.
+    """
     gap = 2 if max(ink.shape) < SMALL else 0
     near = cv2.dilate((ink > 0).astype(np.uint8), np.ones((1 + gap, 1 + gap), np.uint8))
     labels = np.where(ink > 0, cv2.connectedComponents(near)[1], 0)
     masses = np.bincount(labels.ravel(), ink.ravel())
     kept = np.flatnonzero(masses > SPECK * masses.max())
+    if len(kept) > MOST_PIECES:
+        raise SeveralDigitsError(f"it shows {len(kept)} shapes; one at a time")
     return [Shape(np.where(labels == label, ink, np.float32(0))) for label in kept]
 
 
