@@ -161,7 +161,7 @@ def write_folder(params: FolderParams) -> None:
     if few := [name for label, name in enumerate(about.classes) if pictures.labels.count(label) < 2]:
         raise params_error(
             f"download.folder: each class needs 2 pictures or more, one to train on and one to test, got fewer of "
-            f"{', '.join(few)} in {folder}; add some"
+            f"{', '.join(map(repr, few))} in {folder}; add some"
         )
     dataset, converted = pictures.dataset(), sum(pictures.converted)
     print(f"folder: {len(dataset):,} pictures of {len(about.classes)} classes; {converted:,} converted to 28 x 28 gray")

@@ -82,3 +82,12 @@ def test_classes_in_words() -> None:
     assert in_words(["cat", "dog"]) == "cat or dog"
     assert in_words([*"012"]) == "0, 1 or 2"
     assert in_words([*"0123456789"]) == "0 to 9"
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_more_bits_do_not_change_a_picture(bits: int) -> None:
+    eight = np.full((28, 28), 109, np.uint8)
+    eight[10:20, 10:15] = 213
+    more = Image.fromarray((eight.astype(int) * (2**bits - 1) // 255).astype(np.uint16))
+    difference = to_gray_square(more).astype(int) - to_gray_square(Image.fromarray(eight))
+    assert np.abs(difference).max() <= 1

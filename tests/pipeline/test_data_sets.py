@@ -50,7 +50,7 @@ def test_a_folder_of_pictures_runs_from_pictures_to_plots(project: Path, run: Ru
 
 @pytest.mark.parametrize(
     ("names", "problem"),
-    [([], "download.folder.path"), (["circles"], "2 to 100 folders"), (SHAPES, "got fewer of triangles in ")],
+    [([], "download.folder.path"), (["circles"], "2 to 100 folders"), (SHAPES, "got fewer of 'triangles' in ")],
 )
 def test_a_folder_that_cannot_be_learned(project: Path, run: Run, names: list[str], problem: str) -> None:
     folder = project.parent / "shapes"

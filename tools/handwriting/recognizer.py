@@ -64,12 +64,12 @@ class Recognizer:
         return result
 
     def introduction(self) -> str:
-        """Which model it is, its test accuracy, and, for the linear one of MNIST, the recipe of a far better one."""
+        """Which model it is, its test accuracy, and, for a linear one of a known data set, a far better recipe."""
         trained = f"{self.architecture}, trained on {self.dataset}"
         lines = [
             f"{trained}: {self.accuracy:.2%} of {self.images:,} test images right",
             f"(95 % interval {self.low:.2%} to {self.high:.2%})",
         ]
-        if self.architecture == "logistic" and self.dataset == "mnist":
+        if self.architecture == "logistic" and self.dataset != "folder":
             lines.append("This is the linear model; `make cnn` trains a far better one.")
         return "\n".join(lines)

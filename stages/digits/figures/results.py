@@ -28,16 +28,17 @@ def draw_most_wrong(
     wrong = np.flatnonzero(actual != predicted)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][: ROWS * COLUMNS]
     title = f"Most wrong: {len(worst)} of {len(wrong):,} errors on {len(images):,} test images, actual → predicted"
-    figure = new_figure(10, 5.7, title)
+    rows = max(1, math.ceil(len(worst) / COLUMNS))
+    figure = new_figure(10, 0.9 + 1.2 * rows, title)
     axes = figure.subplots()
-    shown = np.zeros((ROWS * COLUMNS, 28, 28), dtype=np.uint8)
+    shown = np.zeros((rows * COLUMNS, 28, 28), dtype=np.uint8)
     shown[: len(worst)] = images[worst]
-    axes.imshow(255 - tile(shown.reshape(ROWS, COLUMNS, 28, 28), gap=10, fill=0), cmap="gray", vmin=0, vmax=255)
+    axes.imshow(255 - tile(shown.reshape(rows, COLUMNS, 28, 28), gap=10, fill=0), cmap="gray", vmin=0, vmax=255)
     # Long names leave no room for the confidence.
     short = max(map(len, names)) <= 2
     for position, index in enumerate(worst):
         row, column = divmod(position, COLUMNS)
-        pair = " → ".join(shorten(names[label], 8) for label in (actual[index], predicted[index]))
+        pair = " → ".join(shorten(names[label], 7) for label in (actual[index], predicted[index]))
         text = f"{pair}   {confidence[index]:.1%}" if short else pair
         axes.text(24 + 38 * column, 6 + 38 * row, text, ha="center", va="center", fontsize=10 if short else 7)
     if len(worst) == 0:
@@ -98,7 +99,7 @@ def draw_saliency(saliency: np.ndarray, names: Sequence[str]) -> Figure:
     )
     for label, name in enumerate(names):
         row, column = divmod(label, columns)
-        axes.text(6 + 32 * column, 6 + 32 * row, shorten(name, 14), ha="left", va="top", fontsize=12)
+        axes.text(6 + 32 * column, 6 + 32 * row, shorten(name, 12), ha="left", va="top", fontsize=12)
     axes.set_axis_off()
     figure.colorbar(
         drawn,

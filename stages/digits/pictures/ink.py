@@ -9,6 +9,7 @@ from PIL import Image
 WORKING_SIDE = 320  # pixels; larger pictures are scaled down
 FAINTEST = 24  # of 255; anything fainter is not ink
 PAPER = 0.75  # of the longer side: the side of a square that ink does not fill, and paper does
+ONE_SIDED = 0.7  # of a quantile, for noise that is cut off at the end of the range; chosen on noisy validation images
 SKEWED = 0.5  # less: ink and paper cover about as much
 NOTHING = "there is nothing on it, or it is too faint"
 
@@ -40,12 +41,16 @@ def find_ink(image: Image.Image) -> Floats:
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
-    """The picture, with values of more than 8 bits scaled to the range from 0 to 255, where Pillow would clip them."""
+    """The picture, with values of more than 8 bits scaled to the range from 0 to 255, where Pillow would clip them.
+
+    The largest value tells how many bits there are, as 12 in a file for 16; fractions are stretched.
+    """
     if not image.mode.startswith(("I", "F")):
         return image
-    values = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
-    values -= values.min()
-    return Image.fromarray((values * (255 / (values.max() or 1))).astype(np.uint8))
+    values = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0).clip(0)
+    largest = float(values.max())
+    limit = (largest or 1.0) if largest <= 1 else 2.0 ** max(8, int(largest).bit_length()) - 1
+    return Image.fromarray((values * (255 / limit)).astype(np.uint8))
 
 
 def _spread(ink: Floats) -> int:
@@ -102,6 +107,9 @@ def _without_noise(contrast: Floats) -> Floats:
     # Two quantiles of the paper, which covers a third at least; noise around its mean is as far apart, about.
     low, high = np.quantile(contrast, [0.05, 0.25]).tolist()
     noise = high - low
+    if noise == 0:  # of paper at the end of the range, noise goes to one side only
+        ink, _ = cv2.threshold(contrast.clip(0, 255).astype(np.uint8), 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+        noise = ONE_SIDED * float(np.quantile(contrast[contrast <= ink], 0.8))
     contrast = contrast - (high + 0.7 * noise)
     strokes = contrast[contrast > max(FAINTEST, 5 * noise)]
     if not strokes.size:
