@@ -88,7 +88,9 @@ def draw_saliency(saliency: np.ndarray, names: Sequence[str]) -> Figure:
     columns = min(len(names), SALIENCY_COLUMNS)
     rows = math.ceil(len(names) / columns)
     figure = new_figure(
-        10, max(3.4, 0.4 + 1.9 * rows), "What the model looks at: what speaks for the class (blue) and against it (red)"
+        10,
+        max(3.4, 0.4 + 1.9 * rows),
+        "What the model looks at: pixels that speak for a class (blue) and against it (red)",
     )
     axes = figure.subplots()
     limit = float(np.abs(saliency).max()) or 1.0
