@@ -71,10 +71,10 @@ def main() -> None:
     }
     exported = to_onnx(model, metadata, card)
     difference = compare(as_arrays(answers, about.classes), *predict_onnx(exported, images, BATCH_SIZE))
-    with replacing(CARD) as temporary:
-        temporary.write_text(card, encoding="utf-8", newline="\n")
     with replacing(EXPORTED) as temporary:
         temporary.write_bytes(exported)
+    with replacing(CARD) as temporary:
+        temporary.write_text(card, encoding="utf-8", newline="\n")
     print(f"{EXPORTED}: {len(exported):,} bytes, confidences within {difference:.0e} of those of evaluate")
 
 

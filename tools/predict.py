@@ -1,5 +1,4 @@
-"""Recognise what is on a picture: a digit, photographed or drawn, with dark or
-light ink, or one of the classes of other pictures that the model has learned.
+"""Recognise the digit, or what else the model has learned, on a picture.
 
 Example: python tools/predict.py seven.jpg note.png
          python tools/predict.py --all postcode.jpg

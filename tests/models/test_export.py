@@ -97,7 +97,7 @@ sys.path.insert(0, "stages")
 from digits.models.model_file import load_model
 from digits.models.onnx_export import to_onnx
 for path in Path().glob("*.safetensors"):
-    path.with_suffix(".onnx").write_bytes(to_onnx(load_model(path), json.loads(sys.argv[1])))
+    path.with_suffix(".onnx").write_bytes(to_onnx(load_model(path), json.loads(sys.argv[1]), "a card"))
 """
 
 

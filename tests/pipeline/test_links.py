@@ -37,7 +37,7 @@ def linked(project: Path) -> dict[str, bool]:
 def test_tensors_and_models_take_their_space_once(project: Path, run: Run) -> None:
     run(project, "dvc", "checkout", "--relink")  # the project is a copy, whose links were lost
     links = linked(project)
-    assert len([path for path in links if path.startswith(("data/tensors/", "models/"))]) == 7
+    assert len([path for path in links if path.startswith(("data/tensors/", "models/"))]) == 8
     assert all(links.values())
 
     # And in the copies that DVC makes for experiments.
