@@ -153,7 +153,7 @@ def test_a_queue_of_experiments(project: Path, run: Run) -> None:
             "val_size: 137",
             "val_size: 1437",
             "preprocess",
-            ["smaller than the 1,437 training images, got 1437"],
+            ["smaller than the 1,437 training images of optdigits, got 1437; `-S preprocess.val_size=143`"],
             marks=pytest.mark.long,
         ),
         ("batch_size: 1000", "batch_size: 0", "evaluate", ["evaluate.batch_size: should be greater"]),
@@ -178,7 +178,7 @@ def test_a_wrong_parameter_costs_nothing(
 def test_a_stage_out_of_turn_or_out_of_place(make_project: Callable[[], Path], run: Run) -> None:
     folder = make_project()
     output = run(folder, "python", "stages/train.py", status=1)
-    assert output == "error: data/tensors/train.safetensors: is missing; `dvc repro` makes it\n"
+    assert output == "error: data/tensors/dataset.json: is missing; `dvc repro` makes it\n"
     output = run(folder / "stages", "python", "train.py", status=1)
     assert output.startswith("error: working directory: not the repository root")
     assert f"cd {folder}" in output
@@ -186,7 +186,7 @@ def test_a_stage_out_of_turn_or_out_of_place(make_project: Callable[[], Path], r
 
 def test_a_python_without_the_packages_is_named(make_project: Callable[[], Path], run: Run) -> None:
     output = run(make_project(), "python", "-S", "stages/train.py", status=1)
-    assert output.startswith("error: python: filelock, matplotlib")
+    assert output.startswith("error: python: cv2, filelock, matplotlib")
     assert ".venv/bin/activate" in output
     assert output.count("\n") == 1
 
@@ -195,7 +195,7 @@ def test_the_data_set_is_said_and_checked(project: Path, run: Run) -> None:
     assert "not MNIST" in run(project, "python", "stages/download.py", "--check")
     edit(project / "params.yaml", "dataset: optdigits", "dataset: mnist")
     edit(project / "params.yaml", "https://ossci-datasets.s3.amazonaws.com/mnist", "/nowhere")
-    edit(project / "params.yaml", "  - https://storage.googleapis.com/cvdf-datasets/mnist\n", "")
+    edit(project / "params.yaml", "    - https://storage.googleapis.com/cvdf-datasets/mnist\n", "")
     output = run(project, "python", "stages/download.py", "--check", status=3)
     assert "/nowhere: no such file" in output
     output = run(project, "python", "stages/download.py", status=1)
