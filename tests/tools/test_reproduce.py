@@ -55,7 +55,7 @@ def test_what_depends_on_time_is_named(make_project: Callable[[], Path], tmp_pat
 
 
 def test_a_run_that_fails_is_shown(project: Path, tmp_path: Path, run: Run) -> None:
-    command = (*REPRODUCE, "download", "-S", "download.dataset=mnist", "-S", "download.mirrors=[]")
+    command = (*REPRODUCE, "download", "-S", "download.dataset=mnist", "-S", "download.mirrors.mnist=[]")
     output = run(project, *command, status=1, MNIST_MIRROR="no/mirror", TMPDIR=str(tmp_path))
     assert f"{project}/no/mirror/t10k-labels-idx1-ubyte.gz: no such file" in output
     assert "error: reproduce: `dvc exp run download" in output
