@@ -71,8 +71,9 @@ def run_of(files: Files) -> Run:
         raise NotFoundError(f"error: dvc.lock: has no stage train in {files.revision}, got {', '.join(stages)}")
     params = {
         name: value
-        for stage in stages.values()
-        for section in stage.get("params", {}).values()
+        for stage, entry in stages.items()
+        if stage != "export"  # which only repeats them, and may be left from an earlier run
+        for section in entry.get("params", {}).values()
         for name, value in flattened(section)
     }
     metrics: dict[str, float] = json.loads(files["metrics/train.json"])
