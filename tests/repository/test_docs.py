@@ -138,9 +138,9 @@ def test_the_commands_of_a_page_run_in_their_order(project: Path, run: Run, page
         draw(project / "data/drawings", some_digits(0, 30))
     shapes = tmp_path / "shapes"
     if page.name == "your-own-data.md":
-        draw_shapes(shapes, 100)
+        draw_shapes(shapes, 30)
     for command in to_run(page):
-        run(project, "sh", "-c", command.replace("/path/to/shapes", str(shapes)))
+        run(project, "sh", "-c", command.replace("/path/to/shapes", str(shapes)).replace("epochs=40", "epochs=4"))
         if command.startswith("dvc queue start"):  # its trainings go on in the background
             run(project, "dvc", "queue", "stop", "--kill")
 

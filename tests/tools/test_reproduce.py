@@ -46,7 +46,8 @@ def test_every_network(project: Path, run: Run, model: str) -> None:
 @pytest.mark.long
 def test_what_depends_on_time_is_named(make_project: Callable[[], Path], tmp_path: Path, run: Run) -> None:
     project = make_project()
-    edit(project / "stages/download.py", 'write_text(f"{name}\\n"', 'write_text(f"{name} {os.times()}\\n"')
+    now = 'about.model_dump() | {"now": str(__import__("os").times())})'
+    edit(project / "stages/digits/data/raw.py", "about.model_dump())", now)
     (project / "dvc.lock").unlink()
     commit(project, run)
     output = run(project, *REPRODUCE, "download", "--name", "now", status=1, TMPDIR=str(tmp_path))

@@ -59,7 +59,10 @@ def read_tensors(path: Path, *, at_random: bool = False) -> tuple[dict[str, np.n
         kind, shape = part.get_dtype(), part.get_shape()
         if kind not in TYPES:
             raise damaged_file(path, f"expected the types {', '.join(TYPES)}, got {name} {kind}")
-        tensors[name] = np.frombuffer(content, TYPES[kind], math.prod(shape), start).reshape(shape)
+        try:
+            tensors[name] = np.frombuffer(content, TYPES[kind], math.prod(shape), start).reshape(shape)
+        except ValueError as error:  # no element, but a side that is longer than any
+            raise damaged_file(path, f"{name}: {error}")
         start += tensors[name].nbytes
     return tensors, metadata
 
