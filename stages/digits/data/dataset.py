@@ -62,7 +62,7 @@ class Description(Section):
     Attributes:
         name: of the data set.
         classes: their names, in the order of the labels.
-        pictures: how a picture becomes an image like those of the data set, as in `digits.pictures.convert`.
+        pictures: how a picture becomes an image like those of the data set, a key of `pictures.conversion.CONVERSIONS`.
     """
 
     name: DatasetName

@@ -140,9 +140,6 @@ def frequent_confusions(answers: Answers) -> str:
     pairs = Counter(pair for pair in zip(answers.actual, answers.predicted, strict=True) if pair[0] != pair[1])
     if not pairs:
         return "It makes no error on them."
-    listed = ", ".join(f"{actual} for {predicted} ({n:,})" for (actual, predicted), n in sorted_by_count(pairs))
+    most = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS]
+    listed = ", ".join(f"{actual} for {predicted} ({n:,})" for (actual, predicted), n in most)
     return f"It mistakes most often {listed}."
-
-
-def sorted_by_count(pairs: Counter[tuple[str, str]]) -> list[tuple[tuple[str, str], int]]:
-    return sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS]
