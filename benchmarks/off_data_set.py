@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="ONNX files, each named for its recipe")
     arguments = parser.parse_args()
     models = {path.stem: Recognizer(path) for path in arguments.models}
-    if {load_summary(SUMMARY).name, *(model.dataset for model in models.values())} != {"mnist"}:
+    if {load_summary(SUMMARY).about.name, *(model.dataset for model in models.values())} != {"mnist"}:
         sys.exit(
             "error: models: have to be trained on MNIST, and data/tensors has to hold it, got other data; "
             "`git checkout HEAD params.yaml`, `dvc repro`"
@@ -72,7 +72,7 @@ def main() -> None:
 def every_condition() -> Iterator[tuple[Images, NDArray[np.int64], str]]:
     """Images, uint8 (N, 28, 28), their labels, int64 (N,), and what they are."""
     summary = load_summary(ROOT / "data/tensors/dataset.json")
-    test = load_dataset(ROOT / "data/tensors/test.safetensors", len(summary.classes))
+    test = load_dataset(ROOT / "data/tensors/test.safetensors", len(summary.about.classes))
     for name, change in CHANGES.items():
         generator = np.random.default_rng(0)
         changed = [np.asarray(change(Image.fromarray(image), generator)) for image in test.images]

@@ -36,7 +36,7 @@ class PreprocessParams(Section):
 def main() -> None:
     params = read_params("preprocess", PreprocessParams)
     use_portable_arithmetic()
-    from digits.data.dataset import pixel_statistics, save_dataset
+    from digits.data.dataset import Summary, pixel_statistics, save_dataset
     from digits.data.drawings import read_drawings
     from digits.data.picture_folder import check_unchanged, list_files
     from digits.data.raw import read_description, read_raw
@@ -72,8 +72,8 @@ def main() -> None:
         save_dataset(path, dataset)
     sizes = {"train": len(train), "val": len(val), "test": len(test)}
     repeated = len(drawings.taught) * params.drawings
-    pixels = {"pixel_mean": mean, "pixel_std": std}
-    write_json(SUMMARY, about.model_dump() | sizes | {"drawings": repeated} | pixels)
+    summary = Summary(about=about, **sizes, drawings=repeated, pixel_mean=mean, pixel_std=std)
+    write_json(SUMMARY, summary.model_dump())
     labels = {"train": train.labels, "val": val.labels, "test": test.labels}
     save_figure(FIGURE, draw_data(about, train.images, labels))
     print(f"{about.name}:", ", ".join(f"{size:,} {split}" for split, size in sizes.items()), "images")

@@ -10,7 +10,6 @@ tools/draw.py saves them. The exit status is 1 if a picture does not show a
 single digit; with --evaluate it just counts as wrong.
 """
 
-import io
 import json
 import sys
 import tempfile
@@ -21,19 +20,13 @@ from typing import Any
 
 from experiments.statistics import wilson_interval
 from foundation.command import Parser, run_command
+from handwriting.answers import answer_all, answer_one, in_words, table
 from handwriting.recognizer import MODEL, Recognizer
 
 # isort: split
 # After `handwriting`, which lets Python find it.
-from digits.pictures.files import NoPictureError, find_pictures, read_picture
-from digits.pictures.ink import NoDigitError, SeveralDigitsError
-from digits.pictures.mnist_format import find_digits
+from digits.pictures.files import find_pictures
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-STANDARD_INPUT = Path("-")
 LISTED = 20  # wrong answers that the text of an evaluation lists
 
 
@@ -64,7 +57,7 @@ def main() -> None:
         evaluation = evaluate(recognizer, arguments.evaluate, arguments.show)
         print(json.dumps(evaluation, indent=2) if arguments.json else evaluation_text(evaluation))
         return
-    read = answer_all if arguments.all else partial(answer, advice=", or --all")
+    read = answer_all if arguments.all else partial(answer_one, advice=", or --all")
     answers = [read(recognizer, path, arguments.show) for path in find_pictures(arguments.pictures)]
     if not answers:
         sys.exit(f"error: {arguments.pictures[0]}: holds no pictures; give files, or a folder with some")
@@ -85,100 +78,6 @@ def make_folder(path: Path) -> None:
         sys.exit(f"error: {path}: {error.strerror}; give --show a folder that is writable")
 
 
-def answer(recognizer: Recognizer, path: Path, seen: Path | None = None, advice: str = "") -> dict[str, Any]:
-    """The model's answer to the picture in a file, or on standard input for the path `-`.
-
-    Args:
-        seen: a folder to which to write what the model sees.
-        advice: what to do with a picture that shows several digits.
-
-    Returns:
-        `file`, and `problem`, or `class`, `probability`, `runner_up`, `runner_up_probability` and `probabilities`.
-    """
-    try:
-        image = recognizer.convert(picture(path))
-    except SeveralDigitsError as error:
-        return {"file": str(path), "problem": f"{error}{advice}"}
-    except (NoPictureError, NoDigitError) as error:
-        return {"file": str(path), "problem": str(error)}
-    if seen:
-        save_seen(image, seen, path)
-    return {"file": str(path), **classified(recognizer, image)}
-
-
-def answer_all(recognizer: Recognizer, path: Path, seen: Path | None = None) -> dict[str, Any]:
-    """The model's answers to all digits on the picture in a file, or on standard input for the path `-`.
-
-    Returns:
-        `file`, and `problem`, or `number`, a text, and `digits`, each with what `answer` gives and its `box`: left,
-        top, right and bottom, as fractions of the picture's width and height.
-    """
-    try:
-        found = find_digits(picture(path))
-    except (NoPictureError, NoDigitError) as error:
-        return {"file": str(path), "problem": str(error)}
-    if seen:
-        for number, digit in enumerate(found, start=1):
-            save_seen(digit.image, seen, path, f"-{number}")
-    digits = [{**classified(recognizer, digit.image), "box": digit.box} for digit in found]
-    return {"file": str(path), "number": "".join(each["class"] for each in digits), "digits": digits}
-
-
-def picture(path: Path) -> Image.Image:
-    """The picture in a file, or on standard input for the path `-`.
-
-    Raises:
-        NoPictureError: there is none.
-    """
-    return read_picture(io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD_INPUT else path)
-
-
-def save_seen(image: NDArray[np.uint8], folder: Path, path: Path, ending: str = "") -> None:
-    Image.fromarray(image).save(folder / f"{'-'.join(path.relative_to(path.anchor).parts)}{ending}.png")
-
-
-def classified(recognizer: Recognizer, image: NDArray[np.uint8]) -> dict[str, Any]:
-    """`class`, `probability`, `runner_up`, `runner_up_probability` and `probabilities` for an image from `convert`."""
-    probabilities = recognizer.probabilities(image[None])[0].tolist()
-    second, first = sorted(range(len(probabilities)), key=probabilities.__getitem__)[-2:]
-    return {
-        "class": recognizer.classes[first],
-        "probability": probabilities[first],
-        "runner_up": recognizer.classes[second],
-        "runner_up_probability": probabilities[second],
-        "probabilities": probabilities,
-    }
-
-
-def table(answers: list[dict[str, Any]]) -> str:
-    """A line for each answer."""
-    width = max(len(each["file"]) for each in answers)
-    lines = (f"{each['file']:{width}}  {in_words(each)}" for each in answers)
-    return "\n".join(lines).encode(errors="backslashreplace").decode()  # file names need not be valid text
-
-
-def in_words(answer: dict[str, Any]) -> str:
-    """The class, its probability and the runner-up; the number, and this for each digit; or the problem."""
-    if "problem" in answer:
-        return str(answer["problem"])
-    if "number" in answer:
-        return "\n".join(
-            [answer["number"], *(f"  {in_words(each)}   {place(each['box'])}" for each in answer["digits"])]
-        )
-    first, second = percent(answer["probability"]), percent(answer["runner_up_probability"])
-    return f"{answer['class']}  {first:>7}   or {answer['runner_up']}  {second:>7}"
-
-
-def place(box: tuple[float, float, float, float]) -> str:
-    left, top, right, bottom = (f"{side:.0%}" for side in box)
-    return f"{left} to {right} across, {top} to {bottom} down"
-
-
-def percent(probability: float) -> str:
-    """In percent; nothing is rounded to 0 or 100 %."""
-    return ">99.9%" if probability > 0.999 else "<0.1%" if probability < 0.001 else f"{probability:.1%}"
-
-
 def evaluate(recognizer: Recognizer, folder: Path, seen: Path | None = None) -> dict[str, Any]:
     """Score the pictures in the folders that are named after classes; one without an answer counts as an error.
 
@@ -196,7 +95,7 @@ def evaluate(recognizer: Recognizer, folder: Path, seen: Path | None = None) -> 
             f"error: {folder}: has to have folders with pictures, named after classes such as {recognizer.classes[0]}; "
             "`make draw` saves some in data/drawings"
         )
-    answers = [{"actual": name, **answer(recognizer, path, seen)} for name, path in known]
+    answers = [{"actual": name, **answer_one(recognizer, path, seen)} for name, path in known]
     wrong = [each for each in answers if each.get("class") != each["actual"]]
     low, high = wilson_interval(len(known) - len(wrong), len(known))
     images, errors = (Counter(each["actual"] for each in some) for some in (answers, wrong))

@@ -12,10 +12,10 @@ from typing import Any
 from bad_input import little, many, refusal
 from conftest import ROOT
 from digits.foundation.params import Section, read_params
+from digits.training.params import TrainParams
 from download import DownloadParams
 from evaluate import EvaluateParams
 from preprocess import PreprocessParams
-from train import TrainParams
 
 import pytest
 import yaml

@@ -6,10 +6,10 @@ from typing import Any
 from conftest import ROOT
 from digits.foundation.params import Section, read_params
 from digits.foundation.stage import UserError
+from digits.training.params import TrainParams, refuse_conflicts
 from download import DownloadParams
 from evaluate import EvaluateParams
 from preprocess import PreprocessParams
-from train import TrainParams, refuse_conflicts
 
 import pytest
 import yaml

@@ -112,7 +112,7 @@ def test_training_data_that_is_damaged_is_refused(project: Path, monkeypatch: py
     monkeypatch.setattr(train, "keep_freed_memory", lambda: None)
     with chdir(project):
         goods = {
-            train.SUMMARY: lambda path: path.write_text(json.dumps(SUMMARY | {"classes": MNIST.classes})),
+            train.SUMMARY: lambda path: path.write_text(json.dumps(SUMMARY | {"about": MNIST.model_dump()})),
             train.TRAIN: lambda path: save_dataset(path, some_digits(0, 9)),
             train.VAL: None,
         }
@@ -199,10 +199,9 @@ def test_odd_curves_are_drawn(tmp_path: Path, values: str) -> None:
     assert drawn == [value for value in expected if value != ""]
 
 
+ABOUT = {"name": "mnist", "classes": ["cat", "dog"], "pictures": "whole"}
 SUMMARY = {
-    "name": "mnist",
-    "classes": ["cat", "dog"],
-    "pictures": "whole",
+    "about": ABOUT,
     "train": 55,
     "val": 5,
     "test": 10,
@@ -229,10 +228,13 @@ JSON = st.recursive(
 
 def fits(values: Any) -> bool:
     """Whether a summary is one, said in another way."""
-    if not isinstance(values, dict) or values.keys() != SUMMARY.keys() or values["name"] not in ("mnist", "optdigits"):
+    if not isinstance(values, dict) or values.keys() != SUMMARY.keys():
         return False
-    classes = values["classes"]
-    if values["pictures"] not in ("strokes", "whole") or type(classes) is not list or not 2 <= len(classes) <= 100:
+    about = values["about"]
+    if not isinstance(about, dict) or about.keys() != ABOUT.keys() or about["name"] not in ("mnist", "optdigits"):
+        return False
+    classes = about["classes"]
+    if about["pictures"] not in ("strokes", "whole") or type(classes) is not list or not 2 <= len(classes) <= 100:
         return False
     if not all(
         type(name) is str and 0 < len(name) <= 40 and name.isprintable() and "/" not in name and name[0] != "."
@@ -247,11 +249,16 @@ def fits(values: Any) -> bool:
 
 
 @many(500)
-@given(key=st.sampled_from([*SUMMARY, "more", "all"]), value=JSON, removed=st.booleans())
+@given(key=st.sampled_from([*SUMMARY, *ABOUT, "more", "all"]), value=JSON, removed=st.booleans())
 def test_any_summary(tmp_path: Path, key: str, value: Any, removed: bool) -> None:
-    values: Any = value if key == "all" else SUMMARY | {key: value}
+    about = ABOUT | {key: value} if key in ABOUT else ABOUT
+    values: Any = SUMMARY | {"about": about}
+    if key == "all":
+        values = value
+    elif key not in ABOUT:
+        values[key] = value
     if key != "all" and removed:
-        del values[key]
+        del (about if key in ABOUT else values)[key]
     path = tmp_path / "dataset.json"
     path.write_text(json.dumps(values))
     refused = refusal(lambda: load_summary(path), path)
@@ -260,7 +267,7 @@ def test_any_summary(tmp_path: Path, key: str, value: Any, removed: bool) -> Non
 
 
 @many(300)
-@given(start=st.integers(0, 190), length=st.integers(0, 20), inserted=st.binary(max_size=5))
+@given(start=st.integers(0, 230), length=st.integers(0, 20), inserted=st.binary(max_size=5))
 def test_any_damage_to_the_summary(tmp_path: Path, start: int, length: int, inserted: bytes) -> None:
     content = json.dumps(SUMMARY, indent=2).encode()
     path = tmp_path / "dataset.json"

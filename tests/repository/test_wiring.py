@@ -11,10 +11,10 @@ from digits.data.published import PUBLISHED
 from digits.foundation.params import read_params
 from digits.models import networks
 from digits.pictures.conversion import CONVERSIONS
+from digits.training.params import TrainParams
 from download import DownloadParams, FolderParams, MirrorsParams
 from imports import imported_files, imported_modules
 from small_networks import LRS
-from train import TrainParams
 
 import pytest
 import yaml

@@ -15,12 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from browser import needs_browser, open_browser
 from conftest import MakeProject, Once, Run, edit
 from digits.pictures.mnist_format import to_mnist_format
+from handwriting.answers import percent
 from handwriting.recognizer import Recognizer
-from predict import percent
+from handwriting.server import UNQUOTED
 
 import numpy as np
 import pytest
@@ -418,6 +420,13 @@ def test_a_drawing_is_saved_as_it_comes(connection: http.client.HTTPConnection, 
     status, content = request(connection, "POST", "/drawings/9", png())
     assert status == 500
     assert content["problem"].startswith(str(project / "data/drawings"))
+
+
+@needs_browser
+def test_the_page_and_the_server_spell_the_name_of_a_class_alike(browser: webdriver.Chrome) -> None:
+    names = ["T-shirt or top", "".join(map(chr, range(32, 127))), "für ツ 😀"]
+    spelt = browser.execute_script("return arguments[0].map(encodeURIComponent)", names)
+    assert spelt == [quote(name, UNQUOTED) for name in names]
 
 
 def test_a_save_is_undone_once(project: Path, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from conftest import IMAGES, LABELS, Run
 from digits.pictures.mnist_format import to_mnist_format
+from handwriting.answers import percent
 from handwriting.recognizer import Recognizer
-from predict import percent
 
 import numpy as np
 import onnx
@@ -58,7 +58,7 @@ def test_json_has_the_probabilities_that_the_model_gives(finished: Path, picture
     expected = Recognizer(finished / "models/model.onnx").probabilities(images)
     for path, answer, probabilities in zip(paths, answers, expected, strict=True):
         assert answer["file"] == str(path)
-        assert answer["probabilities"] == probabilities.tolist()
+        assert answer["probabilities"] == dict(zip("0123456789", probabilities.tolist(), strict=True))
         first, second = probabilities.argsort()[:-3:-1]
         assert (answer["class"], answer["runner_up"]) == (str(first), str(second))
         assert (answer["probability"], answer["runner_up_probability"]) == tuple(

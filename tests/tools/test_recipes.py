@@ -11,8 +11,8 @@ from typing import Any
 import measure_recipes as benchmark
 from conftest import ROOT, Run
 from digits.models.model_file import load_model
+from digits.training.params import TrainParams, refuse_conflicts
 from doc_tables import with_table
-from train import TrainParams, refuse_conflicts
 
 import pandas as pd
 import pytest

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from digits.pictures.files import NoPictureError
 from foundation.command import ROOT
@@ -19,7 +20,8 @@ from handwriting.recognizer import Recognizer
 
 PAGE = Path(__file__).with_name("page.html")
 DRAWINGS = ROOT / "data/drawings"  # which the pipeline reads
-METHODS = {"/": "GET", "/answer": "POST", "/undo": "POST"}  # and POST for /drawings/ with the number of a class
+METHODS = {"/": "GET", "/answer": "POST", "/undo": "POST"}  # and POST for /drawings/ with the name of a class
+UNQUOTED = "!~*'()"  # by the encodeURIComponent of browsers, unlike by Python
 MAX_BYTES = 1_000_000
 POLICY = (
     "default-src 'none'; connect-src 'self'; img-src data:; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
@@ -42,7 +44,7 @@ class DrawServer(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], recognizer: Recognizer, drawings: Path) -> None:
         super().__init__(address, Handler)
         self.recognizer, self.drawings = recognizer, Drawings(drawings, recognizer.classes)
-        self.methods = METHODS | {f"/drawings/{label}": "POST" for label in range(len(recognizer.classes))}
+        self.methods = METHODS | {f"/drawings/{quote(name, UNQUOTED)}": "POST" for name in recognizer.classes}
         self.answering = threading.Lock()  # held by whoever ends Python, which aborts if a thread is in OpenCV then
         listening = ipaddress.ip_address(str(self.server_address[0]))
         self.local = listening.is_loopback
@@ -108,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusalError(HTTPStatus.FORBIDDEN, f"Origin has to be this page's, got {origin}")
         method = self.server.methods.get(self.path)
         if method is None:
-            raise RefusalError(HTTPStatus.NOT_FOUND, "no such page")
+            raise RefusalError(HTTPStatus.NOT_FOUND, "no such page; if the model has changed, load the page again")
         if method != self.command:
             raise RefusalError(HTTPStatus.METHOD_NOT_ALLOWED, f"the method has to be {method}, got {self.command}")
 
@@ -144,8 +146,7 @@ class Handler(BaseHTTPRequestHandler):
             if self.path == "/undo":
                 result = {"label": drawings.undo(body.decode(errors="replace"))}
             else:
-                name = drawings.classes[int(self.path.rpartition("/")[2])]
-                result = {"saved": str(drawings.save(name, body))}
+                result = {"saved": str(drawings.save(unquote(self.path.removeprefix("/drawings/")), body))}
         except KeyError:
             raise RefusalError(HTTPStatus.CONFLICT, "there is no such save to undo")
         except OSError as error:

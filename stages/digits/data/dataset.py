@@ -70,13 +70,17 @@ class Description(Section):
     pictures: Literal["strokes", "whole"]
 
 
-class Summary(Description):
-    """What dataset.json holds: also the size of each split, and statistics of the training pixels, in [0, 1].
+class Summary(Section):
+    """What data/tensors/dataset.json holds.
 
     Attributes:
+        about: the data set.
+        train, val, test: the size of each split.
+        pixel_mean, pixel_std: statistics of the training pixels, in [0, 1].
         drawings: how many of the training images are drawings of the user's own, repetitions among them.
     """
 
+    about: Description
     train: Annotated[int, Field(ge=1)]
     val: Annotated[int, Field(ge=0)]
     test: Annotated[int, Field(ge=1)]

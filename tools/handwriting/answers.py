@@ -1,0 +1,111 @@
+"""The model's answers to pictures in files, and what they read like in a terminal."""
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+from digits.pictures.files import NoPictureError, read_picture
+from digits.pictures.ink import NoDigitError, SeveralDigitsError
+from digits.pictures.mnist_format import find_digits
+from handwriting.recognizer import Recognizer
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+STANDARD_INPUT = Path("-")
+
+
+def answer_one(recognizer: Recognizer, path: Path, seen: Path | None = None, advice: str = "") -> dict[str, Any]:
+    """The model's answer to the picture in a file, or on standard input for the path `-`.
+
+    Args:
+        seen: a folder to which to write what the model sees.
+        advice: what to do with a picture that shows several digits.
+
+    Returns:
+        `file`, and `problem`, or `class`, `probability`, `runner_up`, `runner_up_probability` and `probabilities`.
+    """
+    try:
+        image = recognizer.convert(picture(path))
+    except SeveralDigitsError as error:
+        return {"file": str(path), "problem": f"{error}{advice}"}
+    except (NoPictureError, NoDigitError) as error:
+        return {"file": str(path), "problem": str(error)}
+    if seen:
+        save_seen(image, seen, path)
+    return {"file": str(path), **classified(recognizer, image)}
+
+
+def answer_all(recognizer: Recognizer, path: Path, seen: Path | None = None) -> dict[str, Any]:
+    """The model's answers to all digits on the picture in a file, or on standard input for the path `-`.
+
+    Returns:
+        `file`, and `problem`, or `number`, a text, and `digits`, each with what `answer_one` gives and its `box`: left,
+        top, right and bottom, as fractions of the picture's width and height.
+    """
+    try:
+        found = find_digits(picture(path))
+    except (NoPictureError, NoDigitError) as error:
+        return {"file": str(path), "problem": str(error)}
+    if seen:
+        for number, digit in enumerate(found, start=1):
+            save_seen(digit.image, seen, path, f"-{number}")
+    digits = [{**classified(recognizer, digit.image), "box": digit.box} for digit in found]
+    return {"file": str(path), "number": "".join(each["class"] for each in digits), "digits": digits}
+
+
+def picture(path: Path) -> Image.Image:
+    """The picture in a file, or on standard input for the path `-`.
+
+    Raises:
+        NoPictureError: there is none.
+    """
+    return read_picture(io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD_INPUT else path)
+
+
+def save_seen(image: NDArray[np.uint8], folder: Path, path: Path, ending: str = "") -> None:
+    Image.fromarray(image).save(folder / f"{'-'.join(path.relative_to(path.anchor).parts)}{ending}.png")
+
+
+def classified(recognizer: Recognizer, image: NDArray[np.uint8]) -> dict[str, Any]:
+    """`class`, `probability`, `runner_up`, `runner_up_probability` and `probabilities` for an image, uint8 (28, 28)."""
+    probabilities = dict(zip(recognizer.classes, recognizer.probabilities(image[None])[0].tolist(), strict=True))
+    second, first = sorted(probabilities, key=probabilities.__getitem__)[-2:]
+    return {
+        "class": first,
+        "probability": probabilities[first],
+        "runner_up": second,
+        "runner_up_probability": probabilities[second],
+        "probabilities": probabilities,
+    }
+
+
+def table(answers: list[dict[str, Any]]) -> str:
+    """A line for each answer."""
+    width = max(len(each["file"]) for each in answers)
+    lines = (f"{each['file']:{width}}  {in_words(each)}" for each in answers)
+    return "\n".join(lines).encode(errors="backslashreplace").decode()  # file names need not be valid text
+
+
+def in_words(answer: dict[str, Any]) -> str:
+    """The class, its probability and the runner-up; the number, and this for each digit; or the problem."""
+    if "problem" in answer:
+        return str(answer["problem"])
+    if "number" in answer:
+        return "\n".join(
+            [answer["number"], *(f"  {in_words(each)}   {place(each['box'])}" for each in answer["digits"])]
+        )
+    first, second = percent(answer["probability"]), percent(answer["runner_up_probability"])
+    return f"{answer['class']}  {first:>7}   or {answer['runner_up']}  {second:>7}"
+
+
+def place(box: tuple[float, float, float, float]) -> str:
+    left, top, right, bottom = (f"{side:.0%}" for side in box)
+    return f"{left} to {right} across, {top} to {bottom} down"
+
+
+def percent(probability: float) -> str:
+    """In percent; nothing is rounded to 0 or 100 %."""
+    return ">99.9%" if probability > 0.999 else "<0.1%" if probability < 0.001 else f"{probability:.1%}"
