@@ -5,6 +5,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Other processors and systems cannot compute the portable bytes.
 NATIVE := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),,-S train.arithmetic=native)
 
+# pip would compile the packages on a single core; this is done on all.
+export PIP_NO_COMPILE := 1
+COMPILE := .venv/bin/python -m compileall -qq -j 0 .venv/lib || true
+
 RECIPES := $(notdir $(basename $(wildcard recipes/*.yaml)))
 
 .PHONY: run draw test test-all verify reproduce experiments bench bench-recipes lint format constraints $(RECIPES)
@@ -84,10 +88,12 @@ constraints:
 
 .venv/run.done: requirements.txt constraints.txt | .venv/bin/python
 	.venv/bin/pip install -r requirements.txt
+	@$(COMPILE)
 	touch $@
 
 .venv/dev.done: requirements-dev.txt requirements-machines.txt requirements.txt constraints.txt | .venv/bin/python
 	.venv/bin/pip install -r requirements-dev.txt
+	@$(COMPILE)
 	touch $@ .venv/run.done
 
 # A copy downloaded as an archive has no Git repository.

@@ -5,10 +5,15 @@ import signal
 from pathlib import Path
 
 STAGES = ["download", "preprocess", "train", "evaluate", "export"]
-# Runs train, and kills it when its second checkpoint is written in full, but has not taken the place of the first.
+# Runs train with a checkpoint after every epoch, and kills it when the second one is written in full, but has not taken
+# the place of the first.
 KILLED_AT_SECOND_CHECKPOINT = f"""
-import os, runpy, signal, sys
+import math, os, runpy, signal, sys
 sys.path.insert(0, "stages")
+from digits.foundation.arithmetic import use_portable_arithmetic
+use_portable_arithmetic()
+from digits.training import checkpoint
+checkpoint.MAX_SAVE_SHARE = math.inf
 calls = iter(range(2))
 os.fsync = lambda _: next(calls) and os.kill(os.getpid(), {signal.SIGKILL:d})
 runpy.run_path("stages/train.py", run_name="__main__")

@@ -40,6 +40,9 @@ def main() -> None:
     runs = gather(run_all(sweep, arguments) if sweep else arguments.revisions)
     names = [name for name in varied(sweep) if name != SEED]
     numbers = [name for name in names if is_number(runs[0].params.get(name))]
+    if sweep and not numbers and not arguments.x:
+        print("no picture: its x axis would be a number, other than the seed, that varies")
+        return
     x = arguments.x or next(iter(numbers), "train.lr")
     by = arguments.by or next((name for name in names if name != x), "train.optimizer")
     problem = draw(runs, x, by, arguments.picture)

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -122,6 +124,22 @@ def test_optimizers_and_schedules_get_their_options(project: Path, run: Run) -> 
     output = run(project, "dvc", "exp", "run", "-S", "train.model=cnn", "train", status=255)
     assert "error: params.yaml: \n  train.optimizer: lbfgs needs the model logistic, got cnn" in output
     assert "Traceback" not in output
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("model", ["mlp", "lenet5", "cnn"])
+def test_a_network_has_the_same_bytes_in_another_process(project: Path, run: Run, model: str) -> None:
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["train"] |= {"model": model, "augment": "elastic", "epochs": 2}
+    for name in ("mlp", "cnn"):
+        params["train"][name]["width"] = 8
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    found = []
+    for _ in range(2):
+        shutil.rmtree(project / ".checkpoints")
+        run(project, sys.executable, "stages/train.py")  # which starts without what other tests have loaded
+        found.append(results(project))
+    assert found[0] == found[1]
 
 
 @pytest.mark.long

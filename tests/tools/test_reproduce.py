@@ -1,4 +1,4 @@
-"""tools/reproduce.py: every model gives the same bytes twice, and a pipeline that does not is found out."""
+"""tools/reproduce.py: a pipeline gives the same bytes twice, and one that does not is found out."""
 
 import re
 import signal
@@ -12,7 +12,6 @@ from conftest import ROOT, Run, commit, edit
 import pytest
 
 REPRODUCE = ("python", "tools/reproduce.py")
-ELASTIC = ("-S", "train.augment=elastic", "-S", "train.epochs=2")
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +34,9 @@ def test_the_pipeline_as_committed(project: Path, tmp_path: Path, run: Run) -> N
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("model", ["mlp", "lenet5", "cnn"])
-def test_every_network(project: Path, run: Run, model: str) -> None:
-    small = ("-S", f"train.model={model}", "-S", "train.mlp.width=32", "-S", "train.cnn.width=4", *ELASTIC)
-    output = run(project, *REPRODUCE, "train", *small)
-    assert f"dvc exp run train -S train.model={model}" in output
+def test_an_experiment(project: Path, run: Run) -> None:
+    output = run(project, *REPRODUCE, "train", "-S", "train.model=cnn", "-S", "train.cnn.width=4")
+    assert "dvc exp run train -S train.model=cnn" in output
     assert re.search(r"the same bytes in \d+ outputs of 3 stages\n$", output)
 
 

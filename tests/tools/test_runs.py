@@ -27,9 +27,11 @@ def swept(finished: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) ->
     commit(project, run)
     for name, lr, seed in (("a", 0.1, 1), ("b", 0.1, 2), ("c", 0.03, 0), ("d", 0.03, 1), ("repeated", 0.1, 1)):
         changes = "-S", f"train.lr={lr}", "-S", f"train.seed={seed}"
-        run(project, "dvc", "exp", "run", "--temp", "--name", name, *changes, "evaluate")
+        run(project, "dvc", "exp", "run", "--name", name, *changes, "evaluate")
     # One whose model has not seen a test image.
-    run(project, "dvc", "exp", "run", "--temp", "--name", "unscored", "-S", "train.lr=0.3", "train")
+    changes = "-S", "train.lr=0.3", "-S", "train.seed=0"
+    run(project, "dvc", "exp", "run", "--temp", "--name", "unscored", *changes, "train")
+    run(project, "git", "checkout", "--quiet", "HEAD", ".")
     return project
 
 
