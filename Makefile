@@ -5,8 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Other processors and systems cannot compute the portable bytes.
 NATIVE := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),,-S train.arithmetic=native)
 
-# pip would compile the packages on a single core; this is done on all.
-export PIP_NO_COMPILE := 1
+# pip would compile the packages on a single core; this takes all of them.
 COMPILE := .venv/bin/python -m compileall -qq -j 0 .venv/lib || true
 
 RECIPES := $(notdir $(basename $(wildcard recipes/*.yaml)))
@@ -87,12 +86,12 @@ constraints:
 	$(PYTHON) -m venv .venv
 
 .venv/run.done: requirements.txt constraints.txt | .venv/bin/python
-	.venv/bin/pip install -r requirements.txt
+	.venv/bin/pip install -r requirements.txt --no-compile
 	@$(COMPILE)
 	touch $@
 
 .venv/dev.done: requirements-dev.txt requirements-machines.txt requirements.txt constraints.txt | .venv/bin/python
-	.venv/bin/pip install -r requirements-dev.txt
+	.venv/bin/pip install -r requirements-dev.txt --no-compile
 	@$(COMPILE)
 	touch $@ .venv/run.done
 

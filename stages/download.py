@@ -8,6 +8,7 @@ Command: python stages/download.py, or, to check whether the data is available, 
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -65,35 +66,33 @@ class DownloadParams(Section):
 def main() -> None:
     params = read_params("download", DownloadParams)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 3 if no mirror has the data")
+    parser.add_argument(
+        "--check", action="store_true", help="leave data/raw alone; exit with 3 if no mirror has the data"
+    )
     only_check = parser.parse_args().check
     if params.dataset == "optdigits":
         print("optdigits: the 1,797 digits bundled with scikit-learn, not MNIST (params.yaml: download.dataset)")
-        if not only_check:
-            write_optdigits(params.optdigits)
+    if only_check:
+        if params.dataset not in ("optdigits", "folder"):
+            check_archives(params)
+    elif params.dataset == "optdigits":
+        write_optdigits(params.optdigits)
     elif params.dataset == "folder":
-        if not only_check:
-            write_folder(params.folder)
-    elif only_check:
-        check_archives(params)
+        write_folder(params.folder)
     else:
-        fetch_archives(params)
+        write_archives(params)
 
 
-def fetch_archives(params: DownloadParams) -> None:
+def write_archives(params: DownloadParams) -> None:
     """Download the archives that the user's cache lacks, then copy all of them from there to data/raw."""
-    from digits.data.mirrors import cache_of, fetch
+    from digits.data.mirrors import cache_of
     from digits.data.published import PUBLISHED
     from digits.data.raw import write_description
 
     about, hashes = PUBLISHED[params.dataset]
-    cache = cache_of(params.dataset)
-    try:
-        fetch(hashes, mirrors_of(params), cache)
-    except UserError as error:
-        raise UserError(f"{error}{alternatives(params.dataset)}")
+    fetch_or_advise(params, hashes)
     for name in hashes:
-        content = (cache / name).read_bytes()
+        content = (cache_of(params.dataset) / name).read_bytes()
         with replacing(RAW / name) as temporary:
             temporary.write_bytes(content)
     write_description(RAW, about)
@@ -102,32 +101,33 @@ def fetch_archives(params: DownloadParams) -> None:
 
 def check_archives(params: DownloadParams) -> None:
     """Exit with `DATA_UNAVAILABLE` if archives are missing and no mirror delivers the smallest of them."""
-    from digits.data.mirrors import cache_of, fetch, missing_archives
+    from digits.data.mirrors import cache_of, missing_archives
     from digits.data.published import PUBLISHED
 
-    hashes, cache = PUBLISHED[params.dataset].hashes, cache_of(params.dataset)
-    missing = missing_archives(cache, hashes) if missing_archives(RAW, hashes) else {}
+    hashes = PUBLISHED[params.dataset].hashes
+    missing = missing_archives(cache_of(params.dataset), hashes) if missing_archives(RAW, hashes) else {}
     try:
-        fetch(dict(list(missing.items())[:1]), mirrors_of(params), cache)
+        fetch_or_advise(params, dict(list(missing.items())[:1]))
     except UserError as error:
-        print(f"{error}{alternatives(params.dataset)}", file=sys.stderr)
+        print(error, file=sys.stderr)
         sys.exit(DATA_UNAVAILABLE)
 
 
-def mirrors_of(params: DownloadParams) -> list[str]:
-    """The mirrors of the chosen data set: the one in the variable named after it comes first."""
-    mirrors: list[str] = params.mirrors.model_dump(by_alias=True)[params.dataset]
-    users = os.environ.get(variable_of(params.dataset))
-    return [users, *mirrors] if users else mirrors
+def fetch_or_advise(params: DownloadParams, hashes: Mapping[str, str]) -> None:
+    """Bring archives to the user's cache; the mirror in the variable named after the data set comes first.
 
+    Raises:
+        UserError: no mirror delivers one; the message names the alternatives.
+    """
+    from digits.data.mirrors import cache_of, fetch
 
-def variable_of(dataset: str) -> str:
-    """The environment variable that names a mirror: MNIST_MIRROR, FASHION_MNIST_MIRROR or KMNIST_MIRROR."""
-    return f"{dataset.upper().replace('-', '_')}_MIRROR"
-
-
-def alternatives(dataset: str) -> str:
-    return ALTERNATIVES.format(variable=variable_of(dataset), dataset=dataset)
+    variable = f"{params.dataset.upper().replace('-', '_')}_MIRROR"
+    users = os.environ.get(variable)
+    mirrors = params.mirrors.model_dump(by_alias=True)[params.dataset]
+    try:
+        fetch(hashes, [users, *mirrors] if users else mirrors, cache_of(params.dataset))
+    except UserError as error:
+        raise UserError(f"{error}{ALTERNATIVES.format(variable=variable, dataset=params.dataset)}")
 
 
 def write_optdigits(params: OptdigitsParams) -> None:

@@ -46,7 +46,7 @@ class EvaluateParams(Section):
     bins: Annotated[int, Field(ge=2, le=100)]
 
 
-Metric = Annotated[float, Field(ge=0, le=1e39, allow_inf_nan=False)]
+Metric = Annotated[float, Field(ge=0, le=1e39, allow_inf_nan=False)]  # none that train computes, in float32, is larger
 
 
 class Epoch(BaseModel):
@@ -65,7 +65,7 @@ def main() -> None:
     use_portable_arithmetic()
     from digits.data.dataset import load_dataset
     from digits.evaluation.calibration import expected_calibration_error, reliability
-    from digits.evaluation.confusion import count_confusions, list_classes, list_confusions
+    from digits.evaluation.confusion import count_confusions, list_classes, list_confusions, list_predictions
     from digits.evaluation.saliency import mean_saliency
     from digits.evaluation.scoring import log_softmax
     from digits.figures.results import draw_confused, draw_curves, draw_most_wrong, draw_saliency
@@ -96,9 +96,7 @@ def main() -> None:
         own = summarize(scorer.predict(drawings.images, params.batch_size), drawings.labels)
         metrics |= {f"drawings_{key}": own[key] for key in ("accuracy", "accuracy_low", "accuracy_high", "images")}
     write_json(METRICS, metrics)
-    columns = enumerate(zip(actual.tolist(), predicted.tolist(), confidence.tolist(), strict=True))
-    rows = [{"index": i, "actual": classes[a], "predicted": classes[p], "confidence": c} for i, (a, p, c) in columns]
-    write_csv(PREDICTIONS, rows)
+    write_csv(PREDICTIONS, list_predictions(actual, predicted, confidence, classes))
     counts = count_confusions(actual, predicted, len(classes))
     write_csv(CONFUSION, list_confusions(counts, classes))
     write_csv(CLASSES, list_classes(counts, classes))
@@ -112,7 +110,7 @@ def main() -> None:
         f"(95 % interval {metrics['accuracy_low']:.2%} to {metrics['accuracy_high']:.2%})"
     )
     if len(drawings) > 0:
-        print(f"drawings: {own['accuracy']:.2%} of {len(drawings):,} held-out ones right")
+        print(f"drawings: {metrics['drawings_accuracy']:.2%} of {len(drawings):,} held-out ones right")
 
 
 def read_curves(path: Path) -> list[dict[str, Any]]:

@@ -103,7 +103,7 @@ def read_predictions(path: Path, images: int, classes: list[str]) -> "Answers":
         raise damaged_file(path, f"expected a row for each of {images:,} images, got {len(rows):,}")
     if unknown := {name for row in rows for name in (row.actual, row.predicted)} - {*classes}:
         raise damaged_file(path, f"actual and predicted have to be classes, got {short_repr(min(unknown))}")
-    return Answers(*zip(*((row.actual, row.predicted, row.confidence) for row in rows), strict=True))
+    return Answers([row.actual for row in rows], [row.predicted for row in rows], [row.confidence for row in rows])
 
 
 def digest(path: Path) -> str:

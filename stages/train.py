@@ -68,8 +68,8 @@ def main() -> None:
     key = training_key(params.model_dump_json(), [TRAIN, VAL, SUMMARY], device, processor)
     checkpoint = Checkpoint(key) if FIRST else None
     with connected(params.processes, device) as processes:
+        processes.require_same(key)
         if processes.count > 1:
-            processes.require_same(key)
             share_batch_norm(model.layers, processes)
         gradient = choose_gradient(params, model, processes)
         training = Training(model, choose_optimizer(params, model), torch.Generator().manual_seed(params.seed))

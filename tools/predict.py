@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument(
         "--model", type=Path, default=MODEL, metavar="FILE", help="use this ONNX file (default: models/model.onnx)"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, with all probabilities")
+    parser.add_argument("--json", action="store_true", help="print JSON, with the probability of each class")
     parser.add_argument(
         "--show", type=Path, metavar="FOLDER", help="write the 28 x 28 pixels that the model sees to this folder"
     )

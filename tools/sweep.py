@@ -41,7 +41,7 @@ def main() -> None:
     names = [name for name in varied(sweep) if name != SEED]
     numbers = [name for name in names if is_number(runs[0].params.get(name))]
     if sweep and not numbers and not arguments.x:
-        print("no picture: its x axis would be a number, other than the seed, that varies")
+        print("no picture: its x axis needs a number that varies, other than the seed")
         return
     x = arguments.x or next(iter(numbers), "train.lr")
     by = arguments.by or next((name for name in names if name != x), "train.optimizer")
@@ -73,12 +73,12 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--name", default="", metavar="PREFIX", help="begin the names of the experiments with this")
     parser.add_argument(
-        "--x", metavar="PARAMETER", help="put this number on the x axis (default: the first of -S, or train.lr)"
+        "--x", metavar="PARAMETER", help="put this number on the x axis (default: the first that varies, or train.lr)"
     )
     parser.add_argument(
         "--by",
         metavar="PARAMETER",
-        help="draw a curve for each value of this one (default: the second of -S, or train.optimizer)",
+        help="draw a curve for each value of this one (default: the next that varies, or train.optimizer)",
     )
     parser.add_argument(
         "--picture",

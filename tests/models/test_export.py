@@ -151,7 +151,8 @@ def test_digits_as_good_as_equal_may_change_places() -> None:
 
 
 SCORES = {"accuracy": 0.5, "accuracy_low": 0.2993, "accuracy_high": 0.7007, "images": 20, "ece": 0.1}
-SUMMARY = MNIST.model_dump() | {
+SUMMARY = {
+    "about": MNIST.model_dump(),
     "train": 100,
     "val": 0,
     "test": 20,

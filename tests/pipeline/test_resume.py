@@ -26,7 +26,7 @@ REPRO = "dvc", "repro", "train"
 # Parameters with which a training takes several seconds, so that there are checkpoints to go on from.
 SLOW = {
     "logistic": {"batch_size": 1, "epochs": 16, "sgd": {"momentum": 0.9, "nesterov": True}, "lr": 0.001},
-    "lbfgs": {"optimizer": "lbfgs", "lr": 1.0, "epochs": 300},
+    "lbfgs": {"optimizer": "lbfgs", "lr": 1.0, "epochs": 600},
     "mlp": {"model": "mlp", "optimizer": "adam", "lr": 0.001, "augment": "elastic", "batch_size": 50, "epochs": 15},
     "lenet5": {
         "model": "lenet5", "optimizer": "adamw", "lr": 0.001, "augment": "affine",
@@ -169,7 +169,7 @@ def test_killed_at_any_moment(project: Path, run: Run, start: Start, training: s
 
     moments = iter(np.random.default_rng(len(training)).uniform(0, 0.3, size=3))
     resumed = []
-    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
         running = start(project, *STAGE)
         running.wait_for_checkpoint(project, next(moments))
         if running.process.poll() is not None:

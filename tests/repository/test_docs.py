@@ -59,10 +59,7 @@ ELSEWHERE = {
     "make experiments": ("tests/tools/test_runs.py", '"experiments"'),
     "make reproduce": ("tests/tools/test_reproduce.py", '"tools/reproduce.py"'),
     'make reproduce ARGS="-S train.model=cnn"': ("tests/tools/test_reproduce.py", '"-S", "train.model=cnn"'),
-    "python tools/reproduce.py --cpu Haswell --cpu EPYC-Rome": (
-        "tests/pipeline/test_processors.py",
-        '"--cpu", "Haswell", "--cpu", "EPYC-Rome"',
-    ),
+    "python tools/reproduce.py --cpu Haswell --cpu EPYC-Rome": ("tests/pipeline/test_processors.py", '"--cpu", cpu'),
     'make lenet5 ARGS="-S train.arithmetic=portable -S train.precision=float32 -S train.channels_last=false"': (
         "tests/tools/test_recipes.py",
         '"-S train.arithmetic=portable -S train.precision=float32 -S train.channels_last=false"',

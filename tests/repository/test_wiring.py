@@ -1,6 +1,9 @@
 """dvc.yaml, params.yaml and the scripts say the same."""
 
 import importlib
+import re
+import sys
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from typing import Any, get_args
 
@@ -30,6 +33,22 @@ FOLDER = "${download.folder.path}"
 
 def paths(entries: list[Any]) -> set[str]:
     return {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
+
+
+def test_all_packages_that_the_code_imports_are_in_requirements_txt() -> None:
+    """Or those that come with them, but none that only the tests bring."""
+    lines = (ROOT / "requirements.txt").read_text().lower().splitlines()
+    listed = {re.split(r"[^\w.-]", line)[0] for line in lines if line[:1].isalpha()}
+    needed = [need for name in listed for need in requires(name) or () if "extra ==" not in need]
+    required = listed | {re.split(r"[^\w.-]", need.lower())[0] for need in needed}
+    files = [path for folder in ("stages", "tools") for path in (ROOT / folder).rglob("*.py")]
+    own = {*sys.stdlib_module_names, *(path.name.removesuffix(".py") for path in (*ROOT.glob("*/*"), ROOT / "digits"))}
+    distributions = packages_distributions()
+    imported = {module.partition(".")[0] for path in files for module in imported_modules(path)} - own
+    assert len(imported) > 15
+    assert {
+        name for name in imported if not required & {each.lower().replace("_", "-") for each in distributions[name]}
+    } == set()
 
 
 def test_every_script_is_a_stage_in_running_order() -> None:

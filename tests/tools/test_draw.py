@@ -10,11 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from browser import needs_browser, open_browser
@@ -22,7 +23,7 @@ from conftest import MakeProject, Once, Run, edit
 from digits.pictures.mnist_format import to_mnist_format
 from handwriting.answers import percent
 from handwriting.recognizer import Recognizer
-from handwriting.server import UNQUOTED
+from handwriting.server import DrawServer
 
 import numpy as np
 import pytest
@@ -422,11 +423,34 @@ def test_a_drawing_is_saved_as_it_comes(connection: http.client.HTTPConnection, 
     assert content["problem"].startswith(str(project / "data/drawings"))
 
 
+class Model:
+    """What the server needs of a recognizer to save drawings."""
+
+    classes = ("50 % & more", "a?b#c+d", "für ツ")
+
+
+def test_a_class_may_have_any_name(tmp_path: Path) -> None:
+    with DrawServer(("127.0.0.1", 0), cast(Recognizer, Model()), tmp_path) as server:
+        threading.Thread(target=server.serve_forever).start()
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+        for name in Model.classes:
+            _, content = request(connection, "POST", f"/drawings/{quote(name, safe='')}", png())
+            assert Path(content["saved"]).parent == tmp_path / name
+        assert request(connection, "POST", "/undo", content["saved"].encode())[1]["label"] == Model.classes[1]
+        # A page that was opened before the model changed.
+        status, content = request(connection, "POST", "/drawings/7", png())
+        assert (status, content["problem"]) == (404, "the model has no such class; load this page again")
+        connection.close()
+        server.shutdown()
+
+
 @needs_browser
-def test_the_page_and_the_server_spell_the_name_of_a_class_alike(browser: webdriver.Chrome) -> None:
-    names = ["T-shirt or top", "".join(map(chr, range(32, 127))), "für ツ 😀"]
-    spelt = browser.execute_script("return arguments[0].map(encodeURIComponent)", names)
-    assert spelt == [quote(name, UNQUOTED) for name in names]
+def test_a_page_of_another_model_says_so(page: webdriver.Chrome) -> None:
+    """Its server was restarted with a model of other classes."""
+    page.execute_script("window.fetch = async () => ({ json: () => ({ probabilities: { cat: 1, dog: 0 } }) })")
+    draw(page, SHAPES["1"])
+    problem = "The model has changed. Load this page again."
+    WebDriverWait(page, 10).until(lambda page: text(page, "message") == problem)
 
 
 def test_a_save_is_undone_once(project: Path, tmp_path: Path) -> None:

@@ -21,11 +21,9 @@ import yaml
 RECIPES = benchmark.read_recipes(ROOT)
 COMMITTED: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
 GROUPS = {"model": ["mlp", "cnn"], "optimizer": ["sgd"], "schedule": ["step"]}
-# A network in the time that a test has: without bfloat16, which few processors have units for.
-SMALL = (
-    "-S", "train.epochs=1", "-S", "train.mlp.width=32", "-S", "train.cnn.width=4", "-S", "train.threads=1",
-    "-S", "train.precision=float32",
-)  # fmt: skip
+# A network in the time that a test has.
+SMALL = ("-S", "train.epochs=1", "-S", "train.mlp.width=32", "-S", "train.cnn.width=4", "-S", "train.threads=1")
+FLOAT32 = ("-S", "train.precision=float32")  # few processors have units for bfloat16
 
 
 def chosen_keys(train: dict[str, Any]) -> set[str]:
@@ -61,7 +59,7 @@ def test_every_recipe_has_its_results_and_the_readme_shows_them() -> None:
     "name", ["linear", *(pytest.param(name, marks=pytest.mark.long) for name in ("mlp", "lenet5", "cnn-fast"))]
 )
 def test_a_recipe_runs_as_an_experiment(project: Path, run: Run, name: str) -> None:
-    output = run(project, "python", "tools/recipe.py", name, *SMALL, "evaluate")
+    output = run(project, "python", "tools/recipe.py", name, *SMALL, *FLOAT32, "evaluate")
     assert f"dvc exp run --name {name}" in output
     params = yaml.safe_load((project / "params.yaml").read_text())
     expected = RECIPES[name]["train"]
@@ -73,7 +71,7 @@ def test_a_recipe_runs_as_an_experiment(project: Path, run: Run, name: str) -> N
     assert output.startswith(
         f"error: --name: has to be new, got the existing experiment {name}; `dvc exp apply {name}`"
     )
-    run(project, "python", "tools/recipe.py", name, "-n", "other", *SMALL, "-S", "train.seed=1", "train")
+    run(project, "python", "tools/recipe.py", name, "-n", "other", *SMALL, "-S", "train.seed=1", *FLOAT32, "train")
     assert run(project, "dvc", "exp", "list", "--name-only").split() == [name, "other"]
     info = load_model(project / "models/model.safetensors").info
     assert (info.architecture, info.dataset.name) == (expected["model"], "optdigits")
@@ -82,7 +80,7 @@ def test_a_recipe_runs_as_an_experiment(project: Path, run: Run, name: str) -> N
 @pytest.mark.long
 def test_a_network_in_portable_arithmetic(project: Path, run: Run) -> None:
     portable = "-S train.arithmetic=portable -S train.precision=float32 -S train.channels_last=false"
-    run(project, "python", "tools/recipe.py", "lenet5", *SMALL, *portable.split(), "train")
+    run(project, "python", "tools/recipe.py", "lenet5", *portable.split(), *SMALL, "train")
     params = yaml.safe_load((project / "params.yaml").read_text())
     assert (params["train"]["arithmetic"], params["train"]["model"]) == ("portable", "lenet5")
 

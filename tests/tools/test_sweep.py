@@ -104,7 +104,7 @@ def test_members_are_the_experiments_that_dvc_runs(prepared: Path, tmp_path: Pat
     lines = output.splitlines()
     assert lines[0] == "0 of 2 experiments are finished"
     assert all(re.fullmatch(r"arithmetic=\w+ +val acc 0\.\d{4}  \d+\.\d s", line) for line in lines[1:3])
-    assert lines[3:] == ["no picture: its x axis would be a number, other than the seed, that varies"]
+    assert lines[3:] == ["no picture: its x axis needs a number that varies, other than the seed"]
     assert run(prepared, "git", "status", "--porcelain") == before
     for arithmetic in ("portable", "native"):
         name = f"arithmetic={arithmetic}"
@@ -160,12 +160,7 @@ def wait_for(condition: Callable[[], object], seconds: float) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("number", "arithmetic"),
-    [
-        (signal.SIGINT, "portable"),
-        (signal.SIGTERM, "native"),
-        (signal.SIGKILL, "portable"),
-    ],
+    ("number", "arithmetic"), [(signal.SIGINT, "portable"), (signal.SIGTERM, "native"), (signal.SIGKILL, "portable")]
 )
 def test_an_interrupted_sweep_leaves_no_process_and_continues(
     project: Path, environment: dict[str, str], run: Run, number: signal.Signals, arithmetic: str

@@ -1,4 +1,4 @@
-"""The model's answers to pictures in files, and what they read like in a terminal."""
+"""The model's answers to pictures in files, and how they read in a terminal."""
 
 import io
 import sys
@@ -25,7 +25,8 @@ def answer_one(recognizer: Recognizer, path: Path, seen: Path | None = None, adv
         advice: what to do with a picture that shows several digits.
 
     Returns:
-        `file`, and `problem`, or `class`, `probability`, `runner_up`, `runner_up_probability` and `probabilities`.
+        `file`, and `problem`, or `class`, `probability`, `runner_up`, `runner_up_probability` and `probabilities`, by
+        class.
     """
     try:
         image = recognizer.convert(picture(path))

@@ -29,7 +29,8 @@ def answer(recognizer: Recognizer, image: Image.Image) -> dict[str, Any]:
         pixels = recognizer.convert(image)
     except NoDigitError as error:
         return {"problem": str(error)}
-    return {"probabilities": recognizer.probabilities(pixels[None])[0].tolist(), "image": pixels.ravel().tolist()}
+    probabilities = dict(zip(recognizer.classes, recognizer.probabilities(pixels[None])[0].tolist(), strict=True))
+    return {"probabilities": probabilities, "image": pixels.ravel().tolist()}
 
 
 class Drawings:

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from digits.pictures.files import NoPictureError
 from foundation.command import ROOT
@@ -21,7 +21,6 @@ from handwriting.recognizer import Recognizer
 PAGE = Path(__file__).with_name("page.html")
 DRAWINGS = ROOT / "data/drawings"  # which the pipeline reads
 METHODS = {"/": "GET", "/answer": "POST", "/undo": "POST"}  # and POST for /drawings/ with the name of a class
-UNQUOTED = "!~*'()"  # by the encodeURIComponent of browsers, unlike by Python
 MAX_BYTES = 1_000_000
 POLICY = (
     "default-src 'none'; connect-src 'self'; img-src data:; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
@@ -44,7 +43,7 @@ class DrawServer(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], recognizer: Recognizer, drawings: Path) -> None:
         super().__init__(address, Handler)
         self.recognizer, self.drawings = recognizer, Drawings(drawings, recognizer.classes)
-        self.methods = METHODS | {f"/drawings/{quote(name, UNQUOTED)}": "POST" for name in recognizer.classes}
+        self.methods = METHODS | {f"/drawings/{name}": "POST" for name in recognizer.classes}
         self.answering = threading.Lock()  # held by whoever ends Python, which aborts if a thread is in OpenCV then
         listening = ipaddress.ip_address(str(self.server_address[0]))
         self.local = listening.is_loopback
@@ -72,6 +71,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 60
 
     def respond(self) -> None:
+        self.path = unquote(self.path)
         try:
             body = self.read_body()  # even if refused, since the next request follows it
             self.check()
@@ -110,7 +110,9 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusalError(HTTPStatus.FORBIDDEN, f"Origin has to be this page's, got {origin}")
         method = self.server.methods.get(self.path)
         if method is None:
-            raise RefusalError(HTTPStatus.NOT_FOUND, "no such page; if the model has changed, load the page again")
+            is_class = self.path.startswith("/drawings/")
+            problem = "the model has no such class; load this page again" if is_class else "no such page"
+            raise RefusalError(HTTPStatus.NOT_FOUND, problem)
         if method != self.command:
             raise RefusalError(HTTPStatus.METHOD_NOT_ALLOWED, f"the method has to be {method}, got {self.command}")
 
@@ -146,7 +148,7 @@ class Handler(BaseHTTPRequestHandler):
             if self.path == "/undo":
                 result = {"label": drawings.undo(body.decode(errors="replace"))}
             else:
-                result = {"saved": str(drawings.save(unquote(self.path.removeprefix("/drawings/")), body))}
+                result = {"saved": str(drawings.save(self.path.removeprefix("/drawings/"), body))}
         except KeyError:
             raise RefusalError(HTTPStatus.CONFLICT, "there is no such save to undo")
         except OSError as error:

@@ -1,9 +1,17 @@
-"""Which classes are mistaken for which."""
+"""What was predicted, and which classes are mistaken for which."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+
+def list_predictions(
+    actual: np.ndarray, predicted: np.ndarray, confidence: np.ndarray, names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """A row per image, from labels, int (N,), and the confidence in the predicted ones, float (N,), in [0, 1]."""
+    columns = enumerate(zip(actual.tolist(), predicted.tolist(), confidence.tolist(), strict=True))
+    return [{"index": i, "actual": names[a], "predicted": names[p], "confidence": c} for i, (a, p, c) in columns]
 
 
 def count_confusions(actual: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

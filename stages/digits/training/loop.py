@@ -15,11 +15,12 @@ from digits.training.optimizers import Gradient, Lbfgs, Optimizer
 from digits.training.processes import ALONE, Processes
 from digits.training.schedules import Schedule
 
+import numpy as np
 import torch
 from torch.utils.dlpack import from_dlpack
 
 VAL_BATCH_SIZE = 1000
-# Training metrics are computed for this many batches at once; one by one, they would take a tenth of the time.
+# Training metrics are computed for this many batches at once; one by one would take a tenth of the training time.
 BATCHES_PER_SCORE = 100
 
 
@@ -120,13 +121,7 @@ def fit(
         train_loss, train_accuracy = train_epoch(
             training, gradient, images, labels, augmentation, batch_size, lrs, processes
         )
-        val_loss, val_accuracy = None, None
-        if len(val) > 0:
-            logits = torch.zeros(len(val), training.model.classes, device=device)
-            share = processes.share(len(val))
-            logits[share] = predict(training.model, val_images[share], VAL_BATCH_SIZE)
-            processes.sum([logits])
-            val_loss, val_accuracy = loss_and_accuracy(logits.cpu().numpy(), val.labels)
+        val_loss, val_accuracy = validate(training.model, val_images, val.labels, processes)
         finite = [tensor.isfinite().all() for tensor in training.model.state_dict().values()]
         if not (math.isfinite(train_loss + (val_loss or 0.0)) and all(finite)):
             raise params_error(
@@ -173,3 +168,16 @@ def train_epoch(
         loss_sum += loss * len(batches)
         correct += round(accuracy * len(batches))
     return loss_sum / len(labels), correct / len(labels)
+
+
+def validate(
+    model: Classifier, images: torch.Tensor, labels: np.ndarray, processes: Processes
+) -> tuple[float | None, float | None]:
+    """Loss and accuracy on the validation images; None if there are none."""
+    if len(labels) == 0:
+        return None, None
+    logits = torch.zeros(len(labels), model.classes, device=images.device)
+    share = processes.share(len(labels))
+    logits[share] = predict(model, images[share], VAL_BATCH_SIZE)
+    processes.sum([logits])
+    return loss_and_accuracy(logits.cpu().numpy(), labels)

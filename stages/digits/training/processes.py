@@ -73,6 +73,8 @@ class Processes:
         Raises:
             UserError: they do not, or another process has ended.
         """
+        if self.count == 1:
+            return
         keys = [key] * self.count
         with lost_process():
             dist.all_gather_object(keys, key)
@@ -92,7 +94,7 @@ def lost_process() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise UserError(
-            f"train.processes: another process of this training has ended, got {str(error).splitlines()[0]}; see its "
+            f"train.processes: another process has probably ended, got {str(error).splitlines()[0]}; see its "
             "output, then run the same command again, which resumes the training"
         )
 
