@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from digits.foundation.arithmetic import use_portable_arithmetic
+from digits.training.allocator import keep_freed_memory
+from digits.training.params import TrainParams
 
 READING = ("read_raw", "read_description", "load_dataset", "load_model")
 WRITING = ("save_dataset", "save_figure", "save_model", "write_json", "write_csv", "write_raw", "write_description")
@@ -63,31 +65,32 @@ def optimizer() -> dict[str, float]:
 
 def epoch(values: str, images: int) -> dict[str, float]:
     """Seconds of the fastest epoch of the stage train but the first, with `values` (JSON) for its params."""
-    train = importlib.import_module("train")
-    params = train.TrainParams(**json.loads(values))
+    params = TrainParams(**json.loads(values))
     if params.arithmetic == "portable":
         use_portable_arithmetic()
+    import train as script
     from digits.data.dataset import load_dataset
     from digits.models.classifier import Classifier, build_layers
     from digits.training.loop import Training, fit
+    from digits.training.processes import ALONE
     from digits.training.schedules import Schedule
     from loops import CLASSES
 
     import numpy as np
     import torch
 
-    train.keep_freed_memory()
+    keep_freed_memory()
     torch.set_num_threads(params.threads)
     options = dict(getattr(params, params.model, {}))
     model = Classifier(build_layers(params.model, options, CLASSES, params.seed), 0.13, 0.31)
-    training = Training(model, train.choose_optimizer(params, model), torch.Generator().manual_seed(0))
+    training = Training(model, script.choose_optimizer(params, model), torch.Generator().manual_seed(0))
     rows = fit(
         training,
-        train.choose_gradient(params, model),
+        script.choose_gradient(params, model, ALONE),
         Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump()),
-        load_dataset(train.TRAIN, CLASSES).take(np.arange(images)),
-        load_dataset(train.VAL, CLASSES),
-        augmentation=train.choose_augmentation(params),
+        load_dataset(script.TRAIN, CLASSES).take(np.arange(images)),
+        load_dataset(script.VAL, CLASSES),
+        augmentation=script.choose_augmentation(params),
         batch_size=params.batch_size,
     )
     next(rows)
