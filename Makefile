@@ -50,7 +50,7 @@ experiments: .venv/run.done .git
 	@dvc exp show --no-pager --only-changed --hide-workspace --sort-by metrics/train.json:val_accuracy --sort-order desc \
 		--drop 'Created|State|Executor|(stages|data|models|metrics|plots)/.*|.*(loss|ece|low|high|images|errors|parameters|train_accuracy)'
 
-# QUICK=1 takes less than two minutes and does not overwrite the committed results.
+# QUICK=1 measures less, in some minutes, and does not overwrite the committed results.
 bench: .venv/run.done
 	.venv/bin/dvc repro
 	.venv/bin/python benchmarks/run.py $(if $(QUICK),--quick)
