@@ -167,9 +167,9 @@ def test_killed_at_any_moment(project: Path, run: Run, start: Start, training: s
     expected = results(project)
     shutil.rmtree(project / ".checkpoints")
 
-    moments = iter(np.random.default_rng(len(training)).uniform(0, 0.3, size=3))
+    moments = iter(np.random.default_rng(len(training)).uniform(0, 0.3, size=4))
     resumed = []
-    for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
         running = start(project, *STAGE)
         running.wait_for_checkpoint(project, next(moments))
         if running.process.poll() is not None:

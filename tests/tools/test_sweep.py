@@ -160,7 +160,13 @@ def wait_for(condition: Callable[[], object], seconds: float) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("number", "arithmetic"), [(signal.SIGINT, "portable"), (signal.SIGTERM, "native"), (signal.SIGKILL, "portable")]
+    ("number", "arithmetic"),
+    [
+        (signal.SIGINT, "portable"),
+        (signal.SIGINT, "native"),
+        (signal.SIGTERM, "portable"),
+        (signal.SIGKILL, "portable"),
+    ],
 )
 def test_an_interrupted_sweep_leaves_no_process_and_continues(
     project: Path, environment: dict[str, str], run: Run, number: signal.Signals, arithmetic: str
