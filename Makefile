@@ -51,7 +51,7 @@ experiments: .venv/run.done .git
 		--drop 'Created|State|Executor|(stages|data|models|metrics|plots)/.*|.*(loss|ece|low|high|images|errors|parameters|train_accuracy)'
 
 # QUICK=1 measures less, in some minutes, and does not overwrite the committed results.
-bench: .venv/run.done
+bench: .venv/run.done .git
 	.venv/bin/dvc repro
 	.venv/bin/python benchmarks/run.py $(if $(QUICK),--quick)
 
@@ -59,7 +59,7 @@ bench: .venv/run.done
 $(RECIPES): .venv/run.done .git
 	@.venv/bin/python tools/recipe.py $@ $(ARGS)
 
-# Measures all recipes with five seeds, which takes an hour; to measure fewer: NAMES="cnn mlp" SEEDS=2.
+# Measures all recipes with five seeds, which takes hours; to measure fewer: NAMES="cnn mlp" SEEDS=2.
 bench-recipes: .venv/run.done .git
 	.venv/bin/python benchmarks/measure_recipes.py --seeds $(or $(SEEDS),5) $(NAMES)
 

@@ -1,5 +1,6 @@
 """Measurements of benchmarks/run.py that need a process of their own; each prints a JSON object."""
 
+import builtins
 import importlib
 import json
 import re
@@ -21,32 +22,43 @@ WRITING = ("save_dataset", "save_figure", "save_model", "write_json", "write_csv
 def stage(name: str, started: float) -> dict[str, float]:
     """Run a stage and return where the seconds went; `started` is the time just before this process began."""
     use_portable_arithmetic()
-    script = importlib.import_module(name)
-    source = Path(script.__file__ or "").read_text(encoding="utf-8")
-    names = re.findall("from (digits[.a-z_]+) import", source)
-    modules = [importlib.import_module(name) for name in names]
-    imported = time.monotonic()
-    spent = {"reading": 0.0, "writing": 0.0}
+    spent = {"imports": 0.0, "reading": 0.0, "writing": 0.0}
+    running: list[str] = []
 
     def timed(function: Callable[..., Any], kind: str) -> Callable[..., Any]:
+        """`function`, whose seconds count as `kind`, unless something is running that counts already."""
+
         def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if running:
+                return function(*args, **kwargs)
+            running.append(kind)
             start = time.monotonic()
             try:
                 return function(*args, **kwargs)
             finally:
-                spent[kind] += time.monotonic() - start
+                spent[running.pop()] += time.monotonic() - start
 
         return wrapper
 
-    for module in [script, *modules]:
+    script = importlib.import_module(name)
+    source = Path(script.__file__ or "").read_text(encoding="utf-8")
+    for module_name, imported in re.findall("from (digits[.a-z_]+) import (.+)", source):
         for kind, functions in (("reading", READING), ("writing", WRITING)):
-            for function in functions:
-                if hasattr(module, function):
-                    setattr(module, function, timed(getattr(module, function), kind))
+            for function in set(functions) & set(imported.split(", ")):
+                for module in (script, importlib.import_module(module_name)):
+                    if hasattr(module, function):
+                        setattr(module, function, timed(getattr(module, function), kind))
+    ready = time.monotonic()
+    builtins.__import__ = timed(builtins.__import__, "imports")  # the stages import where they need something
     sys.argv = [name]
     script.main()
-    work = time.monotonic() - imported - sum(spent.values())
-    return {"start and imports": imported - started, "work": work, **spent}
+    work = time.monotonic() - ready - sum(spent.values())
+    return {
+        "start and imports": ready - started + spent["imports"],
+        "work": work,
+        "reading": spent["reading"],
+        "writing": spent["writing"],
+    }
 
 
 def train() -> dict[str, float]:
@@ -71,6 +83,7 @@ def epoch(values: str, images: int) -> dict[str, float]:
     import train as script
     from digits.data.dataset import load_dataset
     from digits.models.classifier import Classifier, build_layers
+    from digits.training.choices import choose_augmentation, choose_gradient, choose_optimizer
     from digits.training.loop import Training, fit
     from digits.training.processes import ALONE
     from digits.training.schedules import Schedule
@@ -83,14 +96,14 @@ def epoch(values: str, images: int) -> dict[str, float]:
     torch.set_num_threads(params.threads)
     options = dict(getattr(params, params.model, {}))
     model = Classifier(build_layers(params.model, options, CLASSES, params.seed), 0.13, 0.31)
-    training = Training(model, script.choose_optimizer(params, model), torch.Generator().manual_seed(0))
+    training = Training(model, choose_optimizer(params, model), torch.Generator().manual_seed(0))
     rows = fit(
         training,
-        script.choose_gradient(params, model, ALONE),
+        choose_gradient(params, model, ALONE),
         Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump()),
         load_dataset(script.TRAIN, CLASSES).take(np.arange(images)),
         load_dataset(script.VAL, CLASSES),
-        augmentation=script.choose_augmentation(params),
+        augmentation=choose_augmentation(params),
         batch_size=params.batch_size,
     )
     next(rows)

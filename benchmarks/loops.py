@@ -5,7 +5,7 @@ from functools import partial
 
 from digits.data.dataset import Dataset
 from digits.models.classifier import Classifier, build_layers, to_pixels
-from digits.training.gradients import SoftmaxRegression
+from digits.training.gradients import ClosedForm
 from digits.training.loop import Training, fit
 from digits.training.optimizers import Optimizer
 from digits.training.schedules import Schedule
@@ -26,7 +26,7 @@ def dataloader(folder: str, batch_size: int) -> Epoch:
 
 def autograd(train: Dataset, batch_size: int, gather: str) -> Epoch:
     """nn.Linear and autograd on float tensors in memory; `gather` is "X[i]" or "index_select"."""
-    images, labels = map(torch.from_numpy, (train.images, train.labels))
+    images, labels = map(torch.tensor, (train.images, train.labels))
     pixels = to_pixels(images).flatten(1)
     linear = nn.Linear(784, CLASSES)
     optimizer = torch.optim.SGD(linear.parameters(), lr=0.001)
@@ -74,7 +74,7 @@ def fit_logistic(
     chosen = Optimizer(optimizer, model.parameters(), weight_decay=0.0)
     return fit(
         Training(model, chosen, torch.Generator().manual_seed(0)),
-        SoftmaxRegression(model, label_smoothing=0.0).gradient,
+        ClosedForm(model, label_smoothing=0.0).gradient,
         Schedule(schedule, lr, warmup=0.0, epochs=epochs, size=1, gamma=1.0),
         train,
         val,
@@ -93,7 +93,7 @@ def tutorial_cnn(train: Dataset) -> tuple[Classifier, Epoch]:
         nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
         nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, CLASSES),
     )  # fmt: skip
-    images, labels = map(torch.from_numpy, (train.images, train.labels))
+    images, labels = map(torch.tensor, (train.images, train.labels))
     model = Classifier(layers, mean=0.1307, std=0.3081)
     optimizer = torch.optim.Adadelta(model.parameters(), lr=1.0)
 

@@ -152,7 +152,7 @@ def measure_tutorial(clone: Path) -> list[dict[str, Any]]:
     train, val = (
         load_dataset(clone / f"data/tensors/{split}.safetensors", loops.CLASSES) for split in ("train", "val")
     )
-    val_images = torch.from_numpy(val.images)
+    val_images = torch.tensor(val.images)
     model, epoch = loops.tutorial_cnn(train)
     curve, spent = [], 0.0
     for number in range(1, TUTORIAL_EPOCHS + 1):

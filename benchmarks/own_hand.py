@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "stages")]
 
 from digits.data.drawings import is_held_out, read_drawings
+from digits.data.picture_folder import list_files
 from digits.data.published import PUBLISHED
 from handwriting.recognizer import Recognizer
 from strokes import HAND
@@ -68,7 +69,7 @@ def main() -> None:
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
         shutil.copytree(ROOT / "data/raw", clone / "data/raw")
         save(Path(name) / "unseen", UNSEEN, 1, taught=False)
-        drawings = read_drawings(Path(name) / "unseen", PUBLISHED["mnist"].about)
+        drawings = read_drawings(Path(name) / "unseen", list_files(Path(name) / "unseen"), PUBLISHED["mnist"].about)
         unseen = drawings.taught.followed_by(drawings.held_out, 1)
         print(f"{len(unseen)} of {10 * UNSEEN} unseen drawings are recognised as a single digit")
         print("| recipe | drawings per digit | unseen drawings right, % | test images right, % |\n|---|---:|---:|---:|")

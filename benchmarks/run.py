@@ -46,7 +46,7 @@ OTHERS = "\n<!-- measured without `make bench`"  # begins the part of the result
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--quick", action="store_true", help="measure fewer rounds and no slow alternatives, in a few minutes"
+        "--quick", action="store_true", help="measure fewer rounds and no slow alternatives, in some minutes"
     )
     quick = parser.parse_args().quick
     torch.set_num_threads(1)
@@ -58,14 +58,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         unpack(folder / "MNIST/raw")
+        clone = folder / "clone"
+        run("git", "clone", "--quiet", str(ROOT), str(clone))
         sections = [
             f"# Measurements\n\n{describe_machine()}\n",
             compare_loops(folder, everything, val, rounds=1 if quick else 5),
             compare_arithmetics(rounds=1 if quick else 5),
             compare_linear_models(train, val, test, quick),
-            compare_pipelines(folder, rounds=1 if quick else 3, epochs=1 if quick else 50),
-            compare_experiments(folder, rounds=1 if quick else 3),
-            measure_growth(folder, train, factors=(1, 4) if quick else (1, 4, 16)),
+            compare_pipelines(folder, clone, rounds=1 if quick else 3, epochs=1 if quick else 50),
+            compare_experiments(clone, rounds=1 if quick else 3),
+            measure_growth(folder, clone, train, factors=(1, 4) if quick else (1, 4, 16)),
         ]
     if not quick:
         results = ROOT / "benchmarks/RESULTS.md"
@@ -203,8 +205,7 @@ def compare_arithmetics(rounds: int) -> str:
 def compare_linear_models(train: Dataset, val: Dataset, test: Dataset, quick: bool) -> str:
     """The tuned linear recipe against scikit-learn's solvers, whose C is chosen on the validation images."""
     (train_x, train_y), (val_x, val_y), (test_x, test_y) = (
-        (to_pixels(torch.from_numpy(dataset.images)).flatten(1).numpy(), dataset.labels)
-        for dataset in (train, val, test)
+        (to_pixels(torch.tensor(dataset.images)).flatten(1).numpy(), dataset.labels) for dataset in (train, val, test)
     )
     accuracy: dict[str, float] = {}
 
@@ -212,7 +213,7 @@ def compare_linear_models(train: Dataset, val: Dataset, test: Dataset, quick: bo
         model = Classifier(build_layers("logistic", {}, loops.CLASSES, seed=0))
         for _ in loops.fit_logistic(model, train, val, "adam", "cosine", 0.005, batch_size=100, epochs=10):
             pass
-        predicted = predict(model, torch.from_numpy(test.images), 1000).argmax(dim=1).numpy()
+        predicted = predict(model, torch.tensor(test.images), 1000).argmax(dim=1).numpy()
         accuracy[name] = float((predicted == test.labels).mean())
 
     def sklearn(name: str, solver: str, c: float, iterations: int) -> None:
@@ -244,20 +245,19 @@ def compare_linear_models(train: Dataset, val: Dataset, test: Dataset, quick: bo
     )
 
 
-def compare_pipelines(folder: Path, rounds: int, epochs: int) -> str:
+def compare_pipelines(folder: Path, clone: Path, rounds: int, epochs: int) -> str:
     """The whole `dvc repro`, from archives to metrics, against the seed recipe as a plain script."""
-    clone, wrong = folder / "clone", folder / "wrong"
-    for path in (clone, wrong):
-        run("git", "clone", "--quiet", str(ROOT), str(path))
+    wrong = folder / "wrong"
+    run("git", "clone", "--quiet", str(clone), str(wrong))
     params = wrong / "params.yaml"
     params.write_text(
         params.read_text(encoding="utf-8").replace("\ntrain:\n", "\ntrain:\n  typo: 1\n"), encoding="utf-8"
     )
-    local = local_mirror(folder)
+    mirror = {"MNIST_MIRROR": str(ROOT / "data/raw"), "XDG_CACHE_HOME": str(folder / "cache")}  # needs no network
     script, repro, nothing = f"the plain script, {epochs} epochs", "`dvc repro --force`", "`dvc repro`, nothing to do"
     medians = in_turn(
         {
-            repro: lambda: run("dvc", "repro", "--force", cwd=clone, variables=local),
+            repro: lambda: run("dvc", "repro", "--force", cwd=clone, variables=mirror),
             nothing: lambda: run("dvc", "repro", cwd=clone),
             "`dvc status`": lambda: run("dvc", "status", cwd=clone),
             "a wrong parameter, answered by `python stages/train.py`": lambda: run(
@@ -272,19 +272,12 @@ def compare_pipelines(folder: Path, rounds: int, epochs: int) -> str:
     note = "The script, which ran once, trains on 60,000 images; the pipeline on 55,000, scoring 5,000 others."
     if epochs == 50:
         note += f" The script takes {medians[script] / medians[repro]:.1f} times as long."
-    return f"## The whole pipeline\n\n{table(['command', 'seconds'], rows)}\n{note}\n{split_stages(medians[repro])}"
+    stages = split_stages(clone, rounds, mirror)
+    return f"## The whole pipeline\n\n{table(['command', 'seconds'], rows)}\n{note}\n{stages}"
 
 
-def local_mirror(folder: Path) -> dict[str, str]:
-    """Variables with which the stage download needs no network."""
-    return {"MNIST_MIRROR": str(ROOT / "data/raw"), "XDG_CACHE_HOME": str(folder / "cache")}
-
-
-def compare_experiments(folder: Path, rounds: int) -> str:
-    """What one experiment takes, alone and in a sweep."""
-    clone = folder / "experiments"
-    run("git", "clone", "--quiet", str(ROOT), str(clone))
-    run("dvc", "repro", cwd=clone, variables=local_mirror(folder))
+def compare_experiments(clone: Path, rounds: int) -> str:
+    """What one experiment takes, alone and in a sweep, in a clone whose pipeline has run."""
     lrs = (f"{0.001 + number / 10**5:.5f}" for number in count(1))  # each experiment is a new one
 
     def experiment(*settings: str) -> None:
@@ -312,23 +305,34 @@ def compare_experiments(folder: Path, rounds: int) -> str:
     return f"## An experiment\n\nWith another learning rate, from training to the ONNX file.\n\n{table(header, rows)}"
 
 
-def split_stages(repro_seconds: float) -> str:
-    """Where the seconds of each stage go; the rest of the whole command is DVC's."""
-    seconds = {}
-    for stage in STAGES:
-        progress(f"stage {stage}")
-        seconds[stage] = child("stage", stage, str(time.monotonic()))
-    rows = [[stage, *(f"{value:.2f}" for value in parts.values())] for stage, parts in seconds.items()]
-    dvc = repro_seconds - sum(sum(parts.values()) for parts in seconds.values())
-    header = ["seconds of", *next(iter(seconds.values()))]
-    return f"\n{table(header, rows)}\nThe other {dvc:.1f} s of `dvc repro --force` are DVC's: start, hashing, cache.\n"
+def split_stages(clone: Path, rounds: int, variables: Mapping[str, str]) -> str:
+    """Where the seconds of each stage go, and how much longer the whole command takes, which is DVC's share."""
+    found: dict[str, list[dict[str, float]]] = {stage: [] for stage in STAGES}
+    differences = []
+    for round_number in range(rounds):
+        progress(f"round {round_number + 1}/{rounds}: stage by stage")
+        start = time.perf_counter()
+        run("dvc", "repro", "--force", cwd=clone, variables=variables)
+        whole = time.perf_counter() - start
+        for stage, seconds in found.items():
+            seconds.append(child("stage", stage, str(time.monotonic()), cwd=clone, variables=variables))
+        differences.append(whole - sum(sum(seconds[-1].values()) for seconds in found.values()))
+    kinds = list(found[STAGES[0]][0])
+    rows = [
+        [stage, *(f"{statistics.median(each[kind] for each in seconds):.2f}" for kind in kinds)]
+        for stage, seconds in found.items()
+    ]
+    return (
+        f"\n{table(['seconds of', *kinds], rows)}\nTogether with them, round by round, `dvc repro --force` took "
+        f"{statistics.median(differences):.1f} s more: DVC's start, hashing and cache.\n"
+    )
 
 
-def measure_growth(folder: Path, train: Dataset, factors: tuple[int, ...]) -> str:
+def measure_growth(folder: Path, clone: Path, train: Dataset, factors: tuple[int, ...]) -> str:
     """Time and memory as the number of training images grows."""
     progress("memory of the stage train")
     base = child("optimizer")["peak_mb"]
-    peak = child("train")["peak_mb"]
+    peak = child("train", cwd=clone)["peak_mb"]
     results = []
     for factor in factors:
         images, labels = np.tile(train.images, (factor, 1, 1)), np.tile(train.labels, factor)
@@ -365,14 +369,13 @@ def run(*command: str, cwd: Path = ROOT, status: int = 0, variables: Mapping[str
         sys.exit(f"{' '.join(command)}: exit status {result.returncode}\n{result.stdout}{result.stderr}")
 
 
-def child(*arguments: str) -> dict[str, float]:
+def child(*arguments: str, cwd: Path = ROOT, variables: Mapping[str, str] = {}) -> dict[str, float]:
     """Run a measurement of child.py in a process of its own."""
     command = [sys.executable, str(ROOT / "benchmarks/child.py"), *arguments]
-    path = os.pathsep.join([str(ROOT / "stages"), str(ROOT / "benchmarks")])
-    output = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
-    result: dict[str, float] = json.loads(output.splitlines()[-1])
+    path = os.pathsep.join([str(cwd / "stages"), str(ROOT / "benchmarks")])
+    environment = {**os.environ, **variables, "PYTHONPATH": path}
+    done = subprocess.run(command, cwd=cwd, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 

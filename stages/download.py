@@ -41,7 +41,7 @@ class MirrorsParams(Section):
 class OptdigitsParams(Section):
     """How the bundled digits are split into training and test images."""
 
-    test_size: Annotated[int, Field(ge=10, le=1787)]  # at least an image per digit on either side
+    test_size: Annotated[int, Field(ge=11, le=1786)]  # with fewer on one side, it would lack a digit
     seed: Seed
 
 
@@ -154,8 +154,9 @@ def write_folder(params: FolderParams) -> None:
     from digits.data.split import split_every_class
 
     folder = Path(params.path)
-    files, about = list_files(folder), describe_folder(folder, params.pictures)
-    pictures = read_pictures(folder, about.classes, about.pictures)
+    files = list_files(folder)
+    about = describe_folder(folder, files, params.pictures)
+    pictures = read_pictures(folder, files, about.classes, about.pictures)
     for problem in pictures.problems:
         print(f"note: {printable(problem)}")
     if few := [name for label, name in enumerate(about.classes) if pictures.labels.count(label) < 2]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MODEL = Path("models/model.safetensors")
 TEST = Path("data/tensors/test.safetensors")
-DRAWINGS = Path("data/tensors/drawings.safetensors")
+HELD_OUT = Path("data/tensors/drawings.safetensors")
 CURVES = Path("metrics/train.csv")
 METRICS = Path("metrics/test.json")
 PREDICTIONS = Path("metrics/predictions.csv")
@@ -76,7 +76,7 @@ def main() -> None:
 
     model = load_model(MODEL)
     classes = model.info.dataset.classes
-    test, drawings = load_dataset(TEST, len(classes)), load_dataset(DRAWINGS, len(classes), allow_empty=True)
+    test, drawings = load_dataset(TEST, len(classes)), load_dataset(HELD_OUT, len(classes), allow_empty=True)
     curves = read_curves(CURVES)
     scorer = choose_scorer(model)
     logits = scorer.predict(test.images, params.batch_size)

@@ -20,7 +20,7 @@ DRAWINGS = Path("data/drawings")
 TRAIN = Path("data/tensors/train.safetensors")
 VAL = Path("data/tensors/val.safetensors")
 TEST = Path("data/tensors/test.safetensors")
-UNSEEN = Path("data/tensors/drawings.safetensors")
+HELD_OUT = Path("data/tensors/drawings.safetensors")
 SUMMARY = Path("data/tensors/dataset.json")
 FIGURE = Path("plots/data.png")
 
@@ -53,7 +53,9 @@ def main() -> None:
         )
     train_indices, val_indices = stratified_split(all_train.labels, params.val_size, params.seed)
     train, val = all_train.take(train_indices), all_train.take(val_indices)
-    files, drawings = list_files(DRAWINGS), read_drawings(DRAWINGS, about)
+    del all_train  # which is as large again
+    files = list_files(DRAWINGS)
+    drawings = read_drawings(DRAWINGS, files, about)
     for problem in drawings.problems:
         print(f"note: {printable(problem)}")
     if params.drawings > 0 and len(drawings.taught) == 0:
@@ -68,7 +70,7 @@ def main() -> None:
             f"{RAW}: training pixels have to vary, got a standard deviation of {std:g}; delete it and run `dvc repro`"
         )
 
-    for path, dataset in ((TRAIN, train), (VAL, val), (TEST, test), (UNSEEN, drawings.held_out)):
+    for path, dataset in ((TRAIN, train), (VAL, val), (TEST, test), (HELD_OUT, drawings.held_out)):
         save_dataset(path, dataset)
     sizes = {"train": len(train), "val": len(val), "test": len(test)}
     repeated = len(drawings.taught) * params.drawings

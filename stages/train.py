@@ -8,7 +8,7 @@ Command: python stages/train.py
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from digits.foundation.arithmetic import use_portable_arithmetic
 from digits.foundation.files import write_csv, write_json
@@ -16,12 +16,6 @@ from digits.foundation.params import read_params
 from digits.foundation.stage import run
 from digits.training.allocator import keep_freed_memory
 from digits.training.params import TrainParams, refuse_conflicts
-
-if TYPE_CHECKING:
-    from digits.models.classifier import Classifier
-    from digits.training.augmentation import Augmentation
-    from digits.training.optimizers import Gradient, Lbfgs, Optimizer
-    from digits.training.processes import Processes
 
 TRAIN = Path("data/tensors/train.safetensors")
 VAL = Path("data/tensors/val.safetensors")
@@ -41,6 +35,7 @@ def main() -> None:
     from digits.models.classifier import Classifier, build_layers
     from digits.models.model_file import ModelInfo, save_model
     from digits.training.checkpoint import Checkpoint, is_recorded, training_key
+    from digits.training.choices import choose_augmentation, choose_gradient, choose_optimizer
     from digits.training.loop import Training, fit, resolve_device
     from digits.training.processes import FIRST, connected
     from digits.training.schedules import Schedule
@@ -103,41 +98,6 @@ def main() -> None:
     last = {name: value for name, value in training.rows[-1].items() if name not in ("epoch", "lr")}
     known = {name: value for name, value in last.items() if value is not None}  # val_* without validation images
     write_json(METRICS, known | {"parameters": parameters})
-
-
-def choose_gradient(params: TrainParams, model: "Classifier", processes: "Processes") -> "Gradient":
-    """How to compute the gradient: in closed form for softmax regression, by autograd for the other models."""
-    from digits.training.gradients import Backpropagation, SoftmaxRegression, addmm_portably
-    from digits.training.shared import averaged
-
-    import torch
-
-    several = processes.count > 1
-    gradient: Gradient
-    if params.model == "logistic":
-        addmm = addmm_portably if params.arithmetic == "portable" else torch.addmm
-        gradient = SoftmaxRegression(model, params.label_smoothing, addmm, several).gradient
-    else:
-        settings = params.label_smoothing, params.precision, params.channels_last
-        gradient = Backpropagation(model, *settings, several).gradient
-    return averaged(gradient, model.parameters(), processes) if several else gradient
-
-
-def choose_optimizer(params: TrainParams, model: "Classifier") -> "Optimizer | Lbfgs":
-    from digits.training.optimizers import Lbfgs, Optimizer
-
-    if params.optimizer == "lbfgs":
-        return Lbfgs(model.parameters(), params.weight_decay, params.label_smoothing)
-    return Optimizer(params.optimizer, model.parameters(), params.weight_decay, **params.sgd.model_dump())
-
-
-def choose_augmentation(params: TrainParams) -> "Augmentation | None":
-    from digits.training.augmentation import Augmentation
-
-    if params.augment == "none":
-        return None
-    more = getattr(params, params.augment).model_dump()
-    return Augmentation(**params.affine.model_dump() | more)
 
 
 def has_bfloat16_units() -> bool:

@@ -17,7 +17,7 @@ import sys
 import textwrap
 from typing import Any, NamedTuple
 
-from experiments.revisions import WORKSPACE, is_scored, read_file
+from experiments.revisions import WORKSPACE, experiments, is_scored, read_file
 from experiments.statistics import (
     BETTER,
     WORSE,
@@ -103,9 +103,10 @@ def read_results(revision: str) -> Results:
             "`dvc repro` rewrites both"
         )
     if not scored:
+        fetch = f"dvc exp apply {revision}; " if revision in experiments() else f"git checkout {revision}; "
         sys.exit(
             f"error: {PREDICTIONS}: has to come from the model of {revision}, got predictions of an earlier one; to "
-            f"score it: `dvc exp apply {revision}; dvc repro`"
+            f"score it: `{'' if revision == WORKSPACE else fetch}dvc repro`"
         )
     return Results(revision, md5, actual, predicted)
 
@@ -215,9 +216,9 @@ def report_classes(first: str, found: Difference) -> list[Part]:
 
 
 def accuracy_row(results: Results) -> list[str]:
-    images = len(results.actual)
-    low, high = wilson_interval(results.correct, images)
-    return [results.name, f"{100 * results.correct / images:.2f}", f"{100 * low:.2f} to {100 * high:.2f}"]
+    found = accuracy_of(results)
+    accuracy, low, high = (100 * found[f"accuracy{end}"] for end in ("", "_low", "_high"))
+    return [results.name, f"{accuracy:.2f}", f"{low:.2f} to {high:.2f}"]
 
 
 def cells(found: Comparison) -> list[str]:

@@ -52,7 +52,8 @@ def main() -> None:
     with listen(arguments.host, arguments.port, recognizer, arguments.drawings.resolve()) as server:
         print(recognizer.introduction())
         if not server.local:
-            print(f"Everybody in your network can open port {server.server_port} of this machine and save drawings.")
+            print(f"Others in your network open http://ADDRESS:{server.server_port}/, and can save drawings;")
+            print("ADDRESS is the IP address of this machine.")
         print(f"Draw at {server.url} (Ctrl-C ends it)", flush=True)
         if not arguments.no_browser:  # in a thread, since a browser in the terminal would block the server
             threading.Thread(target=webbrowser.open, args=[server.url], daemon=True).start()

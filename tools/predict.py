@@ -6,8 +6,8 @@ Example: python tools/predict.py seven.jpg note.png
 
 PICTURE may be a folder, or - for standard input. The folder of --evaluate has a
 folder of pictures for each class, 0 to 9 for digits, as the page of
-tools/draw.py saves them. The exit status is 1 if a picture does not show a
-single digit; with --evaluate it just counts as wrong.
+tools/draw.py saves them. The exit status is 1 if a picture gets no answer,
+such as one without a digit; with --evaluate it just counts as wrong.
 """
 
 import json
@@ -20,12 +20,8 @@ from typing import Any
 
 from experiments.statistics import wilson_interval
 from foundation.command import Parser, run_command
-from handwriting.answers import answer_all, answer_one, in_words, table
+from handwriting.answers import answer_all, answer_one, find_pictures, in_words, table
 from handwriting.recognizer import MODEL, Recognizer
-
-# isort: split
-# After `handwriting`, which lets Python find it.
-from digits.pictures.files import find_pictures
 
 LISTED = 20  # wrong answers that the text of an evaluation lists
 

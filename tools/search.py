@@ -20,13 +20,14 @@ from typing import Any
 
 from experiments.launch.experiment import set_options, warm_start
 from experiments.revisions import experiments
-from experiments.search.space import Space, flat_params, read_space
+from experiments.search.space import Space, read_space
 from experiments.search.trial import objective, settings
 from experiments.statistics import wilson_interval
 from experiments.study.agreement import agreement
 from experiments.study.remote import check_remotes, pull
 from experiments.study.study import TrialError, add_options, finished_trials, open_study, work
 from foundation.command import INTERRUPTED, ROOT, Parser, positive, run_command
+from foundation.repository import flat_params
 
 import optuna
 from optuna.pruners import MedianPruner

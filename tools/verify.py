@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foundation.command import ROOT, Parser, run_command
-from foundation.repository import use_own_environment
+from foundation.repository import md5_of_file, use_own_environment
 
 # The parser of DVC itself; PyYAML takes 1e-05 for text.
 from ruamel.yaml import YAML
@@ -109,11 +109,6 @@ def run_entries(cache: Path) -> Iterator[File]:
     for path in sorted((cache / "runs").glob("[0-9a-f][0-9a-f]/*/*")):
         if len(path.name) == 64:
             yield File(path, path.name, "damaged, an entry of the run cache", sha256_of_entry)
-
-
-def md5_of_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def sha256_of_entry(path: Path) -> str:

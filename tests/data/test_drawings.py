@@ -4,6 +4,7 @@ from pathlib import Path
 
 from conftest import MNIST, draw, some_digits
 from digits.data.drawings import read_drawings
+from digits.data.picture_folder import list_files
 
 import numpy as np
 from PIL import Image
@@ -21,7 +22,7 @@ def test_drawings_are_read_and_what_is_left_out_is_named(tmp_path: Path) -> None
     (tmp_path / "seven/a.png").write_bytes(b"in the wrong place")
     (tmp_path / "9.png").write_bytes(b"in no folder")
     (tmp_path / "8/copy.png").write_bytes(copied.read_bytes())
-    drawings = read_drawings(tmp_path, MNIST)
+    drawings = read_drawings(tmp_path, list_files(tmp_path), MNIST)
     assert len(drawings.taught) > len(drawings.held_out) > 0
     labels = [*drawings.taught.labels, *drawings.held_out.labels]
     assert sorted(labels) == sorted(digits.labels)
@@ -37,16 +38,16 @@ def test_drawings_are_read_and_what_is_left_out_is_named(tmp_path: Path) -> None
 def test_no_folder_is_no_drawings(tmp_path: Path) -> None:
     (tmp_path / "4").mkdir()
     for folder in (tmp_path, tmp_path / "missing"):
-        drawings = read_drawings(folder, MNIST)
+        drawings = read_drawings(folder, list_files(folder), MNIST)
         assert drawings.taught.images.shape == drawings.held_out.images.shape == (0, 28, 28)
         assert not drawings.problems
 
 
 def test_a_drawing_never_changes_sides(tmp_path: Path) -> None:
     draw(tmp_path, some_digits(0, 60))
-    before = read_drawings(tmp_path, MNIST)
+    before = read_drawings(tmp_path, list_files(tmp_path), MNIST)
     draw(tmp_path, some_digits(60, 120))
-    after = read_drawings(tmp_path, MNIST)
+    after = read_drawings(tmp_path, list_files(tmp_path), MNIST)
     for part in ("taught", "held_out"):
         earlier, later = ({image.tobytes() for image in getattr(d, part).images} for d in (before, after))
         assert earlier < later

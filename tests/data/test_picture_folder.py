@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from digits.data.picture_folder import describe_folder, in_words, read_pictures
+from digits.data.picture_folder import describe_folder, in_words, list_files, read_pictures
 from digits.foundation.stage import UserError
 from digits.pictures.whole import to_gray_square
 
@@ -25,7 +25,7 @@ def test_folders_are_classes(tmp_path: Path) -> None:
         save(tmp_path / name / "1.png", (30, 30), "white", "black")
     (tmp_path / "empty").mkdir()
     (tmp_path / "README.md").write_text("about the folder")
-    assert describe_folder(tmp_path, "whole").classes == ["9", "10", "Dogs", "cats"]
+    assert describe_folder(tmp_path, list_files(tmp_path), "whole").classes == ["9", "10", "Dogs", "cats"]
 
 
 @pytest.mark.parametrize("names", [[], ["a"], [str(n) for n in range(101)], ["a", "b" * 41], ["a", "b\n"]])
@@ -34,9 +34,9 @@ def test_a_folder_that_is_no_data_set(tmp_path: Path, names: list[str]) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.png").touch()
     with pytest.raises(UserError, match=r"download.folder.path: has to be a folder with 2 to 100 folders"):
-        describe_folder(tmp_path, "whole")
+        describe_folder(tmp_path, list_files(tmp_path), "whole")
     with pytest.raises(UserError, match=r"download.folder.path"):
-        describe_folder(tmp_path / "missing", "whole")
+        describe_folder(tmp_path / "missing", [], "whole")
 
 
 def test_pictures_are_read_and_what_is_left_out_is_named(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_pictures_are_read_and_what_is_left_out_is_named(tmp_path: Path) -> None
     save(tmp_path / "dogs/old/1.png", (40, 90), "blue", "yellow")
     (tmp_path / "dogs/copy.png").write_bytes((tmp_path / "cats/2.png").read_bytes())
     (tmp_path / "dogs/notes.txt").write_text("no picture")
-    pictures = read_pictures(tmp_path, ["cats", "dogs"], "whole")
+    pictures = read_pictures(tmp_path, list_files(tmp_path), ["cats", "dogs"], "whole")
     assert pictures.labels == [0, 0, 1]
     assert pictures.converted == [True, False, True]
     np.testing.assert_array_equal(pictures.images[1], np.asarray(Image.open(tmp_path / "cats/2.png")))
@@ -53,6 +53,25 @@ def test_pictures_are_read_and_what_is_left_out_is_named(tmp_path: Path) -> None
     assert [problem.split(": is left out: ")[0] for problem in pictures.problems] == [
         str(tmp_path / "dogs" / name) for name in ("copy.png", "notes.txt")
     ]
+
+
+def test_a_folder_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "cats/1.jpg", (30, 30), "white", "red")
+    files = list_files(tmp_path)
+    files[0].unlink()
+    with pytest.raises(UserError, match=r"changed while it was read; run the same command again"):
+        read_pictures(tmp_path, files, ["cats", "dogs"], "whole")
+
+
+def test_a_link_to_a_folder_is_refused_since_dvc_does_not_look_through_it(tmp_path: Path) -> None:
+    save(tmp_path / "elsewhere/1.jpg", (30, 30), "white", "red")
+    save(tmp_path / "pictures/cats/1.jpg", (30, 30), "white", "red")
+    (tmp_path / "pictures/cats/2.jpg").symlink_to(tmp_path / "elsewhere/1.jpg")
+    (tmp_path / "pictures/.hidden").symlink_to(tmp_path / "elsewhere")
+    assert len(list_files(tmp_path / "pictures")) == 2
+    (tmp_path / "pictures/dogs").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="dogs: is a link to a folder"):
+        list_files(tmp_path / "pictures")
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def project(tmp_path: Path) -> Path:
     shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
     save(tmp_path)
     save_dataset(tmp_path / evaluate.TEST, some_digits(0, 20))
-    save_dataset(tmp_path / evaluate.DRAWINGS, some_digits(0, 0))
+    save_dataset(tmp_path / evaluate.HELD_OUT, some_digits(0, 0))
     (tmp_path / evaluate.CURVES).parent.mkdir()
     (tmp_path / evaluate.CURVES).write_text(CURVES)
     return tmp_path

@@ -41,6 +41,20 @@ SLOW = {
 }  # fmt: skip
 
 
+# Runs train until it has the key of its checkpoint, and prints the files of code that belong to it.
+CODE_OF_KEY = """
+import runpy, sys
+sys.path.insert(0, "stages")
+from digits.foundation.arithmetic import use_portable_arithmetic
+use_portable_arithmetic()
+from digits.training import checkpoint
+def key(*_):
+    sys.exit("\\n".join(map(str, checkpoint.code_files())))
+checkpoint.training_key = key
+runpy.run_path("stages/train.py", run_name="__main__")
+"""
+
+
 class Running:
     """A command that has been started, alone in its process group, and what it has printed."""
 
@@ -382,3 +396,11 @@ def test_checkpoints_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 )
 def test_a_copy_for_an_experiment_belongs_to_its_repository(folder: str, expected: str) -> None:
     assert repository_root(Path(folder)) == Path(expected)
+
+
+def test_a_checkpoint_belongs_to_all_code_that_train_depends_on(project: Path, run: Run) -> None:
+    output = run(project, "python", "-c", CODE_OF_KEY, status=1)
+    deps = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]["train"]["deps"]
+    assert {Path(line).resolve() for line in output.splitlines() if line.endswith(".py")} == {
+        project / dep for dep in deps if dep.endswith(".py")
+    }

@@ -28,8 +28,8 @@ def test_the_diagram_is_that_of_dvc_yaml() -> None:
 
 
 def test_the_table_says_who_uses_each_module() -> None:
-    rooms = PAGE.partition("## The rooms")[2].partition("\n## ")[0]
-    rows = re.findall(r"(?m)^\| \[(\w+)\]\(\.\./(stages/digits/\w+/\w+\.py)\) \| .+? \| (.+?) \|$", rooms)
+    packages = PAGE.partition("## The packages")[2].partition("\n## ")[0]
+    rows = re.findall(r"(?m)^\| \[(\w+)\]\(\.\./(stages/digits/\w+/\w+\.py)\) \| .+? \| (.+?) \|$", packages)
     assert all(path.endswith(f"/{name}.py") for name, path, _ in rows)
     listed = {path: list(PIPELINE) if users == "all" else users.split(", ") for _, path, users in rows}
     used: dict[str, list[str]] = {}

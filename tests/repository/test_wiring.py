@@ -26,8 +26,8 @@ from pydantic import BaseModel
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 SECTIONS = ["download", "preprocess", "train", "evaluate"]
 STAGES = [*SECTIONS, "export"]  # which has nothing to tune
-# Each room may import from those before it.
-ROOMS = ["foundation", "pictures", "data", "models", "evaluation", "figures", "training"]
+# Each package may import from those before it.
+PACKAGES = ["foundation", "pictures", "data", "models", "evaluation", "figures", "training"]
 FOLDER = "${download.folder.path}"
 
 
@@ -62,21 +62,21 @@ def test_every_module_belongs_to_a_stage() -> None:
     assert modules == {dep for stage in PIPELINE.values() for dep in stage["deps"] if dep.startswith("stages/digits/")}
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_imports_point_one_way(room: str) -> None:
-    folder = ROOT / "stages/digits" / room
-    below = {"digits", *(f"digits.{name}" for name in ROOMS[: ROOMS.index(room) + 1])}
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_point_one_way(package: str) -> None:
+    folder = ROOT / "stages/digits" / package
+    below = {"digits", *(f"digits.{name}" for name in PACKAGES[: PACKAGES.index(package) + 1])}
     for path in folder.rglob("*.py"):
         for module in imported_modules(path):
             assert module.split(".")[0] not in STAGES, f"{path}: a stage script is imported by nothing"
             assert module.split(".")[0] != "digits" or module.rpartition(".")[0] in below, f"{path}: {module}"
 
 
-def test_the_rooms_are_these() -> None:
-    packages = {path.parent.name for path in (ROOT / "stages/digits").glob("*/__init__.py")}
-    assert packages == set(ROOMS)
-    for room in ROOMS:  # so that importing one module of a room costs no other
-        modules = imported_modules(ROOT / "stages/digits" / room / "__init__.py")
+def test_the_packages_are_these() -> None:
+    found = {path.parent.name for path in (ROOT / "stages/digits").glob("*/__init__.py")}
+    assert found == set(PACKAGES)
+    for package in PACKAGES:  # so that importing one module of a package costs no other
+        modules = imported_modules(ROOT / "stages/digits" / package / "__init__.py")
         assert not [module for module in modules if module.startswith("digits")]
 
 

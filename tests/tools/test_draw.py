@@ -505,7 +505,7 @@ def test_ports(project: Path, run: Run) -> None:
 
 def test_a_network_is_let_in_aloud(project: Path) -> None:
     arguments = ["--port", "0", "--host", "0.0.0.0"]  # noqa: S104 - to be reachable from everywhere is what is tested
-    with serving(project, *arguments, says="Everybody in your network") as url:
+    with serving(project, *arguments, says="Others in your network") as url:
         assert url.startswith("http://127.0.0.1:")
         connection = http.client.HTTPConnection(url.split("/")[2], timeout=10)
         for host, status in [("192.168.0.9:8000", 200), ("localhost:1", 403), ("digits.example", 403)]:

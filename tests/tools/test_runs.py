@@ -110,7 +110,11 @@ def test_a_sweep_is_drawn(swept: Path, run: Run) -> None:
             ("sweep.py", "--x", "train.lr", "--by", "train.lr"),
             "error: train.lr: has to be a numeric parameter other than --by",
         ),
-        (("compare.py", "HEAD", "unscored"), "error: metrics/predictions.csv: has to come from the model of unscored"),
+        (
+            ("compare.py", "HEAD", "unscored"),
+            "error: metrics/predictions.csv: has to come from the model of unscored, got predictions of an earlier "
+            "one; to score it: `dvc exp apply unscored; dvc repro`",
+        ),
         (
             ("sweep.py", "--x", "train.rate"),
             "error: train.rate: has to be a parameter, got none of that name in HEAD",

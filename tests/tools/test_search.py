@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from conftest import ROOT, MakeProject, Run
+from conftest import ROOT, MakeProject, Run, edit
 from experiments.search.space import read_space
 
 import pytest
@@ -188,7 +188,7 @@ def test_wrong_arguments(prepared: Path, run: Run, arguments: list[str], status:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "has to map parameters to what to try, got None"),
+        ("", "has to map parameters to values, got None"),
         ("[", "is not YAML, got "),
         ("train.epochs: 3", "has to have a range or choices, got none"),
         ("train.lrr: [1, 2]", "train.lrr: is not a parameter of params.yaml; write its full name"),
@@ -214,6 +214,20 @@ def test_a_bad_search_space_is_refused(tmp_path: Path, text: str, message: str) 
     path.write_text(text)
     with pytest.raises(SystemExit, match=f"^error: {re.escape(str(path))}:(.|\n)*{re.escape(message)}"):
         read_space(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  val_size: 137\n", "", "error: preprocess.val_size: has to be above 0, "),
+        ("preprocess:", "preprocess: [", "params.yaml: is not YAML, got "),
+    ],
+)
+def test_wrong_params_are_named(project: Path, run: Run, old: str, new: str, message: str) -> None:
+    edit(project / "params.yaml", old, new)
+    output = run(project, *SEARCH, "--trials", "1", status=1)
+    assert message in output
+    assert "Traceback" not in output
 
 
 def test_the_committed_search_space_is_right() -> None:

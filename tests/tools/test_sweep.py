@@ -10,12 +10,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from conftest import MakeProject, Run, commit
-from experiments.sweep.members import members, varied
+from conftest import ROOT, MakeProject, commit, draw, edit, some_digits
+from conftest import Run as RunCommand
+from experiments.runs import Run
+from experiments.sweep.members import difference, members, varied
+from foundation.repository import md5_of_file
 
+import pandas as pd
 import pytest
 
 SWEEP = "python", "tools/sweep.py"
+SEARCH = "python", "tools/search.py", "--trials", "1"
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +29,7 @@ def prepared(copy_finished: MakeProject) -> Path:
     return copy_finished()
 
 
-def tree(project: Path, name: str, run: Run) -> str:
+def tree(project: Path, name: str, run: RunCommand) -> str:
     """All files of an experiment, with their contents' hashes."""
     (commit,) = run(project, "git", "for-each-ref", "--format=%(objectname)", f"refs/exps/??/*/{name}").split()
     return run(project, "git", "ls-tree", "-r", commit)
@@ -76,7 +81,7 @@ sys.exit(7)
 """
 
 
-def test_a_stand_in_does_what_python_does(project: Path, run: Run) -> None:
+def test_a_stand_in_does_what_python_does(project: Path, run: RunCommand) -> None:
     (project / "stand_in.py").write_text(STAND_IN)
     (project / "shown.py").write_text(SHOWN)
     (project / "killed.py").write_text("import os; os.kill(os.getpid(), 9)")
@@ -92,7 +97,7 @@ def test_a_stand_in_does_what_python_does(project: Path, run: Run) -> None:
 
 
 @pytest.mark.long
-def test_members_are_the_experiments_that_dvc_runs(prepared: Path, tmp_path: Path, run: Run) -> None:
+def test_members_are_the_experiments_that_dvc_runs(prepared: Path, tmp_path: Path, run: RunCommand) -> None:
     """Those of native arithmetic, which starts cold, and of uncommitted changes, too."""
     alone = Path(shutil.copytree(prepared, tmp_path / "alone"))
     for project in (prepared, alone):
@@ -120,7 +125,7 @@ def test_members_are_the_experiments_that_dvc_runs(prepared: Path, tmp_path: Pat
 
 
 @pytest.mark.long
-def test_a_member_that_diverges_is_reported_and_one_that_fails_ends_the_sweep(prepared: Path, run: Run) -> None:
+def test_a_member_that_diverges_is_reported_and_one_that_fails_ends_the_sweep(prepared: Path, run: RunCommand) -> None:
     output = run(prepared, *SWEEP, "-S", "train.lr=1e38,0.3", "-S", "train.epochs=1")
     assert re.search(r"(?m)^lr=1e\+38 +loss diverged ", output)
     assert re.search(r"(?m)^lr=0.3 +val acc ", output)
@@ -169,7 +174,7 @@ def wait_for(condition: Callable[[], object], seconds: float) -> None:
     ],
 )
 def test_an_interrupted_sweep_leaves_no_process_and_continues(
-    project: Path, environment: dict[str, str], run: Run, number: signal.Signals, arithmetic: str
+    project: Path, environment: dict[str, str], run: RunCommand, number: signal.Signals, arithmetic: str
 ) -> None:
     command, before = slow_sweep(arithmetic), checkpoints(project)
     with subprocess.Popen(command, cwd=project, env=environment, start_new_session=True) as process:
@@ -184,7 +189,7 @@ def test_an_interrupted_sweep_leaves_no_process_and_continues(
 @pytest.mark.long
 @pytest.mark.parametrize("storage", [[], ["--storage", "sqlite:///study.tmp"]], ids=["alone", "shared"])
 def test_a_sweep_whose_server_is_killed_says_so_and_continues(
-    project: Path, environment: dict[str, str], run: Run, storage: list[str]
+    project: Path, environment: dict[str, str], run: RunCommand, storage: list[str]
 ) -> None:
     command, before = [*slow_sweep("portable"), "--jobs", "2", *storage], checkpoints(project)
     with subprocess.Popen(
@@ -208,7 +213,7 @@ def test_a_sweep_whose_server_is_killed_says_so_and_continues(
 
 
 @pytest.mark.long
-def test_a_sweep_belongs_to_a_commit(project: Path, run: Run) -> None:
+def test_a_sweep_belongs_to_a_commit(project: Path, run: RunCommand) -> None:
     alone = [*SWEEP, "-S", "train.lr=0.3,0.4"]
     shared = [*alone, "--storage", "sqlite:///study.tmp"]
     assert "\nsweep.png: 2 runs; left out because they differ in other ways: 0\n" in run(project, *shared)
@@ -221,3 +226,22 @@ def test_a_sweep_belongs_to_a_commit(project: Path, run: Run) -> None:
     assert run(project, *alone).startswith("0 of 2 experiments are finished\n")
     run(project, "git", "checkout", "--quiet", first)
     assert run(project, *alone).startswith("2 of 2 experiments are finished\n")
+
+    draw(project / "data/drawings", some_digits(0, 20))
+    assert "\nerror: data/drawings: has changed" in "\n" + run(project, *alone, status=1)
+    assert "error: data/drawings: has changed" in run(project, *SEARCH, status=1)
+    run(project, "dvc", "repro", "preprocess")  # which trains on none of them
+    assert run(project, *alone).startswith("2 of 2 experiments are finished\n")
+    edit(project / "params.yaml", "drawings: 0", "drawings: 1")
+    assert "has a different preprocess.drawings, got 0" in run(project, *alone, status=1)
+
+
+def test_an_experiment_of_other_code_or_data_is_no_member() -> None:
+    code, data = "stages/train.py", "data/tensors/train.safetensors"
+    run = Run("lr=0.1", {"train.lr": 0.1}, {code: md5_of_file(ROOT / code), data: "a"}, {}, pd.DataFrame())
+    for known in {data: "a"}, {}:  # what the data is now may be unknown
+        assert difference(run, {"train.lr": 0.1}, known) is None
+    assert difference(run, {"train.lr": 0.1}, {data: "b"}) == f"different data, got another {data}"
+    assert difference(run, {"train.lr": 0.2}, {}) == "a different train.lr, got 0.1"
+    run.inputs[code] = "a"
+    assert difference(run, {"train.lr": 0.1}, {}) == f"different code, got another {code}"

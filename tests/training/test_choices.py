@@ -3,11 +3,11 @@
 from types import MethodType
 
 from conftest import ROOT
+from digits.training.choices import choose_augmentation, choose_gradient, choose_optimizer
 from digits.training.gradients import addmm_portably
 from digits.training.params import TrainParams
 from digits.training.processes import ALONE
 from small_networks import build
-from train import choose_augmentation, choose_gradient, choose_optimizer
 
 import pytest
 import torch

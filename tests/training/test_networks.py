@@ -12,7 +12,7 @@ from digits.models.model_file import load_model, save_model
 from digits.training import checkpoint
 from digits.training.augmentation import Augmentation
 from digits.training.checkpoint import Checkpoint
-from digits.training.gradients import Backpropagation, SoftmaxRegression
+from digits.training.gradients import Backpropagation, ClosedForm
 from digits.training.loop import Training, fit
 from digits.training.optimizers import Lbfgs, Optimizer
 from digits.training.schedules import Schedule
@@ -59,7 +59,7 @@ def start(
     torch.manual_seed(3)
     model = build(network)
     logistic = network == "logistic"
-    gradient = SoftmaxRegression(model, 0.1) if logistic else Backpropagation(model, 0.1, precision, True)
+    gradient = ClosedForm(model, 0.1) if logistic else Backpropagation(model, 0.1, precision, True)
     parameters = list(model.parameters())
     chosen: Optimizer | Lbfgs = Lbfgs(parameters, 1e-4, 0.1)
     if optimizer != "lbfgs":
@@ -117,7 +117,7 @@ def test_gradients_reach_all_parameters(network: str) -> None:
 def test_a_batch_is_learned_by_heart(network: str) -> None:
     torch.manual_seed(0)
     model = build(network)
-    gradient = SoftmaxRegression(model, 0.0) if network == "logistic" else Backpropagation(model, 0.0, "float32", False)
+    gradient = ClosedForm(model, 0.0) if network == "logistic" else Backpropagation(model, 0.0, "float32", False)
     optimizer = Optimizer("adam", model.parameters(), weight_decay=0.0)
     for _ in range(100):
         optimizer.step(gradient.gradient, IMAGES, LABELS, lr=0.01)
@@ -217,7 +217,7 @@ def test_lbfgs_finds_the_minimum_that_its_objective_has() -> None:
     model = build("logistic")
     images, labels = some_tensors(0, 200)
     optimizer = Lbfgs(model.parameters(), weight_decay=0.01, label_smoothing=0.1)
-    gradient = SoftmaxRegression(model, 0.1)
+    gradient = ClosedForm(model, 0.1)
     for _ in range(150):
         optimizer.step(gradient.gradient, images, labels, lr=1.0)
     objective = torch.nn.functional.cross_entropy(model(to_pixels(images)), labels, label_smoothing=0.1) + sum(

@@ -1,5 +1,6 @@
 """Several processes train the model that one would train."""
 
+import errno
 import os
 import shutil
 import signal
@@ -9,9 +10,12 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from conftest import MakeProject, Once, Run
+from digits.foundation.stage import UserError
+from digits.training import processes
 from digits.training.processes import Processes
 
 import numpy as np
@@ -218,3 +222,20 @@ def test_what_does_not_go_together_is_refused(project: Path, run: Run) -> None:
     output = run(project, *STAGE, status=1)
     assert output.count("error: ") == 1
     assert "train.lr: the loss is no longer finite" in output
+
+
+def test_processes_that_cannot_all_be_started_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*_: object, **__: object) -> subprocess.Popen[bytes]:
+        if len(started) == 2:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        started.append(popen(["sleep", "60"]))
+        return started[-1]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(processes, "subprocess", SimpleNamespace(Popen=start))
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    with pytest.raises(UserError, match=r"train.processes: this machine cannot start 1,000, got Resource"):
+        processes.start_others(1000)
+    assert [process.returncode for process in started] == [-signal.SIGKILL] * 2

@@ -10,7 +10,7 @@ from digits.foundation.stage import UserError
 from digits.foundation.tensors import write_tensors
 from digits.models.classifier import Classifier, build_layers, predict, restore, to_pixels
 from digits.models.model_file import load_model, save_model
-from digits.training.gradients import SoftmaxRegression
+from digits.training.gradients import ClosedForm
 from digits.training.loop import Training, fit, resolve_device
 from digits.training.optimizers import Lbfgs, Optimizer
 from digits.training.schedules import Schedule
@@ -43,7 +43,7 @@ def train(
     return list(
         fit(
             Training(model, optimizer, torch.Generator().manual_seed(seed)),
-            SoftmaxRegression(model, label_smoothing).gradient,
+            ClosedForm(model, label_smoothing).gradient,
             Schedule(schedule, lr, warmup, epochs, size=2, gamma=0.5),
             TRAIN,
             val,

@@ -1,5 +1,6 @@
 """This repository, through Git, DVC and params.yaml."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -38,6 +39,34 @@ def git(*arguments: str) -> str | None:
     """What a Git command prints about this repository; None if it fails."""
     done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
     return done.stdout.removesuffix("\n") if done.returncode == 0 else None
+
+
+def md5_of_file(path: Path) -> str:
+    """The MD5 by which DVC knows the content of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def flat_params() -> dict[str, Any]:
+    """All values of params.yaml by dotted name; exits with an error if it cannot be read."""
+    return dict(flattened(read_mapping(ROOT / "params.yaml", "`git checkout HEAD params.yaml` restores it")))
+
+
+def read_mapping(path: Path, advice: str) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping; exits with an error, and this advice, if it cannot be read."""
+    # DVC's own parser: PyYAML takes 1e-05 for text. Here, since not every command needs it.
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        values = YAML(typ="safe").load(path)
+    except OSError as error:
+        sys.exit(f"error: {path}: {error.strerror}; {advice}")
+    except (YAMLError, UnicodeDecodeError) as error:
+        sys.exit(f"error: {path}: is not YAML, got {error}\n{advice}")
+    if not isinstance(values, dict):
+        sys.exit(f"error: {path}: has to map parameters to values, got {values!r}; {advice}")
+    return values
 
 
 def flattened(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,18 @@ def answer_all(recognizer: Recognizer, path: Path, seen: Path | None = None) -> 
     return {"file": str(path), "number": "".join(each["class"] for each in digits), "digits": digits}
 
 
+def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files among `paths`, and the picture files, by their endings, in the folders among them."""
+    for path in paths:
+        if path.is_dir():
+            # Only for folders, since it loads every format's reader.
+            endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+            endings |= {".heic", ".heif"}
+            yield from (file for file in sorted(path.rglob("*")) if file.suffix.lower() in endings and file.is_file())
+        else:
+            yield path
+
+
 def picture(path: Path) -> Image.Image:
     """The picture in a file, or on standard input for the path `-`.
 
@@ -67,12 +80,16 @@ def picture(path: Path) -> Image.Image:
 
 
 def save_seen(image: NDArray[np.uint8], folder: Path, path: Path, ending: str = "") -> None:
-    Image.fromarray(image).save(folder / f"{'-'.join(path.relative_to(path.anchor).parts)}{ending}.png")
+    target = folder / f"{'-'.join(path.relative_to(path.anchor).parts)}{ending}.png"
+    try:
+        Image.fromarray(image).save(target)
+    except OSError as error:
+        sys.exit(f"error: {target}: cannot be written, got {error.strerror}; leave out --show, or free space")
 
 
 def classified(recognizer: Recognizer, image: NDArray[np.uint8]) -> dict[str, Any]:
     """`class`, `probability`, `runner_up`, `runner_up_probability` and `probabilities` for an image, uint8 (28, 28)."""
-    probabilities = dict(zip(recognizer.classes, recognizer.probabilities(image[None])[0].tolist(), strict=True))
+    probabilities = recognizer.by_class(image)
     second, first = sorted(probabilities, key=probabilities.__getitem__)[-2:]
     return {
         "class": first,

@@ -29,8 +29,7 @@ def answer(recognizer: Recognizer, image: Image.Image) -> dict[str, Any]:
         pixels = recognizer.convert(image)
     except NoDigitError as error:
         return {"problem": str(error)}
-    probabilities = dict(zip(recognizer.classes, recognizer.probabilities(pixels[None])[0].tolist(), strict=True))
-    return {"probabilities": probabilities, "image": pixels.ravel().tolist()}
+    return {"probabilities": recognizer.by_class(pixels), "image": pixels.ravel().tolist()}
 
 
 class Drawings:

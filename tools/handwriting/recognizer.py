@@ -63,6 +63,10 @@ class Recognizer:
         result: NDArray[np.float32] = self._session.run(["probabilities"], {"pixels": pixels})[0]
         return result
 
+    def by_class(self, image: NDArray[np.uint8]) -> dict[str, float]:
+        """The probability of each class, by name, for an image from `convert`, uint8 (28, 28)."""
+        return dict(zip(self.classes, self.probabilities(image[None])[0].tolist(), strict=True))
+
     def introduction(self) -> str:
         """Which model it is, its test accuracy, and, for a linear one of a known data set, a far better recipe."""
         trained = f"{self.architecture}, trained on {self.dataset}"

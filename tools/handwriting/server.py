@@ -105,7 +105,8 @@ class Handler(BaseHTTPRequestHandler):
         host, origin = self.headers.get("Host"), self.headers.get("Origin")
         # By DNS rebinding, another site could point its own name at this machine and be allowed to read the answers.
         if host not in self.server.names and (self.server.local or not re.fullmatch(r"[0-9.]+(:[0-9]+)?", str(host))):
-            raise RefusalError(HTTPStatus.FORBIDDEN, f"Host has to be that of {self.server.url}, got {host}")
+            wanted = f"that of {self.server.url}" if self.server.local else "this machine's IP address"
+            raise RefusalError(HTTPStatus.FORBIDDEN, f"Host has to be {wanted}, got {host}")
         if self.command == "POST" and origin not in (None, f"http://{host}"):
             raise RefusalError(HTTPStatus.FORBIDDEN, f"Origin has to be this page's, got {origin}")
         method = self.server.methods.get(self.path)

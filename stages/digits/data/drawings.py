@@ -25,13 +25,16 @@ class Drawings:
     problems: Sequence[str]
 
 
-def read_drawings(folder: Path, about: Description) -> Drawings:
+def read_drawings(folder: Path, files: Sequence[Path], about: Description) -> Drawings:
     """Read the pictures in the folders below `folder` that are named after the classes of a data set.
 
+    Args:
+        files: those of the folder.
+
     Raises:
-        OSError: a file cannot be read.
+        UserError, OSError: as `read_pictures` does.
     """
-    pictures = read_pictures(folder, about.classes, about.pictures)
+    pictures = read_pictures(folder, files, about.classes, about.pictures)
     sides: tuple[list[int], list[int]] = ([], [])
     for position, digest in enumerate(pictures.digests):
         sides[is_held_out(digest)].append(position)

@@ -44,18 +44,24 @@ class Pictures:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """The files in which there may be pictures, sorted: all but hidden ones and the folder's own README.md."""
-    paths = (path for path in folder.rglob("*") if path.is_file() and path != folder / "README.md")
-    return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    """The files in which there may be pictures, sorted: all but hidden ones and the folder's own README.md.
+
+    Raises:
+        UserError: there is a link to a folder.
+    """
+    paths = [path for path in folder.rglob("*") if not any(part[0] == "." for part in path.relative_to(folder).parts)]
+    if link := next((path for path in paths if path.is_symlink() and path.is_dir()), None):
+        raise UserError(f"{link}: is a link to a folder, and DVC does not look through it; put the folder itself there")
+    return sorted(path for path in paths if path.is_file() and path != folder / "README.md")
 
 
-def describe_folder(folder: Path, conversion: Literal["strokes", "whole"]) -> Description:
-    """The data set in a folder: each folder in it that holds files is a class.
+def describe_folder(folder: Path, files: Sequence[Path], conversion: Literal["strokes", "whole"]) -> Description:
+    """The data set in a folder with these files: each folder in it that holds some is a class.
 
     Raises:
         UserError: it has too few or too many classes, or one with a name that cannot be.
     """
-    names = {path.relative_to(folder).parts[0] for path in list_files(folder) if path.parent != folder}
+    names = {path.relative_to(folder).parts[0] for path in files if path.parent != folder}
     classes = sorted(names, key=lambda name: (int(name) if name.isdecimal() else math.inf, name))
     try:
         return Description(name="folder", classes=classes, pictures=conversion)
@@ -66,21 +72,26 @@ def describe_folder(folder: Path, conversion: Literal["strokes", "whole"]) -> De
         )
 
 
-def read_pictures(folder: Path, classes: Sequence[str], conversion: str) -> Pictures:
+def read_pictures(folder: Path, files: Sequence[Path], classes: Sequence[str], conversion: str) -> Pictures:
     """Read the pictures in the folders of `folder` that are named after classes.
 
     Args:
+        files: those of the folder, from `list_files`.
         conversion: one of `CONVERSIONS`.
 
     Raises:
+        UserError: a file is no longer there.
         OSError: a file cannot be read.
     """
     pictures = Pictures()
     first: dict[bytes, Path] = {}
-    for path in list_files(folder):
+    for path in files:
         name = path.relative_to(folder).parts[0]
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").digest()
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").digest()
+        except FileNotFoundError:
+            raise changed(folder)
         try:
             if name not in classes or path.parent == folder:
                 raise NoPictureError(f"it has to be in a folder named {in_words(classes)}")
@@ -105,7 +116,11 @@ def check_unchanged(folder: Path, files: list[Path]) -> None:
         UserError: it has others.
     """
     if list_files(folder) != files:
-        raise UserError(f"{folder}: changed while it was read; run the same command again")
+        raise changed(folder)
+
+
+def changed(folder: Path) -> UserError:
+    return UserError(f"{folder}: changed while it was read; run the same command again")
 
 
 def in_words(classes: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ Number = Annotated[float, BeforeValidator(_parse_number)]
 Share = Annotated[Number, Field(ge=0, lt=1)]
 # NumPy and PyTorch both accept every seed in this range.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Model = TypeVar("Model", bound=Section)
+Schema = TypeVar("Schema", bound=Section)
 
 
 class _Loader(yaml.SafeLoader):
@@ -56,8 +56,8 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def read_params(section: str, model: type[Model]) -> Model:
-    """Read `section` of params.yaml in the working directory as a `model`.
+def read_params(section: str, schema: type[Schema]) -> Schema:
+    """Read `section` of params.yaml in the working directory by a `schema`.
 
     Raises:
         UserError: the file is missing or not valid YAML, the section is missing, or keys are unknown, missing, of the
@@ -65,9 +65,9 @@ def read_params(section: str, model: type[Model]) -> Model:
     """
     values = read_values(section)
     try:
-        return model.model_validate(values)
+        return schema.model_validate(values)
     except ValidationError as error:
-        problems = [_describe_in_section(section, details, model) for details in error.errors()[:MAX_PROBLEMS]]
+        problems = [_describe_in_section(section, details, schema) for details in error.errors()[:MAX_PROBLEMS]]
         if error.error_count() > MAX_PROBLEMS:
             problems.append(f"and {error.error_count() - MAX_PROBLEMS:,} more")
         raise params_error("".join(f"\n  {problem}" for problem in problems))

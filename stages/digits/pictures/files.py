@@ -1,7 +1,6 @@
 """Picture files of any format that Pillow reads, and HEIC, the format of phones."""
 
 import warnings
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -95,15 +94,3 @@ def _upright(image: Image.Image) -> Image.Image:
         raise
     except Exception:  # Pillow raises many classes for damaged EXIF data; the picture is fine
         return image
-
-
-def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files among `paths`, and the picture files, by their endings, in the folders among them."""
-    for path in paths:
-        if path.is_dir():
-            # Only for folders, since it loads every format's reader.
-            endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-            endings |= {".heic", ".heif"}
-            yield from (file for file in sorted(path.rglob("*")) if file.suffix.lower() in endings and file.is_file())
-        else:
-            yield path

@@ -91,14 +91,18 @@ def training_key(params: str, inputs: Iterable[Path], device: torch.device, proc
     Args:
         processor: its capabilities, as far as the bytes depend on them.
     """
-    modules = [module for name, module in sys.modules.items() if name.split(".")[0] in ("__main__", "digits")]
-    code = sorted(Path(str(module.__file__)) for module in modules)
     machine = torch.__version__, np.__version__, processor, device, torch.get_num_threads()
     parts = [params, *map(str, machine)]
-    for path in [*inputs, *code]:
+    for path in [*inputs, *code_files()]:
         with path.open("rb") as file:
             parts.append(hashlib.file_digest(file, "sha256").hexdigest())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def code_files() -> list[Path]:
+    """The files of the project's code that this process has loaded."""
+    modules = [module for name, module in sys.modules.items() if name.split(".")[0] in ("__main__", "digits")]
+    return sorted(Path(str(module.__file__)) for module in modules)
 
 
 def is_recorded(stage: str, output: Path) -> bool:

@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn import functional
 
 
-class SoftmaxRegression:
-    """The logits of a linear classifier, and the gradient of the mean cross-entropy with respect to its parameters.
+class ClosedForm:
+    """Softmax regression: the logits, and a formula for the gradient of the mean cross-entropy.
 
     Two things make it fast. Logits have the class first, (classes, N), the better layout for matrix products and for a
     softmax over so few classes. And the scaling and normalisation of the pixels are folded into the weights,

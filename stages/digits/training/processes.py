@@ -123,14 +123,15 @@ def connected(count: int, device: torch.device) -> Iterator[Processes]:
         with lost_process():
             dist.barrier()  # or a process that ends early would look like one that is lost
     finally:
-        for process in others:
-            process.kill()
-        for process in others:
-            process.wait()
+        stop(others)
 
 
 def start_others(count: int) -> tuple[Any, list["subprocess.Popen[bytes]"]]:
-    """Start this script again, until it runs in `count` processes, all with the variables that torchrun would set."""
+    """Start this script again, until it runs in `count` processes, all with the variables that torchrun would set.
+
+    Raises:
+        UserError: the machine cannot start so many.
+    """
     # PyTorch documents this class, but leaves it out of __all__, so mypy does not see it.
     open_store: Any = dist.TCPStore  # type: ignore[attr-defined]
     store = open_store("127.0.0.1", 0, count, is_master=True, wait_for_workers=False, timeout=TIMEOUT)
@@ -142,12 +143,26 @@ def start_others(count: int) -> tuple[Any, list["subprocess.Popen[bytes]"]]:
         "TORCHELASTIC_USE_AGENT_STORE": "True",  # this process has opened the port already
     }
     command = [sys.executable, *sys.argv]
-    return store, [
-        subprocess.Popen(  # noqa: S603 - the command is this very script, as the user started it
-            command, env=os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, stdout=subprocess.DEVNULL
-        )
-        for rank in range(1, count)
-    ]
+    others: list[subprocess.Popen[bytes]] = []
+    try:
+        for rank in map(str, range(1, count)):
+            others.append(
+                subprocess.Popen(  # noqa: S603 - the command is this very script, as the user started it
+                    command, env=os.environ | {"RANK": rank, "LOCAL_RANK": rank}, stdout=subprocess.DEVNULL
+                )
+            )
+    except OSError as error:
+        stop(others)
+        raise params_error(f"train.processes: this machine cannot start {count:,}, got {error.strerror}; lower it")
+    return store, others
+
+
+def stop(others: Sequence["subprocess.Popen[bytes]"]) -> None:
+    """End processes that this one has started."""
+    for process in others:
+        process.kill()
+    for process in others:
+        process.wait()
 
 
 def connect(backend: str, others: Sequence["subprocess.Popen[bytes]"]) -> None:

@@ -6,46 +6,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from foundation.command import ROOT
-from foundation.repository import flattened
-
-# The parser of DVC itself; PyYAML takes 1e-05 for text.
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from foundation.repository import flat_params, read_mapping
 
 Space = dict[str, Any]  # by the parameter's name: {"low": …, "high": …, "log": …}, a list, or one value
 
 
 def read_space(path: Path) -> Space:
     """Read a search space; exits with a list of all its problems if it has any."""
-    space, params = read_yaml(path), flat_params()
+    space, params = read_mapping(path, "give --space a file like search.yaml"), flat_params()
     problems = [f"\n  {name}: {problem}" for name in space for problem in problems_of(name, space[name], params)]
     if not problems and not any(is_searched(entry) for entry in space.values()):
         problems = [" has to have a range or choices, got none; see the comment in the committed search.yaml"]
     if problems:
         sys.exit(f"error: {path}:{''.join(problems)}")
-    if params["preprocess.val_size"] == 0:
+    val_size = params.get("preprocess.val_size", 0)
+    if not is_number(val_size) or val_size <= 0:
         sys.exit(
-            "error: preprocess.val_size: has to be above 0, since validation images judge the trials, got 0; set it"
+            "error: preprocess.val_size: has to be above 0, since validation images judge the trials, got "
+            f"{val_size}; set it in params.yaml"
         )
     return space
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = YAML(typ="safe").load(path)
-    except OSError as error:
-        sys.exit(f"error: {path}: {error.strerror}; give --space a file like search.yaml")
-    except (YAMLError, UnicodeDecodeError) as error:
-        sys.exit(f"error: {path}: is not YAML, got {error}")
-    if not isinstance(values, dict):
-        sys.exit(f"error: {path}: has to map parameters to what to try, got {values!r}")
-    return values
-
-
-def flat_params() -> dict[str, Any]:
-    """All values of params.yaml by dotted name."""
-    return dict(flattened(read_yaml(ROOT / "params.yaml")))
 
 
 def problems_of(name: Any, entry: Any, params: dict[str, Any]) -> Iterator[str]:

@@ -4,21 +4,22 @@ import hashlib
 import platform
 import re
 from collections.abc import Collection
-from importlib.metadata import version
+from importlib.metadata import Distribution, version
 from typing import Any
 
-from experiments.revisions import text_or_none
-from experiments.search.space import flat_params
+from experiments.data import check_data, recorded_data
 from foundation.command import ROOT
-from foundation.repository import flattened, git
-
-from ruamel.yaml import YAML
+from foundation.repository import flat_params, flattened, git
 
 CODE = "stages", "dvc.yaml"
 
 
 def agreement(free: Collection[str]) -> dict[str, Any]:
-    """All that a trial's result depends on here, except the parameters `free`, each with a name for people."""
+    """All that a trial's result depends on here, except the parameters `free`, each with a name for people.
+
+    Exits with an error if pictures have changed since the pipeline ran here.
+    """
+    check_data()
     changes = git("diff", "HEAD", "--", *CODE) or ""
     params = {f"parameter {name}": value for name, value in flat_params().items() if name not in free}
     return {
@@ -27,23 +28,17 @@ def agreement(free: Collection[str]) -> dict[str, Any]:
         if changes
         else "none",
         **params,
-        **data(),
+        **recorded_data(),
         "Python": platform.python_version(),
         **libraries(),
     }
 
 
-def data() -> dict[str, str]:
-    """The MD5 of the files that train read in its last run in this workspace, by path."""
-    lock = YAML(typ="safe").load(text_or_none(ROOT / "dvc.lock") or "{}")
-    deps = lock.get("stages", {}).get("train", {}).get("deps", [])
-    return {dep["path"]: dep["md5"] for dep in deps if dep["path"].startswith("data/")}
-
-
 def libraries() -> dict[str, str]:
-    """The installed versions of the packages in requirements.txt."""
+    """The installed versions of the packages in requirements.txt, some of which only certain pictures need."""
     text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    return {name: version(name) for name in re.findall(r"^([\w.-]+)==", text, re.MULTILINE)}
+    names = re.findall(r"^([\w.-]+)==", text, re.MULTILINE)
+    return {name: version(name) if any(Distribution.discover(name=name)) else "none" for name in names}
 
 
 def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:

@@ -1,6 +1,5 @@
 """The members of a sweep: one experiment for every combination of values."""
 
-import hashlib
 import re
 import shutil
 import sys
@@ -11,10 +10,11 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
+from experiments.data import check_data, recorded_data
 from experiments.revisions import experiments
 from experiments.runs import Run, gather
 from foundation.command import ROOT
-from foundation.repository import flattened
+from foundation.repository import flattened, md5_of_file
 
 from dvc.exceptions import DvcException
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
@@ -74,12 +74,14 @@ def name_of(settings: Sequence[str]) -> str:
 def finished(sweep: Sequence[Member]) -> list[str]:
     """The names of the members that the last commit has as experiments.
 
-    Exits with an error if it has an experiment of such a name with other parameters or other code.
+    Exits with an error if it has an experiment of such a name with other parameters, code or data.
     """
     names = experiments("HEAD")
     there = [member for member in sweep if member.name in names]
+    data = recorded_data() if there and check_data() else {}
     for member, run in zip(there, gather([names[member.name] for member in there]) if there else [], strict=True):
-        if problem := difference(run, parameters(member.settings)):
+        same_data = not any(setting.startswith(("download.", "preprocess.")) for setting in member.settings)
+        if problem := difference(run, parameters(member.settings), data if same_data else {}):
             sys.exit(
                 f"error: {member.name}: the experiment of that name has {problem}; `--name` gives the names a prefix, "
                 f"`dvc exp remove {member.name}` deletes it"
@@ -95,17 +97,15 @@ def parameters(settings: Sequence[str]) -> dict[str, Any]:
         return dict(flattened(YAML(typ="safe").load(copy)))
 
 
-def difference(run: Run, params: dict[str, Any]) -> str | None:
-    """How a run differs from one in the workspace with these parameters; None if it does not."""
+def difference(run: Run, params: dict[str, Any], data: dict[str, str]) -> str | None:
+    """How a run differs from one in the workspace with these parameters and this data; None if it does not."""
     for name, value in run.params.items():
         if value != params.get(name):
             return f"a different {name}, got {value}"
     for path, md5 in run.inputs.items():
         code = ROOT / path
-        if path.startswith("stages/") and not (code.is_file() and file_md5(code) == md5):
+        if path.startswith("stages/") and not (code.is_file() and md5_of_file(code) == md5):
             return f"different code, got another {path}"
+        if data.get(path, md5) != md5:
+            return f"different data, got another {path}"
     return None
-
-
-def file_md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
