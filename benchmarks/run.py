@@ -166,6 +166,7 @@ def draw_loops(medians: dict[str, float]) -> None:
         axes.plot(1000 * seconds, row, "o", color=color, markersize=9)
         axes.annotate(f"{1000 * seconds:,.0f}", (1000 * seconds, row), (8, 0), textcoords="offset points", va="center")
     axes.set(xscale="log", xlabel="ms (logarithmic)")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_yticks(range(len(names)), names)
     axes.grid(axis="y", color="#eeeeee")
     axes.set_axisbelow(True)
