@@ -60,8 +60,9 @@ def main() -> None:
         print(f"note: {printable(problem)}")
     if params.drawings > 0 and len(drawings.taught) == 0:
         raise params_error(
-            f"preprocess.drawings: needs pictures in {DRAWINGS}, got none or only some that are held out; `make draw` "
-            f"saves more, and `git add {DRAWINGS}` shows them to experiments of DVC's queue and those with --temp"
+            f"preprocess.drawings: needs pictures of these classes in {DRAWINGS}, got none or only some that are held "
+            f"out; `make draw` saves more, `git add {DRAWINGS}` shows them to experiments of DVC's queue, a sweep, and "
+            "those with --temp, and 0 does without"
         )
     train = train.followed_by(drawings.taught, params.drawings)
     mean, std = pixel_statistics(train.images)

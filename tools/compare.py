@@ -33,7 +33,7 @@ from foundation.command import Parser, run_command
 
 import yaml
 
-PREDICTIONS, LOCK = "metrics/predictions.csv", "dvc.lock"
+PREDICTIONS, TRAINING, LOCK = "metrics/predictions.csv", "metrics/train.json", "dvc.lock"
 TEST = "data/tensors/test.safetensors"
 COLUMNS = ["points", "95 % interval", "gained", "lost"]
 NOTES = (
@@ -89,6 +89,7 @@ def main() -> None:
 
 def read_results(revision: str) -> Results:
     """What a revision predicted, and for which test images."""
+    read_file(revision, TRAINING)  # which is missing while a training runs, or if it was interrupted
     try:
         rows = list(csv.DictReader(io.StringIO(read_file(revision, PREDICTIONS))))
         actual, predicted = ([row[column] for row in rows] for column in ("actual", "predicted"))
@@ -103,10 +104,15 @@ def read_results(revision: str) -> Results:
             "`dvc repro` rewrites both"
         )
     if not scored:
-        fetch = f"dvc exp apply {revision}; " if revision in experiments() else f"git checkout {revision}; "
+        if revision == WORKSPACE:
+            advice = "`dvc repro` scores it"
+        elif revision in experiments():
+            advice = f"`dvc exp apply {revision}; dvc repro` scores it in the workspace"
+        else:
+            advice = f"`git checkout {revision} && dvc repro` scores it in the workspace"
         sys.exit(
-            f"error: {PREDICTIONS}: has to come from the model of {revision}, got predictions of an earlier one; to "
-            f"score it: `{'' if revision == WORKSPACE else fetch}dvc repro`"
+            f"error: {PREDICTIONS}: has to come from the model of {revision}, got predictions of an earlier one; "
+            f"{advice}"
         )
     return Results(revision, md5, actual, predicted)
 

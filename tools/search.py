@@ -157,7 +157,8 @@ def report_best(study: optuna.Study, space: Space, remote: str | None) -> None:
     print(f"\nbest of {len(complete)}: {name}, validation accuracy {best.value:.4f}, with")
     for parameter, value in best.params.items():
         print(f"  {parameter}: {value}")
-    print(f"95 % interval by images: {low:.4f} to {high:.4f}; the best of several trials is probably an overestimate.")
+    print(f"95 % interval by images: {low:.4f} to {high:.4f}")
+    print("The accuracy of the best of several trials is probably an overestimate.")
     # Not `&&`: where the pipeline has never run, DVC complains of missing outputs, which `dvc repro` makes.
     here = f"dvc exp apply {name}; dvc repro"
     elsewhere = shlex.join(["dvc", "exp", "run", "--name", name, *set_options(settings(space | best.params))])

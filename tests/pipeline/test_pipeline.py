@@ -60,7 +60,9 @@ def test_a_change_runs_only_what_it_affects(
 def test_drawings_are_learned(project: Path, run: Run) -> None:
     command = "dvc", "exp", "run", "-S", "preprocess.drawings=3"
     output = run(project, *command, status=255)
-    assert "error: params.yaml: preprocess.drawings: needs pictures in data/drawings, got none" in output
+    assert (
+        "error: params.yaml: preprocess.drawings: needs pictures of these classes in data/drawings, got none" in output
+    )
     run(project, "git", "checkout", "params.yaml")
     before = json.loads((project / "metrics/train.json").read_text())
 

@@ -401,6 +401,6 @@ def test_a_copy_for_an_experiment_belongs_to_its_repository(folder: str, expecte
 def test_a_checkpoint_belongs_to_all_code_that_train_depends_on(project: Path, run: Run) -> None:
     output = run(project, "python", "-c", CODE_OF_KEY, status=1)
     deps = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]["train"]["deps"]
-    assert {Path(line).resolve() for line in output.splitlines() if line.endswith(".py")} == {
+    assert {(project / line).resolve() for line in output.splitlines() if line.endswith(".py")} == {
         project / dep for dep in deps if dep.endswith(".py")
     }

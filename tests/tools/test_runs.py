@@ -113,7 +113,7 @@ def test_a_sweep_is_drawn(swept: Path, run: Run) -> None:
         (
             ("compare.py", "HEAD", "unscored"),
             "error: metrics/predictions.csv: has to come from the model of unscored, got predictions of an earlier "
-            "one; to score it: `dvc exp apply unscored; dvc repro`",
+            "one; `dvc exp apply unscored; dvc repro` scores it in the workspace",
         ),
         (
             ("sweep.py", "--x", "train.rate"),
@@ -133,7 +133,7 @@ def made_up(name: str, seed: int, accuracy: float, **params: object) -> module.R
     given = {"train.lr": 0.1, "train.optimizer": "sgd", "train.seed": seed, "preprocess.val_size": 1000} | params
     curves = pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.5, accuracy]})
     return module.Run(
-        name, given, {"code": "a"}, {"val_accuracy": accuracy, "accuracy": accuracy, "images": 100}, curves
+        name, given, {"code": "a"}, {}, {"val_accuracy": accuracy, "accuracy": accuracy, "images": 100}, curves
     )
 
 

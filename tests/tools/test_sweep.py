@@ -227,21 +227,39 @@ def test_a_sweep_belongs_to_a_commit(project: Path, run: RunCommand) -> None:
     run(project, "git", "checkout", "--quiet", first)
     assert run(project, *alone).startswith("2 of 2 experiments are finished\n")
 
+    (project / "stages/evaluate.py").write_text((project / "stages/evaluate.py").read_text() + "# changed")
+    assert "has different code, got another stages/evaluate.py; `--name`" in run(project, *alone, status=1)
+
+
+@pytest.mark.long
+def test_a_sweep_and_a_search_are_of_the_same_pictures(project: Path, run: RunCommand) -> None:
+    sweep = [*SWEEP, "-S", "preprocess.drawings=2", "-S", "train.lr=0.3,0.4"]
     draw(project / "data/drawings", some_digits(0, 20))
-    assert "\nerror: data/drawings: has changed" in "\n" + run(project, *alone, status=1)
-    assert "error: data/drawings: has changed" in run(project, *SEARCH, status=1)
-    run(project, "dvc", "repro", "preprocess")  # which trains on none of them
-    assert run(project, *alone).startswith("2 of 2 experiments are finished\n")
-    edit(project / "params.yaml", "drawings: 0", "drawings: 1")
-    assert "has a different preprocess.drawings, got 0" in run(project, *alone, status=1)
+    assert "error: data/drawings: has pictures that experiments do not see; `git add" in run(project, *sweep, status=1)
+    run(project, *SEARCH)  # trains on none
+    run(project, "git", "add", "data/drawings")
+    assert "/data/drawings: has changed since the pipeline ran here; `dvc repro" in run(project, *sweep, status=1)
+    run(project, "dvc", "repro", "preprocess")
+    run(project, *sweep)
+    assert run(project, *sweep).startswith("2 of 2 experiments are finished\n")
+    edit(project / "params.yaml", "  drawings: 0", "  drawings: 2")
+    run(project, *SEARCH, "--name", "taught")
+
+    draw(project / "data/drawings", some_digits(20, 30))
+    run(project, "git", "add", "data/drawings")
+    for command in sweep, [*SEARCH, "--name", "taught"]:
+        assert "/data/drawings: has changed since the pipeline ran here; `dvc repro" in run(project, *command, status=1)
+    run(project, "dvc", "repro", "preprocess")
+    assert "has different pictures, got another data/drawings; `--name`" in run(project, *sweep, status=1)
+    assert "\n  data/drawings: " in run(project, *SEARCH, "--name", "taught", status=1)
 
 
-def test_an_experiment_of_other_code_or_data_is_no_member() -> None:
-    code, data = "stages/train.py", "data/tensors/train.safetensors"
-    run = Run("lr=0.1", {"train.lr": 0.1}, {code: md5_of_file(ROOT / code), data: "a"}, {}, pd.DataFrame())
-    for known in {data: "a"}, {}:  # what the data is now may be unknown
+def test_an_experiment_of_other_code_or_pictures_is_no_member() -> None:
+    code, pictures = "stages/train.py", "/somewhere/shapes"
+    run = Run("lr=0.1", {"train.lr": 0.1}, {}, {code: md5_of_file(ROOT / code), pictures: "a"}, {}, pd.DataFrame())
+    for known in {pictures: "a"}, {}:  # the member may have other pictures on purpose
         assert difference(run, {"train.lr": 0.1}, known) is None
-    assert difference(run, {"train.lr": 0.1}, {data: "b"}) == f"different data, got another {data}"
+    assert difference(run, {"train.lr": 0.1}, {pictures: "b"}) == f"different pictures, got another {pictures}"
     assert difference(run, {"train.lr": 0.2}, {}) == "a different train.lr, got 0.1"
-    run.inputs[code] = "a"
+    run.files[code] = "a"
     assert difference(run, {"train.lr": 0.1}, {}) == f"different code, got another {code}"

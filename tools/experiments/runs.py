@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from experiments.pictures import files_of
 from experiments.revisions import Files, NotFoundError, experiments, is_scored, read_files
 from foundation.repository import flattened
 
@@ -25,6 +26,7 @@ class Run:
         name: that of the experiment or the revision.
         params: all parameters of its stages, by dotted name.
         inputs: the other inputs of training, data and code: MD5 by path.
+        files: what its stages read and none wrote, code and the user's own pictures: MD5 by path.
         metrics: metrics/train.json, and metrics/test.json if it belongs to this run's model.
         curves: metrics/train.csv, a row per epoch.
     """
@@ -32,6 +34,7 @@ class Run:
     name: str
     params: dict[str, Any]
     inputs: dict[str, str]
+    files: dict[str, str]
     metrics: dict[str, float]
     curves: pd.DataFrame
 
@@ -80,7 +83,8 @@ def run_of(files: Files) -> Run:
     if is_scored(stages):
         metrics |= json.loads(files["metrics/test.json"])
     inputs = {dep["path"]: dep["md5"] for dep in stages["train"]["deps"]}
-    return Run(files.revision, params, inputs, metrics, pd.read_csv(io.StringIO(files["metrics/train.csv"])))
+    curves = pd.read_csv(io.StringIO(files["metrics/train.csv"]))
+    return Run(files.revision, params, inputs, files_of(stages), metrics, curves)
 
 
 def gather(revisions: Sequence[str]) -> list[Run]:

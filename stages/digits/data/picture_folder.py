@@ -1,6 +1,7 @@
 """Pictures in folders, one for each class."""
 
 import hashlib
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,8 @@ class Pictures:
         labels: the number of its class.
         digests: SHA-256 of its file.
         converted: whether it was anything but gray and of 28 x 28 pixels.
-        problems: a line about each file that is left out: no picture, nothing on it, a copy, or in the wrong place.
+        problems: a line about each file that is left out: no picture, nothing on it, or a copy; and one about those
+            that are in the wrong place.
     """
 
     images: list[np.ndarray] = field(default_factory=list)
@@ -66,9 +68,10 @@ def describe_folder(folder: Path, files: Sequence[Path], conversion: Literal["st
     try:
         return Description(name="folder", classes=classes, pictures=conversion)
     except ValidationError as error:
+        problem = first_problem(error) if 2 <= len(classes) <= 100 else f"{len(classes)} such folders"
         raise params_error(
             f"download.folder.path: has to be a folder with 2 to 100 folders of pictures, one for each class, whose "
-            f"names have at most 40 printable characters, got {folder}: {first_problem(error)}"
+            f"names have at most 40 printable characters, got {folder}: {problem}"
         )
 
 
@@ -85,19 +88,21 @@ def read_pictures(folder: Path, files: Sequence[Path], classes: Sequence[str], c
     """
     pictures = Pictures()
     first: dict[bytes, Path] = {}
+    misplaced = []
     for path in files:
         name = path.relative_to(folder).parts[0]
+        if path.parent == folder or name not in classes:
+            misplaced.append(path)
+            continue
         try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").digest()
+            content = path.read_bytes()
         except FileNotFoundError:
             raise changed(folder)
+        digest = hashlib.sha256(content).digest()
         try:
-            if name not in classes or path.parent == folder:
-                raise NoPictureError(f"it has to be in a folder named {in_words(classes)}")
             if first.setdefault(digest, path) != path:
                 raise NoPictureError(f"it is a copy of {first[digest]}")
-            picture = read_picture(path)
+            picture = read_picture(io.BytesIO(content))
             image = CONVERSIONS[conversion](picture)
         except (NoPictureError, NoDigitError) as error:
             pictures.problems.append(f"{path}: is left out: {error}")
@@ -106,6 +111,11 @@ def read_pictures(folder: Path, files: Sequence[Path], classes: Sequence[str], c
         pictures.labels.append(classes.index(name))
         pictures.digests.append(digest)
         pictures.converted.append(picture.mode != "L" or picture.size != (28, 28))
+    if misplaced:  # in one line, since another data set may have many drawings
+        others = f"; likewise {len(misplaced) - 1:,} more" if len(misplaced) > 1 else ""
+        pictures.problems.append(
+            f"{misplaced[0]}: is left out: it has to be in a folder named {in_words(classes)}{others}"
+        )
     return pictures
 
 

@@ -131,6 +131,8 @@ def _describe_in_section(section: str, details: Mapping[str, Any], model: type[S
     where = printable(".".join(map(str, (section, *details["loc"]))))
     if details["type"] == "missing":
         return f"{where}: is missing; add it"
+    if details["type"] == "model_type":
+        return f"{where}: has to be a group of parameters, got {short_repr(details['input'])}"
     if details["type"] == "extra_forbidden":
         *groups, name = details["loc"]
         for group in groups:

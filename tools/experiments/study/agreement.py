@@ -7,9 +7,12 @@ from collections.abc import Collection
 from importlib.metadata import Distribution, version
 from typing import Any
 
-from experiments.data import check_data, recorded_data
+from experiments.pictures import recorded_pictures, used_pictures
+from experiments.revisions import text_or_none
 from foundation.command import ROOT
 from foundation.repository import flat_params, flattened, git
+
+from ruamel.yaml import YAML
 
 CODE = "stages", "dvc.yaml"
 
@@ -17,21 +20,29 @@ CODE = "stages", "dvc.yaml"
 def agreement(free: Collection[str]) -> dict[str, Any]:
     """All that a trial's result depends on here, except the parameters `free`, each with a name for people.
 
-    Exits with an error if pictures have changed since the pipeline ran here.
+    Exits with an error if trials would not see the user's pictures as they are.
     """
-    check_data()
+    values = flat_params()
     changes = git("diff", "HEAD", "--", *CODE) or ""
-    params = {f"parameter {name}": value for name, value in flat_params().items() if name not in free}
+    params = {f"parameter {name}": value for name, value in values.items() if name not in free}
     return {
         "commit": git("rev-parse", "HEAD"),
         f"uncommitted changes of {' and '.join(CODE)}": hashlib.sha256(changes.encode()).hexdigest()[:12]
         if changes
         else "none",
         **params,
-        **recorded_data(),
+        **data(),
+        **recorded_pictures(used_pictures(values)),
         "Python": platform.python_version(),
         **libraries(),
     }
+
+
+def data() -> dict[str, str]:
+    """The MD5 of the files that train read in its last run in this workspace, by path."""
+    lock = YAML(typ="safe").load(text_or_none(ROOT / "dvc.lock") or "{}")
+    deps = lock.get("stages", {}).get("train", {}).get("deps", [])
+    return {dep["path"]: dep["md5"] for dep in deps if dep["path"].startswith("data/")}
 
 
 def libraries() -> dict[str, str]:

@@ -10,7 +10,7 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-from experiments.data import check_data, recorded_data
+from experiments.pictures import recorded_pictures, used_pictures
 from experiments.revisions import experiments
 from experiments.runs import Run, gather
 from foundation.command import ROOT
@@ -74,19 +74,21 @@ def name_of(settings: Sequence[str]) -> str:
 def finished(sweep: Sequence[Member]) -> list[str]:
     """The names of the members that the last commit has as experiments.
 
-    Exits with an error if it has an experiment of such a name with other parameters, code or data.
+    Exits with an error if it has an experiment of such a name with other parameters, code or pictures.
     """
     names = experiments("HEAD")
-    there = [member for member in sweep if member.name in names]
-    data = recorded_data() if there and check_data() else {}
-    for member, run in zip(there, gather([names[member.name] for member in there]) if there else [], strict=True):
-        same_data = not any(setting.startswith(("download.", "preprocess.")) for setting in member.settings)
-        if problem := difference(run, parameters(member.settings), data if same_data else {}):
+    params = {member.name: parameters(member.settings) for member in sweep}
+    used = {name: used_pictures(values) for name, values in params.items()}
+    pictures = recorded_pictures(set().union(*used.values()))
+    there = [member.name for member in sweep if member.name in names]
+    for name, run in zip(there, gather([names[name] for name in there]) if there else [], strict=True):
+        own = {path: md5 for path, md5 in pictures.items() if path in used[name]}
+        if problem := difference(run, params[name], own):
             sys.exit(
-                f"error: {member.name}: the experiment of that name has {problem}; `--name` gives the names a prefix, "
-                f"`dvc exp remove {member.name}` deletes it"
+                f"error: {name}: the experiment of that name has {problem}; `--name` gives the names a prefix, "
+                f"`dvc exp remove {name}` deletes it"
             )
-    return [member.name for member in there]
+    return there
 
 
 def parameters(settings: Sequence[str]) -> dict[str, Any]:
@@ -97,15 +99,15 @@ def parameters(settings: Sequence[str]) -> dict[str, Any]:
         return dict(flattened(YAML(typ="safe").load(copy)))
 
 
-def difference(run: Run, params: dict[str, Any], data: dict[str, str]) -> str | None:
-    """How a run differs from one in the workspace with these parameters and this data; None if it does not."""
+def difference(run: Run, params: dict[str, Any], pictures: dict[str, str]) -> str | None:
+    """How a run differs from one in the workspace with these parameters and these pictures; None if it does not."""
     for name, value in run.params.items():
         if value != params.get(name):
             return f"a different {name}, got {value}"
-    for path, md5 in run.inputs.items():
+    for path, md5 in run.files.items():
         code = ROOT / path
         if path.startswith("stages/") and not (code.is_file() and md5_of_file(code) == md5):
             return f"different code, got another {path}"
-        if data.get(path, md5) != md5:
-            return f"different data, got another {path}"
+        if pictures.get(path, md5) != md5:
+            return f"different pictures, got another {path}"
     return None
