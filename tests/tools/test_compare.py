@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import compare
-from conftest import Run, commit
+from conftest import Run, commit, edit
 from experiments import statistics
 
 import numpy as np
@@ -323,3 +323,16 @@ def test_missing_results_and_revisions_are_named(project: Path, run: Run) -> Non
 def only_line(output: str) -> str:
     assert output.count("\n") == 1, output
     return output
+
+
+def test_what_is_not_scored_is_not_compared(project: Path, run: Run) -> None:
+    edit(project / "params.yaml", "lr: 0.1", "lr: 0.2")
+    run(project, "dvc", "repro", "train")
+    compare = "python", "tools/compare.py"
+    assert "got predictions of an earlier one; `dvc repro` scores it\n" in run(project, *compare, status=1)
+    commit(project, run)
+    output = run(project, *compare, "HEAD", "HEAD~1", status=1)
+    assert "got predictions of an earlier one; `git checkout HEAD && dvc repro` scores it in the workspace\n" in output
+    (project / "metrics/train.json").unlink()  # as a training that was interrupted leaves it
+    output = run(project, *compare, "HEAD~1", status=1)
+    assert output == "error: metrics/train.json: is missing in the workspace; `dvc repro` makes it\n"
