@@ -234,7 +234,7 @@ def test_processes_that_cannot_all_be_started_are_ended(monkeypatch: pytest.Monk
         return started[-1]
 
     popen = subprocess.Popen
-    monkeypatch.setattr(processes, "subprocess", SimpleNamespace(Popen=start))
+    monkeypatch.setattr(processes, "subprocess", SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL))
     monkeypatch.setattr(os, "environ", dict(os.environ))
     with pytest.raises(UserError, match=r"train.processes: this machine cannot start 1,000, got Resource"):
         processes.start_others(1000)
