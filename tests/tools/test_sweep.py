@@ -4,7 +4,9 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -210,6 +212,20 @@ def test_a_sweep_whose_server_is_killed_says_so_and_continues(
     assert output.count(" val acc ") == 2
     assert sorted(run(project, "dvc", "exp", "list", "--name-only").split()) == ["lr=0.0001", "lr=0.0002"]
     assert run(project, *command).startswith("2 of 2 experiments are finished\n")
+
+
+def test_a_server_that_ends_before_it_reads_is_named(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+        server.listen()
+        command = [sys.executable, str(ROOT / "tools/experiments/launch/client.py"), str(tmp_path / "socket"), "x.py"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as client:
+            connection, _ = server.accept()
+            connection.recv(1, socket.MSG_PEEK)  # so that something is left unread
+            connection.close()
+            _, output = client.communicate(timeout=60)
+    assert output == "error: server.py: has ended before what it ran; run the same command again\n"
+    assert client.returncode == 1
 
 
 @pytest.mark.long

@@ -19,11 +19,14 @@ def main() -> None:
             os.execv(sys.executable, [sys.executable, *arguments])
         folder = os.getcwd()  # noqa: PTH109 - pathlib takes as long to import as all the rest
         request = json.dumps([arguments, folder, dict(os.environ)]).encode()
-        socket.send_fds(server, [len(request).to_bytes(4, "big")], [0, 1, 2])
-        server.sendall(request)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, _: server.sendall(bytes([number])))
-        status = server.recv(1)
+        try:
+            socket.send_fds(server, [len(request).to_bytes(4, "big")], [0, 1, 2])
+            server.sendall(request)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda number, _: server.sendall(bytes([number])))
+            status = server.recv(1)
+        except ConnectionError:  # the server has ended without reading all of it
+            status = b""
         sys.exit(status[0] if status else "error: server.py: has ended before what it ran; run the same command again")
 
 
