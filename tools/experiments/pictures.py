@@ -30,14 +30,18 @@ def recorded_pictures(paths: Collection[str]) -> dict[str, str]:
     for path in paths:
         if git("ls-files", "--others", "--exclude-standard", "--", path):
             sys.exit(f"error: {path}: has pictures that experiments do not see; `git add {path}` shows them")
-    lock = YAML(typ="safe").load(text_or_none(ROOT / "dvc.lock") or "{}").get("stages", {})
-    found = {path: md5 for path, md5 in files_of(lock).items() if path in paths}
+    found = {path: md5 for path, md5 in files_of(recorded_stages()).items() if path in paths}
     if changed := changed_inputs() & {os.path.normpath(ROOT / path) for path in found} if found else set():
         sys.exit(
             f"error: {min(changed)}: has changed since the pipeline ran here; `dvc repro preprocess`, then run the "
             "same command again"
         )
     return found
+
+
+def recorded_stages() -> dict[str, Any]:
+    """What dvc.lock says of the last run in this workspace, stage by stage; nothing if there was none."""
+    return dict(YAML(typ="safe").load(text_or_none(ROOT / "dvc.lock") or "{}").get("stages", {}))
 
 
 def files_of(stages: Mapping[str, Any]) -> dict[str, str]:

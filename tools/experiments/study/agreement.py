@@ -7,12 +7,9 @@ from collections.abc import Collection
 from importlib.metadata import Distribution, version
 from typing import Any
 
-from experiments.pictures import recorded_pictures, used_pictures
-from experiments.revisions import text_or_none
+from experiments.pictures import recorded_pictures, recorded_stages, used_pictures
 from foundation.command import ROOT
 from foundation.repository import flat_params, flattened, git
-
-from ruamel.yaml import YAML
 
 CODE = "stages", "dvc.yaml"
 
@@ -40,8 +37,7 @@ def agreement(free: Collection[str]) -> dict[str, Any]:
 
 def data() -> dict[str, str]:
     """The MD5 of the files that train read in its last run in this workspace, by path."""
-    lock = YAML(typ="safe").load(text_or_none(ROOT / "dvc.lock") or "{}")
-    deps = lock.get("stages", {}).get("train", {}).get("deps", [])
+    deps = recorded_stages().get("train", {}).get("deps", [])
     return {dep["path"]: dep["md5"] for dep in deps if dep["path"].startswith("data/")}
 
 
