@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,8 @@ from digits.training.processes import Processes
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+import torch.distributed as dist
 import yaml
 from safetensors.numpy import load_file
 
@@ -239,3 +241,19 @@ def test_processes_that_cannot_all_be_started_are_ended(monkeypatch: pytest.Monk
     with pytest.raises(UserError, match=r"train.processes: this machine cannot start 1,000, got Resource"):
         processes.start_others(1000)
     assert [process.returncode for process in started] == [-signal.SIGKILL] * 2
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_thread_of_the_connection_lives_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fails: bool) -> None:
+    def connect(backend: str, _: object) -> None:
+        dist.init_process_group(backend, init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+
+    monkeypatch.setattr(processes, "connect", connect)
+    monkeypatch.setattr(processes, "start_others", lambda _: (None, []))
+    threads = Path("/proc/self/task")
+    before = set(threads.iterdir())
+    with pytest.raises(UserError) if fails else nullcontext(), processes.connected(2, torch.device("cpu")):
+        assert set(threads.iterdir()) - before
+        if fails:
+            raise UserError("the disk is full")
+    assert not set(threads.iterdir()) - before

@@ -123,6 +123,9 @@ def connected(count: int, device: torch.device) -> Iterator[Processes]:
         with lost_process():
             dist.barrier()  # or a process that ends early would look like one that is lost
     finally:
+        # Its threads may still hold tensors; one that frees a tensor while Python ends would abort the process.
+        if dist.is_initialized():
+            dist.destroy_process_group()
         stop(others)
 
 
