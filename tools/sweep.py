@@ -9,8 +9,8 @@ lr=0.01, with the results of `dvc exp run -S train.lr=0.01`; the workspace stays
 as it is. The same command continues after an interruption; with --storage,
 several machines share it. The picture shows the validation images alone.
 
-Without -S, draws the last commit and all experiments, or those named, except
-those that differ in anything else but train.seed.
+Without -S, draws the last commit and those experiments (all, or those named)
+that differ from it in nothing but --x, --by and train.seed.
 """
 
 import argparse
