@@ -15,18 +15,24 @@ import multiprocessing
 import re
 import shlex
 import sys
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
 from experiments.launch.experiment import set_options, warm_start
+from experiments.origin import Origin, origin
+from experiments.pictures import recorded_pictures, used_pictures
 from experiments.revisions import experiments
+from experiments.runs import Run
 from experiments.search.space import Space, read_space
-from experiments.search.trial import objective, settings
+from experiments.search.trial import STAGES, objective, settings
 from experiments.statistics import wilson_interval
 from experiments.study.agreement import agreement
 from experiments.study.remote import check_remotes, pull
 from experiments.study.study import TrialError, add_options, finished_trials, open_study, work
-from foundation.command import INTERRUPTED, ROOT, Parser, positive, run_command
+from foundation.command import INTERRUPTED, ROOT, Parser, png_file, positive, run_command
 from foundation.repository import flat_params
 
 import optuna
@@ -41,30 +47,40 @@ def main() -> None:
     space = read_space(arguments.space)
     if arguments.push:
         check_remotes(arguments.push)
-    wanted = agreement(space) | {"space": space}
+    params = flat_params()
+    pictures = recorded_pictures(used_pictures(params))
+    wanted = agreement(space, pictures) | {"space": space}
     study = open_study(arguments.storage, arguments.name, wanted)
     refuse_taken_names(study)
+    start = origin(pictures)
     print(f"{arguments.name}: {len(finished_trials(study))} of {arguments.trials} trials done", flush=True)
     # Processes, since Ctrl-C ends them, while threads would live on.
-    new_process = multiprocessing.get_context("spawn").Process
-    others = [
-        new_process(target=run_trials, args=(arguments, space, wanted), daemon=True) for _ in range(arguments.jobs - 1)
-    ]
+    spawn = multiprocessing.get_context("spawn")
+    stop = spawn.Event()
+    work_here = partial(run_trials, arguments, space, wanted, partial(read_trial, start, params), stop)
+    others = [spawn.Process(target=work_here, daemon=True) for _ in range(arguments.jobs - 1)]
     try:
         with warm_start():
             for process in others:
                 process.start()
-            run_trials(arguments, space, wanted)
-            for process in others:
-                process.join()
+            try:
+                work_here()
+            except BaseException:
+                stop.set()
+                raise
+            finally:  # also after an error, or what they run would be killed
+                for process in others:
+                    process.join()
     except KeyboardInterrupt:
         print("error: search: interrupted; the same command continues it", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    if arguments.picture and finished_trials(study):
+    if any(process.exitcode == 1 for process in others):
+        sys.exit(1)  # it has said why
+    report_best(study, space, arguments.push)
+    if arguments.picture:
         from experiments.search.figure import draw  # here, since Matplotlib loads slowly
 
         draw(finished_trials(study), space, arguments.name, arguments.picture)
-    report_best(study, space, arguments.push)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -94,7 +110,7 @@ def parse_arguments() -> argparse.Namespace:
         metavar="EPOCHS",
         help="end a training that, from this epoch on, is worse than the median of the earlier ones was",
     )
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the trials to this PNG file at the end")
+    parser.add_argument("--picture", type=png_file, metavar="FILE", help="draw the trials to this PNG file at the end")
     return parser.parse_args()
 
 
@@ -110,15 +126,38 @@ def refuse_taken_names(study: optuna.Study) -> None:
         )
 
 
-def run_trials(arguments: argparse.Namespace, space: Space, wanted: dict[str, Any]) -> None:
-    """Run trials until the search has enough, together with the other processes that work on it."""
+def read_trial(origin: Origin, params: dict[str, Any], name: str, values: dict[str, Any]) -> Run:
+    """The run of a trial's experiment, with these values of the parameters that the search varies.
+
+    Raises:
+        TrialError: it was made from something else than `origin` and `params`, all others.
+    """
+    return origin.read(name, params | values, used_pictures(params), STAGES)
+
+
+def run_trials(
+    arguments: argparse.Namespace,
+    space: Space,
+    wanted: dict[str, Any],
+    read: Callable[[str, dict[str, Any]], Run],
+    stop: Event,
+) -> None:
+    """Run trials until the search has enough, together with the other processes that work on it.
+
+    Args:
+        wanted: what `open_study` asks for.
+        read: as `read_trial`, without its first arguments.
+        stop: set if this process fails; once it is set, no further trial is begun.
+    """
     try:
         study = open_study(arguments.storage, arguments.name, wanted)
         if arguments.prune:
             study.pruner = MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=arguments.prune)
         prune = arguments.prune is not None
-        work(study, arguments.trials, lambda trial: objective(trial, space, prune, arguments.push), report, wanted)
+        run = partial(objective, space=space, prune=prune, remote=arguments.push, read=read)
+        work(study, arguments.trials, run, report, wanted, stop)
     except TrialError as error:
+        stop.set()
         sys.exit(str(error))
     except KeyboardInterrupt:
         if multiprocessing.parent_process():

@@ -12,13 +12,12 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 from experiments.figures import COLORS, errors, new_figure, save_figure
 from experiments.runs import SEED, Run, gather
 from experiments.statistics import wilson_interval
-from foundation.command import Parser, run_command
+from foundation.command import Parser, png_file, run_command
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -31,7 +30,9 @@ def main() -> None:
         "revisions", nargs="*", metavar="REVISION", help="commits or experiments (default: HEAD and all experiments)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, with accuracies as fractions")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw validation errors by epoch to this PNG file")
+    parser.add_argument(
+        "--picture", type=png_file, metavar="FILE", help="draw validation errors by epoch to this PNG file"
+    )
     arguments = parser.parse_args()
     runs = gather(arguments.revisions)
     groups = by_recipe(runs)
@@ -55,7 +56,8 @@ def by_recipe(runs: Sequence[Run]) -> list[list[Run]]:
     for run in sorted(runs, key=lambda run: run.params[SEED]):
         groups[run.key_without(SEED)][run.params[SEED]] = run
     several = [list(group.values()) for group in groups.values() if len(group) > 1]
-    return sorted(several, key=lambda group: -mean_of(group, "val_accuracy"))
+    # Last those without validation images.
+    return sorted(several, key=lambda group: np.nan_to_num(mean_of(group, "val_accuracy")), reverse=True)
 
 
 def mean_of(group: Sequence[Run], metric: str) -> float:

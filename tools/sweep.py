@@ -23,15 +23,17 @@ from pathlib import Path
 from threading import Event
 
 from experiments.launch.experiment import DIVERGED, run_experiment, warm_start
+from experiments.origin import Origin, origin
+from experiments.pictures import recorded_pictures
 from experiments.revisions import experiments
-from experiments.runs import SEED, gather, read_run
+from experiments.runs import SEED, gather
 from experiments.search.space import is_number
 from experiments.study.remote import check_remotes, pull
 from experiments.study.study import TrialError, add_options
 from experiments.sweep.figure import draw
 from experiments.sweep.members import Member, finished, members, varied
 from experiments.sweep.shared import shared_work
-from foundation.command import INTERRUPTED, Parser, positive, run_command
+from foundation.command import INTERRUPTED, Parser, png_file, positive, run_command
 
 
 def main() -> None:
@@ -82,7 +84,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--picture",
-        type=Path,
+        type=png_file,
         default=Path("sweep.png"),
         metavar="FILE",
         help="draw to this PNG file (default: %(default)s)",
@@ -98,18 +100,20 @@ def parse_arguments() -> argparse.Namespace:
 
 def run_all(sweep: Sequence[Member], arguments: argparse.Namespace) -> list[str]:
     """Run the members that have not finished, some at a time; return the commits of those that have by then."""
-    done = finished(sweep)
+    pictures = recorded_pictures(set().union(*(member.used for member in sweep)))
+    start = origin(pictures)
+    done = finished(sweep, start)
     print(f"{len(done)} of {len(sweep)} experiments are finished", flush=True)
     left = [member for member in sweep if member.name not in done]
     try:
         if arguments.storage:
-            run_shared(sweep, done, arguments)
+            run_shared(sweep, start, arguments)
         elif left:
-            run_at_once(arguments.jobs, [partial(run_member, member) for member in left])
+            run_at_once(arguments.jobs, [partial(run_member, start, member) for member in left], Event())
     except KeyboardInterrupt:
         print("error: sweep: interrupted; the same command continues it", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    commits = experiments("HEAD")
+    commits = experiments(start.commit)
     found = [commits[member.name] for member in sweep if member.name in commits]
     if not found and arguments.storage:
         sys.exit(
@@ -120,46 +124,57 @@ def run_all(sweep: Sequence[Member], arguments: argparse.Namespace) -> list[str]
     return found
 
 
-def run_at_once(jobs: int, tasks: Sequence[Callable[[], object]], stop: Event | None = None) -> None:
+def run_at_once(jobs: int, tasks: Sequence[Callable[[], object]], stop: Event) -> None:
     """Run tasks, `jobs` at a time; exits with an error once one fails, after setting `stop` for the others."""
+
+    def run(task: Callable[[], object]) -> None:
+        if stop.is_set():
+            return
+        try:
+            task()
+        except BaseException:
+            stop.set()  # here, since this thread would begin the next task before another one could stop it
+            raise
+
     with warm_start(), ThreadPoolExecutor(jobs) as executor:
-        running = [executor.submit(task) for task in tasks]
+        running = [executor.submit(run, task) for task in tasks]
         try:
             for future in as_completed(running):
                 future.result()
         except BaseException as error:
-            if stop:
-                stop.set()
+            stop.set()
             executor.shutdown(cancel_futures=True)  # and wait for those that run; they get Ctrl-C, too
             if isinstance(error, TrialError):
                 sys.exit(str(error))
             raise
 
 
-def run_member(member: Member) -> float | None:
+def run_member(origin: Origin, member: Member) -> float | None:
     """Run a member and print a line about it; return its validation accuracy, or None if it diverged or has none.
 
     Raises:
-        TrialError: it failed without diverging.
+        TrialError: it failed without diverging, or was made from something else than `origin`.
     """
-    start = time.perf_counter()
+    begin = time.perf_counter()
     failure = run_experiment(member.name, member.settings)
     if failure and DIVERGED not in failure:
         raise TrialError(
             f"{failure}\nerror: {member.name}: the experiment failed, got the output above; the same command continues"
         )
-    val_accuracy = None if failure else read_run(member.name).metrics.get("val_accuracy")
+    metrics = {} if failure else origin.read(member.name, member.params, member.used).metrics
+    val_accuracy = metrics.get("val_accuracy")
     result = "loss diverged" if failure else "finished" if val_accuracy is None else f"val acc {val_accuracy:.4f}"
-    print(f"{member.name:30}  {result:14}  {time.perf_counter() - start:.1f} s", flush=True)
+    print(f"{member.name:30}  {result:14}  {time.perf_counter() - begin:.1f} s", flush=True)
     return val_accuracy
 
 
-def run_shared(sweep: Sequence[Member], done: Sequence[str], arguments: argparse.Namespace) -> None:
+def run_shared(sweep: Sequence[Member], origin: Origin, arguments: argparse.Namespace) -> None:
     """Run the members that no other machine runs, `jobs` at a time, and wait until all are finished."""
     if arguments.push:
         check_remotes(arguments.push)
     stop = Event()
-    work = shared_work(arguments.storage, sweep, done, run_member, arguments.push, stop)
+    run = partial(run_member, origin)
+    work = shared_work(arguments.storage, sweep, origin, run, arguments.push, stop)
     run_at_once(arguments.jobs, [work] * arguments.jobs, stop)
     if arguments.push:
         pull([member.name for member in sweep], arguments.push, "--no-cache")

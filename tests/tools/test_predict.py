@@ -174,8 +174,11 @@ def test_nothing_is_rounded_to_certainty(probability: float, text: str) -> None:
 def test_evaluate_counts_what_is_right(finished: Path, pictures: Path, tmp_path: Path) -> None:
     shutil.copytree(pictures, tmp_path / "known")
     Image.new("L", (50, 50), 255).save(tmp_path / "known/3/empty.png")
-    output = predict(finished, "--evaluate", str(tmp_path / "known"))[0]
     paths = sorted((tmp_path / "known").rglob("*.png"))
+    (tmp_path / "known/3/.ipynb_checkpoints").mkdir()
+    for hidden in "._empty.png", ".ipynb_checkpoints/empty-checkpoint.png":
+        shutil.copy(tmp_path / "known/3/empty.png", tmp_path / "known/3" / hidden)
+    output = predict(finished, "--evaluate", str(tmp_path / "known"))[0]
     answers = json.loads(predict(finished, "--json", *map(str, paths), status=1)[0])
     right = sum(answer.get("class") == Path(answer["file"]).parent.name for answer in answers)
     assert f"{right} of 21 right: {right / 21:.1%} (95 % interval " in output

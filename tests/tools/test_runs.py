@@ -10,7 +10,7 @@ import experiments.runs as module
 import seeds
 import sweep
 from conftest import Run, commit
-from experiments.sweep.figure import comparable, draw_sweep
+from experiments.sweep.figure import comparable, draw, draw_sweep
 
 import numpy as np
 import pandas as pd
@@ -120,6 +120,7 @@ def test_a_sweep_is_drawn(swept: Path, run: Run) -> None:
             "error: train.rate: has to be a parameter, got none of that name in HEAD",
         ),
         (("sweep.py", "a", "b"), "error: train.lr: has to have two values or more, got one"),
+        (("sweep.py", "--picture", "README.md/a.png"), "error: README.md/a.png: cannot be written, got "),
         (("seeds.py", "nothing"), "error: revision: has to be a commit, an experiment or workspace, got nothing"),
     ],
 )
@@ -148,9 +149,22 @@ def test_what_sets_runs_apart() -> None:
     again, more = made_up("y", 0, 0.85, **{"train.lr": 0.2}), made_up("z", 1, 0.7)
     groups = seeds.by_recipe([base, other, again, more])
     assert [[run.name for run in group] for group in groups] == [["y", "x"], ["HEAD", "z"]]
+    without = [made_up("v", seed, 0.9, **{"train.lr": 0.3}) for seed in (0, 1)]
+    for run in without:
+        del run.metrics["val_accuracy"]
+    assert seeds.by_recipe([*without, base, other, again, more]) == [*groups, without]
     assert seeds.title(groups[0], base) == "train.lr=0.2; seeds 0, 1"
     table = comparable([base, other, made_up("w", 0, 0.9, **{"train.model": "cnn"})], "train.lr", "train.optimizer")
     assert list(table["train.lr"]) == [0.1, 0.2]
+
+    other.inputs["data/tensors/train.safetensors"] = "b"
+    path = Path("never.png")
+    problem = draw([base, other], "train.lr", "train.optimizer", path)
+    assert problem
+    assert problem.startswith("train.lr: runs with other values of it differ in more than that, such as the ")
+    assert draw(without, "train.lr", "train.optimizer", path) == (
+        "preprocess.val_size: has to be above 0, got runs without validation images"
+    )
     dots, mean = draw_sweep(table, "train.lr", "train.optimizer").axes[0].lines
     assert (dots.get_marker(), mean.get_linestyle()) == (".", "-")
     for line in (dots, mean):

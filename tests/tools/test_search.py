@@ -156,10 +156,11 @@ def test_a_diverging_trial_fails_and_the_search_goes_on(prepared: Path, run: Run
 @pytest.mark.long
 def test_a_failure_that_the_next_trial_would_have_too_ends_the_search(prepared: Path, run: Run) -> None:
     arguments = options(prepared, "wrong", "train.optimizer: [sdg, adamm]\n", 3)
-    output = run(prepared, *SEARCH, *arguments, status=1)
-    assert "error: params.yaml" in output
-    assert output.splitlines()[-1].startswith("error: wrong-0: the experiment failed, got the output above; ")
-    assert "Traceback" not in output
+    for jobs in "1", "2":
+        output = run(prepared, *SEARCH, *arguments, "--jobs", jobs, status=1)
+        assert "error: params.yaml" in output
+        assert re.match(r"error: wrong-\d: the experiment failed, got the output above; ", output.splitlines()[-1])
+        assert "Traceback" not in output
     output = run(prepared, *SEARCH, *options(prepared, "wrong", "train.optimizer: [sgd, adam]\n", 3), status=1)
     assert output.startswith(
         "error: wrong: was begun elsewhere or earlier with other settings, got\n  space.train.optimizer: "
@@ -176,6 +177,7 @@ def test_a_failure_that_the_next_trial_would_have_too_ends_the_search(prepared: 
             "error: --storage: has to be a database that can be used, got ",
         ),
         (["--trials", "1", "--storage", "sqlite:////no/where"], 1, "error: --storage: has to be a database"),
+        (["--trials", "1", "--picture", "a.svg"], 2, "--picture: has to be a PNG file, ending in .png, got a.svg"),
         (["--trials", "1", "--space", "no.yaml"], 1, "error: no.yaml: No such file or directory; "),
     ],
 )

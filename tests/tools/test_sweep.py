@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import IO, cast
 
 from conftest import ROOT, MakeProject, commit, draw, edit, some_digits
 from conftest import Run as RunCommand
+from experiments.origin import origin
 from experiments.runs import Run
-from experiments.sweep.members import difference, members, varied
+from experiments.sweep.members import members, varied
 from foundation.repository import md5_of_file
 
 import pandas as pd
@@ -135,6 +137,39 @@ def test_a_member_that_diverges_is_reported_and_one_that_fails_ends_the_sweep(pr
     assert "error: params.yaml" in output
     assert output.splitlines()[-1].startswith("error: optimizer=sdg: the experiment failed, got the output above; ")
     assert "Traceback" not in output
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "command",
+    [
+        [*SWEEP, "-S", "train.lr=0.11,0.12,0.13"],
+        [*SWEEP, "-S", "train.lr=0.11,0.12,0.13", "--storage", "sqlite:///study.tmp"],
+        [*SEARCH[:2], "--trials", "3"],
+    ],
+    ids=["sweep", "shared sweep", "search"],
+)
+def test_what_changes_while_experiments_run_is_noticed(
+    project: Path, environment: dict[str, str], run: RunCommand, command: list[str]
+) -> None:
+    with subprocess.Popen(
+        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        lines = iter(cast(IO[str], process.stdout))
+        assert any(" val acc " in line for line in lines)
+        # The next experiment may have begun before this, and its own values may be in the file for a moment.
+        while "label_smoothing: 0.0" in (project / "params.yaml").read_text():
+            edit(project / "params.yaml", "label_smoothing: 0.0", "label_smoothing: 0.1")
+            time.sleep(1)
+        output = "".join(lines)
+        assert process.wait(60) == 1
+    (name,) = re.findall(
+        "error: (.*): has a different train.label_smoothing, got 0.1, since something changed while this ", output
+    )
+    assert "Traceback" not in output
+    edit(project / "params.yaml", "label_smoothing: 0.1", "label_smoothing: 0.0")
+    run(project, "dvc", "exp", "remove", name)
+    assert "Traceback" not in run(project, *command)
 
 
 def processes(project: Path) -> list[bytes]:
@@ -273,9 +308,11 @@ def test_a_sweep_and_a_search_are_of_the_same_pictures(project: Path, run: RunCo
 def test_an_experiment_of_other_code_or_pictures_is_no_member() -> None:
     code, pictures = "stages/train.py", "/somewhere/shapes"
     run = Run("lr=0.1", {"train.lr": 0.1}, {}, {code: md5_of_file(ROOT / code), pictures: "a"}, {}, pd.DataFrame())
-    for known in {pictures: "a"}, {}:  # the member may have other pictures on purpose
-        assert difference(run, {"train.lr": 0.1}, known) is None
-    assert difference(run, {"train.lr": 0.1}, {pictures: "b"}) == f"different pictures, got another {pictures}"
-    assert difference(run, {"train.lr": 0.2}, {}) == "a different train.lr, got 0.1"
+    same, other = origin({pictures: "a"}), origin({pictures: "b"})
+    assert same.difference(run, {"train.lr": 0.1}, {pictures}) is None
+    assert other.difference(run, {"train.lr": 0.1}, set()) is None  # the member may have other pictures on purpose
+    changed = f"different pictures, got another {pictures}"
+    assert other.difference(run, {"train.lr": 0.1}, {pictures}) == changed
+    assert same.difference(run, {"train.lr": 0.2}, {pictures}) == "a different train.lr, got 0.1"
     run.files[code] = "a"
-    assert difference(run, {"train.lr": 0.1}, {}) == f"different code, got another {code}"
+    assert same.difference(run, {"train.lr": 0.1}, {pictures}) == f"different code, got another {code}"

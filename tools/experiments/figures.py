@@ -1,6 +1,7 @@
 """The look of the tools' figures."""
 # ruff: noqa: E402 - missing packages are reported before they are imported
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ def errors(accuracies: Any) -> Any:
 
 
 def save_figure(path: Path, figure: Figure) -> None:
-    """Write `figure` as a PNG, the same bytes every time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Software": None})
+    """Write `figure` as a PNG, the same bytes every time; exits with an error if the file cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, format="png", metadata={"Software": None})
+    except OSError as error:
+        sys.exit(f"error: {path}: cannot be written, got {error.strerror}")

@@ -3,7 +3,7 @@
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,23 +53,30 @@ class Run:
         return {name: value for name, value in self.params.items() if base.params.get(name) != value and name != SEED}
 
 
-def read_run(revision: str) -> Run:
+def read_run(revision: str, stages: Collection[str] | None = None) -> Run:
     """The run whose results a revision, as in `read_file`, holds.
+
+    Args:
+        stages: those that belong to it, unless all do; what dvc.lock says of the others is left from an earlier run.
 
     Raises:
         NotFoundError: it holds none.
     """
-    return run_of(read_files([revision], RESULTS)[revision])
+    return run_of(read_files([revision], RESULTS)[revision], stages)
 
 
-def run_of(files: Files) -> Run:
+def run_of(files: Files, stages_of_it: Collection[str] | None = None) -> Run:
     """The run that has written these files, which are those of `RESULTS`.
+
+    Args:
+        stages_of_it: as in `read_run`.
 
     Raises:
         NotFoundError: some are missing.
     """
     # DVC's own parser: PyYAML takes 1e-05 for text, and twice as long.
-    stages = YAML(typ="safe").load(files["dvc.lock"])["stages"]
+    recorded = YAML(typ="safe").load(files["dvc.lock"])["stages"]
+    stages = {name: entry for name, entry in recorded.items() if stages_of_it is None or name in stages_of_it}
     if "train" not in stages:
         raise NotFoundError(f"error: dvc.lock: has no stage train in {files.revision}, got {', '.join(stages)}")
     params = {

@@ -40,6 +40,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def png_file(text: str) -> Path:
+    """The path of a PNG file to write that an argument gives."""
+    if not text.lower().endswith(".png"):
+        raise argparse.ArgumentTypeError(f"has to be a PNG file, ending in .png, got {text}")
+    return Path(text)
+
+
 def run_command(main: Callable[[], None]) -> None:
     """Call `main`. Ctrl-C ends it with status 130; a reader that leaves, such as `head`, ends it quietly."""
     try:

@@ -59,13 +59,14 @@ def answer_all(recognizer: Recognizer, path: Path, seen: Path | None = None) -> 
 
 
 def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files among `paths`, and the picture files, by their endings, in the folders among them."""
+    """The files among `paths`, and the picture files, by their endings, in folders among them, but no hidden ones."""
     for path in paths:
         if path.is_dir():
             # Only for folders, since it loads every format's reader.
             endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
             endings |= {".heic", ".heif"}
-            yield from (file for file in sorted(path.rglob("*")) if file.suffix.lower() in endings and file.is_file())
+            files = (file for file in sorted(path.rglob("*")) if file.suffix.lower() in endings and file.is_file())
+            yield from (file for file in files if not any(part[0] == "." for part in file.relative_to(path).parts))
         else:
             yield path
 

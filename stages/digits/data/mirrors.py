@@ -153,6 +153,8 @@ def _reason(error: Exception) -> str:
             return f"HTTP status {status}"
         case requests.TooManyRedirects():
             return "too many redirects"
+        case requests.exceptions.InvalidSchema() if "SOCKS" in str(error):
+            return "the proxy needs the package PySocks"
         case requests.exceptions.InvalidSchema():
             return "redirects to a URL that is not HTTP"
         case requests.exceptions.SSLError() if "CERTIFICATE_VERIFY_FAILED" in str(error):

@@ -12,7 +12,7 @@ from digits.foundation.params import params_error
 from digits.models.classifier import Classifier, predict
 from digits.training.augmentation import Augmentation
 from digits.training.optimizers import Gradient, Lbfgs, Optimizer
-from digits.training.processes import ALONE, Processes
+from digits.training.processes import ALONE, GPU_EACH, Processes
 from digits.training.schedules import Schedule
 
 import numpy as np
@@ -28,7 +28,7 @@ def resolve_device(name: str) -> torch.device:
     """The device that `name` (auto, cpu, cuda or mps) means on this machine.
 
     Raises:
-        UserError: this machine has no such device.
+        UserError: this machine has no such device, or not one for each process.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
@@ -36,7 +36,10 @@ def resolve_device(name: str) -> torch.device:
     if not available[name]:
         raise params_error(f"train.device: this machine has no such device, got {name}; use auto or cpu")
     if name == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # torchrun's number of this process here
+        number = int(os.environ.get("LOCAL_RANK", "0"))  # torchrun's, of this process on this machine
+        if number >= torch.cuda.device_count():
+            raise params_error(f"train.processes: {GPU_EACH}, got {number + 1} or more here; set train.device to cpu")
+        torch.cuda.set_device(number)
     return torch.device(name)
 
 

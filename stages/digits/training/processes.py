@@ -24,6 +24,7 @@ T = TypeVar("T")
 FIRST = os.environ.get("RANK", "0") == "0"  # as torchrun numbers the processes
 # For a machine that has lost its power; a process that dies is noticed at once.
 TIMEOUT = timedelta(minutes=2)
+GPU_EACH = "each needs a GPU of its own"
 
 
 class Processes:
@@ -113,7 +114,7 @@ def connected(count: int, device: torch.device) -> Iterator[Processes]:
         yield ALONE
         return
     if device.type == "mps" or (device.type == "cuda" and started == 1 and count > torch.cuda.device_count()):
-        raise params_error(f"train.processes: each needs a GPU of its own, got {count}; set train.device to cpu")
+        raise params_error(f"train.processes: {GPU_EACH}, got {count}; set train.device to cpu")
     # The store connects the processes, as long as it exists.
     _store, others = (None, []) if started == count else start_others(count)
     try:

@@ -3,11 +3,12 @@
 import json
 import math
 import re
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from experiments.launch.experiment import DIVERGED, run_experiment
-from experiments.revisions import read_file
+from experiments.runs import Run
 from experiments.search.space import Space
 from experiments.study.remote import push
 from experiments.study.study import TrialError
@@ -17,20 +18,24 @@ from optuna.samplers import TPESampler
 from optuna.trial import Trial
 
 SEED = 0
+STAGES = "download", "preprocess", "train"  # those of a trial
 # The line of train after an epoch with its validation accuracy.
 EPOCH = re.compile(r"epoch +(\d+)/.* val loss \S+ acc (\S+) ")
 
 
-def objective(trial: Trial, space: Space, prune: bool, remote: str | None) -> float:
+def objective(
+    trial: Trial, space: Space, prune: bool, remote: str | None, read: Callable[[str, dict[str, Any]], Run]
+) -> float:
     """Validation accuracy after training.
 
     Args:
         prune: whether the study's pruner may end the training.
         remote: the Git remote to push the experiment to, if any.
+        read: returns the run of an experiment that has just ended, by its name and the values of `space`.
 
     Raises:
         TrialPruned: the pruner ended the training; or the loss diverged, and the trial has no value.
-        TrialError: the experiment failed for another reason.
+        TrialError: the experiment failed for another reason, or by `read`.
         PushError: it could not be pushed.
     """
     # A seed per trial, or concurrent processes, and the first trial after an interruption, would repeat each other's
@@ -39,11 +44,12 @@ def objective(trial: Trial, space: Space, prune: bool, remote: str | None) -> fl
     values = {name: suggest(trial, name, entry) for name, entry in space.items()}
     experiment = f"{trial.study.study_name}-{trial.number}"
     watch = partial(report_epoch, trial) if prune else None
-    failure = run_experiment(experiment, settings(values), "train", watch=watch)
+    failure = run_experiment(experiment, settings(values), STAGES[-1], watch=watch)
     if failure is None:
+        val_accuracy = read(experiment, values).metrics["val_accuracy"]
         if remote:
             push(experiment, remote)
-        return val_accuracy(experiment)
+        return val_accuracy
     if DIVERGED not in failure:
         raise TrialError(
             f"{failure}\nerror: {experiment}: the experiment failed, got the output above; fix that and run the same "
@@ -83,7 +89,3 @@ def suggest(trial: Trial, name: str, entry: Any) -> Any:
 def settings(values: dict[str, Any]) -> list[str]:
     """Parameters as `dvc exp run -S` takes them."""
     return [f"{name}={json.dumps(value)}" for name, value in values.items()]
-
-
-def val_accuracy(experiment: str) -> float:
-    return float(json.loads(read_file(experiment, "metrics/train.json"))["val_accuracy"])

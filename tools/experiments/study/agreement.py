@@ -3,25 +3,25 @@
 import hashlib
 import platform
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from importlib.metadata import Distribution, version
 from typing import Any
 
-from experiments.pictures import recorded_pictures, recorded_stages, used_pictures
+from experiments.pictures import recorded_stages
 from foundation.command import ROOT
 from foundation.repository import flat_params, flattened, git
 
 CODE = "stages", "dvc.yaml"
 
 
-def agreement(free: Collection[str]) -> dict[str, Any]:
+def agreement(free: Collection[str], pictures: Mapping[str, str]) -> dict[str, Any]:
     """All that a trial's result depends on here, except the parameters `free`, each with a name for people.
 
-    Exits with an error if trials would not see the user's pictures as they are.
+    Args:
+        pictures: MD5 of the folders of the user's own pictures, by path.
     """
-    values = flat_params()
     changes = git("diff", "HEAD", "--", *CODE) or ""
-    params = {f"parameter {name}": value for name, value in values.items() if name not in free}
+    params = {f"parameter {name}": value for name, value in flat_params().items() if name not in free}
     return {
         "commit": git("rev-parse", "HEAD"),
         f"uncommitted changes of {' and '.join(CODE)}": hashlib.sha256(changes.encode()).hexdigest()[:12]
@@ -29,7 +29,7 @@ def agreement(free: Collection[str]) -> dict[str, Any]:
         else "none",
         **params,
         **data(),
-        **recorded_pictures(used_pictures(values)),
+        **pictures,
         "Python": platform.python_version(),
         **libraries(),
     }

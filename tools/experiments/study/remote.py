@@ -46,7 +46,8 @@ def pull(names: Sequence[str], remote: str, *options: str) -> None:
     """Get those of these experiments that other machines have pushed."""
     listed = (git("ls-remote", "--quiet", remote, "refs/exps/*") or "").splitlines()
     pushed = {line.rpartition("/")[2] for line in listed}
-    missing = [name for name in names if name in pushed and name not in experiments("HEAD")]
+    there = experiments("HEAD")
+    missing = [name for name in names if name in pushed and name not in there]
     if missing and (done := dvc("exp", "pull", *options, remote, *missing)).returncode != 0:
         print(f"note: some experiments cannot be pulled from {remote}, got\n{done.stdout.strip()}", file=sys.stderr)
 

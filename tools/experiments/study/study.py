@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.synchronize import Event as EventOfProcesses
 from threading import Event
 from typing import Any
 
@@ -91,7 +92,7 @@ def work(
     objective: Callable[[Trial], float],
     report: Callable[[optuna.Study, FrozenTrial], None],
     wanted: dict[str, Any],
-    stop: Event | None = None,
+    stop: Event | EventOfProcesses | None = None,
 ) -> None:
     """Run trials until `total` are finished, together with all other processes that do so.
 

@@ -22,6 +22,13 @@ def draw(runs: Sequence[Run], x: str, by: str, path: Path) -> str | None:
     if x == by or not is_number(runs[0].params[x]):
         return f"{x}: has to be a numeric parameter other than --by; see --help"
     table = comparable(runs, x, by)
+    if "val_accuracy" not in runs[0].metrics:
+        return "preprocess.val_size: has to be above 0, got runs without validation images"
+    if table[x].nunique() < 2 <= len({run.params.get(x) for run in runs}):
+        return (
+            f"{x}: runs with other values of it differ in more than that, such as the training images; run some with "
+            "`python tools/sweep.py -S`"
+        )
     if table[x].nunique() < 2:
         return f"{x}: has to have two values or more, got one; run some with `python tools/sweep.py -S`"
     save_figure(path, draw_sweep(table, x, by))

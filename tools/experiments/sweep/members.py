@@ -10,11 +10,12 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-from experiments.pictures import recorded_pictures, used_pictures
+from experiments.origin import Origin
+from experiments.pictures import used_pictures
 from experiments.revisions import experiments
-from experiments.runs import Run, gather
+from experiments.runs import gather
 from foundation.command import ROOT
-from foundation.repository import flattened, md5_of_file
+from foundation.repository import flattened
 
 from dvc.exceptions import DvcException
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
@@ -29,10 +30,17 @@ class Member:
     Attributes:
         name: such as lr=0.01,seed=3.
         settings: parameters, as `dvc exp run -S` takes them.
+        params: all parameters, by dotted name.
     """
 
     name: str
     settings: list[str]
+    params: dict[str, Any]
+
+    @property
+    def used(self) -> set[str]:
+        """The folders of the user's own pictures that it is trained on."""
+        return used_pictures(self.params)
 
 
 def members(settings: Sequence[str], prefix: str) -> list[Member]:
@@ -53,7 +61,10 @@ def members(settings: Sequence[str], prefix: str) -> list[Member]:
         sys.exit(
             f"error: -S: has to have two values or more, got {' '.join(settings)}; write them as in train.lr=0.01,0.1"
         )
-    found = [Member(prefix + name_of(list(compress(values, several))), list(values)) for values in combinations]
+    found = [
+        Member(prefix + name_of(list(compress(values, several))), list(values), parameters(values))
+        for values in combinations
+    ]
     names = [member.name for member in found]
     if same := next((name for name in names if names.count(name) > 1), None):
         sys.exit(f"error: -S: has to have values with different names, got {same} twice; run them one by one")
@@ -71,24 +82,20 @@ def name_of(settings: Sequence[str]) -> str:
     return re.sub(r"[^\w.,=+-]", "-", ",".join(setting.removeprefix("train.") for setting in settings))
 
 
-def finished(sweep: Sequence[Member]) -> list[str]:
+def finished(sweep: Sequence[Member], origin: Origin) -> list[str]:
     """The names of the members that the last commit has as experiments.
 
     Exits with an error if it has an experiment of such a name with other parameters, code or pictures.
     """
-    names = experiments("HEAD")
-    params = {member.name: parameters(member.settings) for member in sweep}
-    used = {name: used_pictures(values) for name, values in params.items()}
-    pictures = recorded_pictures(set().union(*used.values()))
-    there = [member.name for member in sweep if member.name in names]
-    for name, run in zip(there, gather([names[name] for name in there]) if there else [], strict=True):
-        own = {path: md5 for path, md5 in pictures.items() if path in used[name]}
-        if problem := difference(run, params[name], own):
+    names = experiments(origin.commit)
+    there = [member for member in sweep if member.name in names]
+    for member, run in zip(there, gather([names[member.name] for member in there]) if there else [], strict=True):
+        if problem := origin.difference(run, member.params, member.used):
             sys.exit(
-                f"error: {name}: the experiment of that name has {problem}; `--name` gives the names a prefix, "
-                f"`dvc exp remove {name}` deletes it"
+                f"error: {member.name}: the experiment of that name has {problem}; `--name` gives the names a prefix, "
+                f"`dvc exp remove {member.name}` deletes it"
             )
-    return there
+    return [member.name for member in there]
 
 
 def parameters(settings: Sequence[str]) -> dict[str, Any]:
@@ -97,17 +104,3 @@ def parameters(settings: Sequence[str]) -> dict[str, Any]:
         copy = Path(shutil.copy(ROOT / "params.yaml", folder))
         apply_overrides(copy, list(settings))
         return dict(flattened(YAML(typ="safe").load(copy)))
-
-
-def difference(run: Run, params: dict[str, Any], pictures: dict[str, str]) -> str | None:
-    """How a run differs from one in the workspace with these parameters and these pictures; None if it does not."""
-    for name, value in run.params.items():
-        if value != params.get(name):
-            return f"a different {name}, got {value}"
-    for path, md5 in run.files.items():
-        code = ROOT / path
-        if path.startswith("stages/") and not (code.is_file() and md5_of_file(code) == md5):
-            return f"different code, got another {path}"
-        if pictures.get(path, md5) != md5:
-            return f"different pictures, got another {path}"
-    return None

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Collection, Sequence
 from threading import Event
 
+from experiments.origin import Origin
 from experiments.revisions import experiments
 from experiments.runs import read_run
 from experiments.study.agreement import agreement
@@ -19,7 +20,7 @@ from optuna.trial import Trial, TrialState
 def shared_work(
     url: str,
     sweep: Sequence[Member],
-    done: Collection[str],
+    origin: Origin,
     run: Callable[[Member], float | None],
     remote: str | None,
     stop: Event,
@@ -29,21 +30,25 @@ def shared_work(
     Args:
         url: of the database.
         sweep: all members.
-        done: the names of those that this repository has as experiments.
+        origin: what they are made from.
         run: runs a member and returns its validation accuracy, or None if it has none.
         remote: the Git remote to push experiments to, if any.
         stop: once it is set, no further member is begun.
     """
     by_name = {member.name: member for member in sweep}
-    wanted = agreement(varied(sweep)) | {"settings": {member.name: " ".join(member.settings) for member in sweep}}
+    wanted = agreement(varied(sweep), origin.pictures) | {
+        "settings": {member.name: " ".join(member.settings) for member in sweep}
+    }
     name = f"sweep-{hashlib.sha256(' '.join(by_name).encode()).hexdigest()[:12]}"
 
     def objective(trial: Trial) -> float:
         if MEMBER not in trial.user_attrs:  # another process was faster to take the last one
             raise SurplusError
         member = by_name[trial.user_attrs[MEMBER]]
-        value = read_run(member.name).metrics.get("val_accuracy") if member.name in done else run(member)
-        if remote and member.name in experiments("HEAD"):  # one that diverged is no experiment
+        # Also one that this process has run, if nothing was heard of it for too long.
+        done = member.name in experiments(origin.commit)
+        value = read_run(member.name).metrics.get("val_accuracy") if done else run(member)
+        if remote and member.name in experiments(origin.commit):  # one that diverged is no experiment
             push(member.name, remote)
         if value is None:
             raise optuna.TrialPruned
