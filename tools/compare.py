@@ -17,7 +17,7 @@ import sys
 import textwrap
 from typing import Any, NamedTuple
 
-from experiments.revisions import WORKSPACE, experiments, is_scored, read_file
+from experiments.revisions import WORKSPACE, experiments, is_current, read_file
 from experiments.statistics import (
     BETTER,
     WORSE,
@@ -95,7 +95,7 @@ def read_results(revision: str) -> Results:
         actual, predicted = ([row[column] for row in rows] for column in ("actual", "predicted"))
         stages = yaml.safe_load(read_file(revision, LOCK))["stages"]
         md5 = {item["path"]: item["md5"] for item in stages["evaluate"]["deps"]}[TEST]
-        scored = is_scored(stages)
+        scored = is_current(stages, "evaluate")
         if not rows or not all(actual + predicted):
             raise ValueError
     except (ValueError, KeyError, TypeError, csv.Error, yaml.YAMLError):

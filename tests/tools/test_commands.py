@@ -43,7 +43,7 @@ def test_a_command_stands_in_the_docs(path: Path) -> None:
 
 @pytest.mark.parametrize("path", COMMANDS, ids=NAMES)
 def test_an_unknown_option_is_wrong_usage(path: Path, finished: Path, run: Run) -> None:
-    given = {"search": ["--trials", "1"], "recipe": ["linear"]}.get(path.stem, [])
+    given = {"search": ["--trials", "1"], "recipe": ["linear"], "ensemble": ["HEAD"]}.get(path.stem, [])
     output = run(finished, "python", f"tools/{path.name}", *given, "--no-such-option", status=2)
     assert "unrecognized arguments: --no-such-option" in output
     assert "Traceback" not in output

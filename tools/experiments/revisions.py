@@ -105,15 +105,15 @@ def experiments(base: str = "") -> dict[str, str]:
     return dict(line.rsplit(" ", 1) for line in (listed or "").splitlines())
 
 
-def is_scored(stages: Mapping[str, Any]) -> bool:
-    """Whether the test results belong to the model, by the stages of a dvc.lock.
+def is_current(stages: Mapping[str, Any], later: str) -> bool:
+    """Whether what a stage after train has written belongs to the model, by the stages of a dvc.lock.
 
     A run of `train` alone, such as a trial of a search, keeps the test results of the model before.
     """
-    if not {"train", "evaluate"} <= set(stages):
+    if not {"train", later} <= set(stages):
         return False
-    trained, scored = (
+    trained, used = (
         {entry["path"]: entry["md5"] for entry in stages[stage][kind]}.get(MODEL)
-        for stage, kind in (("train", "outs"), ("evaluate", "deps"))
+        for stage, kind in (("train", "outs"), (later, "deps"))
     )
-    return trained == scored
+    return trained == used

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.pictures import files_of
-from experiments.revisions import Files, NotFoundError, experiments, is_scored, read_files
+from experiments.revisions import Files, NotFoundError, experiments, is_current, read_files
 from foundation.repository import flattened
 
 import pandas as pd
@@ -87,7 +87,7 @@ def run_of(files: Files, stages_of_it: Collection[str] | None = None) -> Run:
         for name, value in flattened(section)
     }
     metrics: dict[str, float] = json.loads(files["metrics/train.json"])
-    if is_scored(stages):
+    if is_current(stages, "evaluate"):
         metrics |= json.loads(files["metrics/test.json"])
     inputs = {dep["path"]: dep["md5"] for dep in stages["train"]["deps"]}
     curves = pd.read_csv(io.StringIO(files["metrics/train.csv"]))

@@ -1,0 +1,72 @@
+"""tools/ensemble.py: the average of several models, as one."""
+
+from pathlib import Path
+
+from conftest import MakeProject, Run
+from handwriting.recognizer import Recognizer
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from safetensors.numpy import load_file
+
+ENSEMBLE = "python", "tools/ensemble.py"
+
+
+@pytest.fixture(scope="module")
+def project(copy_finished: MakeProject, run: Run) -> Path:
+    """A project with an experiment of another seed, one of other data, and one that has only been trained."""
+    folder = copy_finished()
+    run(folder, "dvc", "exp", "run", "--temp", "--name", "other", "-S", "train.seed=1")
+    run(folder, "dvc", "exp", "run", "--temp", "--name", "split", "-S", "preprocess.seed=1")
+    run(folder, "dvc", "exp", "run", "--temp", "--name", "unexported", "-S", "train.seed=2", "train")
+    return folder
+
+
+def logits(path: Path, images: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    found: np.ndarray = session.run(["logits"], {"pixels": images[:, None].astype(np.float32) / 255})[0]
+    return found
+
+
+@pytest.mark.long
+def test_the_average_of_two_models(project: Path, run: Run) -> None:
+    output = run(project, *ENSEMBLE, "HEAD", "other")
+    path = project / "models/ensemble.onnx"
+    assert output.endswith(f"{path}: the average of 2 models\n")
+    run(project, "dvc", "get", ".", "models/model.onnx", "--rev", "other", "-o", "models/other.onnx")
+    for name, split in ("validation", "val"), ("test", "test"):
+        tensors = load_file(project / f"data/tensors/{split}.safetensors")
+        images, labels = tensors["images"], tensors["labels"]
+        mean = np.mean([logits(project / f"models/{member}.onnx", images) for member in ("model", "other")], axis=0)
+        assert logits(path, images) == pytest.approx(mean, abs=1e-5)
+        assert f"{name}: {(mean.argmax(axis=1) == labels).mean():.2%} of {len(labels):,} images right" in output
+
+    recognizer = Recognizer(path)
+    assert recognizer.images == 360
+    assert recognizer.introduction().startswith(f"2 models, trained on optdigits: {recognizer.accuracy:.2%} of 360 ")
+    assert f"HEAD {run(project, 'git', 'rev-parse', 'HEAD')}" in onnx.load(path).doc_string
+    before = path.read_bytes()
+    run(project, *ENSEMBLE, "HEAD", "other")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["HEAD"], 2, "REVISION: two or more, all different, are needed"),
+        (["other", "other"], 2, "REVISION: two or more, all different, are needed"),
+        (["HEAD", "nothing"], 1, "error: revision: has to be a commit, an experiment or workspace, got nothing; "),
+        (["HEAD", "unexported"], 1, "error: unexported: has no ONNX model, since the stage export has not run; `dvc "),
+        (["HEAD", "split"], 1, "error: data/tensors/val.safetensors: has other images than split was judged by; "),
+        (["HEAD", "other", "--model", "README.md/a"], 1, "error: README.md/a: cannot be written, got "),
+    ],
+)
+def test_what_cannot_be_averaged_is_refused(
+    project: Path, run: Run, arguments: list[str], status: int, message: str
+) -> None:
+    output = run(project, *ENSEMBLE, *arguments, status=status)
+    assert message in output
+    assert "Traceback" not in output
