@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.revisions import commit_of, experiments, is_current, read_file
+from experiments.revisions import WORKSPACE, commit_of, experiments, is_current, read_file
 from experiments.statistics import wilson_interval
 from foundation.command import ROOT, Parser, require, run_command
 from foundation.repository import md5_of_file, use_own_environment
@@ -57,6 +57,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if len(set(arguments.revisions)) < max(2, len(arguments.revisions)):
         parser.error("REVISION: two or more, all different, are needed")
+    if WORKSPACE in arguments.revisions:
+        parser.error(f"REVISION: has to be an experiment or a commit, got {WORKSPACE}")
     use_own_environment()
     with tempfile.TemporaryDirectory() as folder:
         members = [read_member(name, Path(folder, f"{number}.onnx")) for number, name in enumerate(arguments.revisions)]
@@ -90,8 +92,8 @@ def read_member(name: str, path: Path) -> Member:
     for images in IMAGES.values():
         if not (ROOT / images).is_file() or md5_of_file(ROOT / images) != used[images]:
             sys.exit(
-                f"error: {images}: has other images than {name} was judged by; take experiments of the same data, and "
-                f"`dvc exp apply {name}; dvc checkout` for theirs"
+                f"error: {images}: is missing, or has other images than {name} was judged by; take experiments of the "
+                f"same data, and `dvc exp apply {name}; dvc checkout` for theirs"
             )
     commit = experiments().get(name) or commit_of(name)
     command = ["dvc", "get", "--quiet", ".", MODEL, "--rev", commit, "--out", str(path)]

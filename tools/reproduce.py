@@ -99,6 +99,16 @@ def prepare(clone: Path) -> None:
     (clone / "dvc.lock").unlink(missing_ok=True)
     # A cache of its own, even if the user's projects share one.
     (clone / ".dvc" / "config.local").write_text("[cache]\n    dir = cache\n", encoding="utf-8")
+    # Data that the user has added to DVC, which no stage makes. A cache can be read as a remote.
+    if added := git_or_exit("ls-files", "*.dvc").splitlines():
+        _, cache = run_to_the_end(["dvc", "cache", "dir"], ROOT, dict(os.environ))
+        for command in (
+            ["remote", "add", "--local", "original", cache.strip()],
+            ["pull", "--remote", "original", *added],
+        ):
+            status, printed = run_to_the_end(["dvc", *command], clone, dict(os.environ))
+            if status != 0:
+                sys.exit(f"error: reproduce: {', '.join(added)}: cannot be read from DVC's cache, got\n{printed}")
 
 
 def outputs_of(clone: Path, command: list[str], cpu: str) -> Outputs:

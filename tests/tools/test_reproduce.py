@@ -1,13 +1,14 @@
 """tools/reproduce.py: a pipeline gives the same bytes twice, and one that does not is found out."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import ROOT, Run, commit, edit
+from conftest import ROOT, Run, commit, draw_shapes, edit
 
 import pytest
 
@@ -50,6 +51,21 @@ def test_what_depends_on_time_is_named(make_project: Callable[[], Path], tmp_pat
     output = run(project, *REPRODUCE, "download", "--name", "now", status=1, TMPDIR=str(tmp_path))
     assert "error: reproduce: the second run gives other bytes, got differences in\n  download: data/raw\n" in output
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.long
+def test_data_that_is_added_to_dvc(make_project: Callable[[], Path], tmp_path: Path, run: Run) -> None:
+    project = make_project()
+    draw_shapes(project / "data/shapes", 5)
+    run(project, "dvc", "add", "data/shapes")
+    edit(project / "params.yaml", "dataset: optdigits", "dataset: folder")
+    edit(project / "params.yaml", "path: data/pictures", "path: data/shapes")
+    commit(project, run)
+    command = (*REPRODUCE, "download")
+    assert "the same bytes in 1 outputs of 1 stages\n" in run(project, *command, TMPDIR=str(tmp_path))
+    shutil.rmtree(project / ".dvc/cache/files")
+    output = run(project, *command, status=1, TMPDIR=str(tmp_path))
+    assert "error: reproduce: data/shapes.dvc: cannot be read from DVC's cache, got\n" in output
 
 
 def test_a_run_that_fails_is_shown(project: Path, tmp_path: Path, run: Run) -> None:
