@@ -144,10 +144,9 @@ def test_a_member_that_diverges_is_reported_and_one_that_fails_ends_the_sweep(pr
     "command",
     [
         [*SWEEP, "-S", "train.lr=0.11,0.12,0.13"],
-        [*SWEEP, "-S", "train.lr=0.11,0.12,0.13", "--storage", "sqlite:///study.tmp"],
         [*SEARCH[:2], "--trials", "3"],
     ],
-    ids=["sweep", "shared sweep", "search"],
+    ids=["sweep", "search"],
 )
 def test_what_changes_while_experiments_run_is_noticed(
     project: Path, environment: dict[str, str], run: RunCommand, command: list[str]
