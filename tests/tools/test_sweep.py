@@ -149,7 +149,7 @@ def test_a_member_that_diverges_is_reported_and_one_that_fails_ends_the_sweep(pr
     ids=["sweep", "search"],
 )
 def test_what_changes_while_experiments_run_is_noticed(
-    project: Path, environment: dict[str, str], run: RunCommand, command: list[str]
+    project: Path, environment: dict[str, str], command: list[str]
 ) -> None:
     with subprocess.Popen(
         command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -163,9 +163,7 @@ def test_what_changes_while_experiments_run_is_noticed(
         "error: (.*): has a different train.label_smoothing, got 0.1, since something changed while this ", output
     )
     assert "Traceback" not in output
-    edit(project / "params.yaml", "label_smoothing: 0.1", "label_smoothing: 0.0")
-    run(project, "dvc", "exp", "remove", name)
-    assert "Traceback" not in run(project, *command)
+    assert f"`dvc exp remove {name}`" in output
 
 
 def processes(project: Path) -> list[bytes]:
