@@ -106,15 +106,14 @@ def read_member(name: str, path: Path) -> Member:
 def average(members: list[Member]) -> onnx.ModelProto:
     """A model of the same input and outputs, whose logits are the mean of those of the members.
 
-    Exits with an error if they are not of the same kind.
+    Exits with an error if they tell other classes apart.
     """
     first = members[0].model
     nodes, tensors = [], []
     for number, member in enumerate(members):
-        for key in ("dataset", "classes", "pictures"):
-            got, wanted = (properties(model)[key] for model in (member.model, first))
-            if got != wanted:
-                sys.exit(f"error: {member.name}: has other {key} than {members[0].name}, got {got} and {wanted}")
+        got, wanted = (properties(model)["classes"] for model in (member.model, first))
+        if got != wanted:
+            sys.exit(f"error: {member.name}: has other classes than {members[0].name}, got {got} and {wanted}")
         renamed = onnx.compose.add_prefix(member.model, f"{number}.", rename_inputs=False).graph
         nodes += [node for node in renamed.node if node.op_type != "Softmax"]
         tensors += renamed.initializer

@@ -155,7 +155,7 @@ def run_trials(
             study.pruner = MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=arguments.prune)
         prune = arguments.prune is not None
         run = partial(objective, space=space, prune=prune, remote=arguments.push, read=read)
-        work(study, arguments.trials, run, report, wanted, stop)
+        work(study, arguments.trials, run, report, wanted, stop.is_set)
     except TrialError as error:
         stop.set()
         sys.exit(str(error))

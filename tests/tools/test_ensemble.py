@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from conftest import MakeProject, Run
+from ensemble import Member, average
 from handwriting.recognizer import Recognizer
 
 import numpy as np
@@ -50,6 +51,15 @@ def test_the_average_of_two_models(project: Path, run: Run) -> None:
     before = path.read_bytes()
     run(project, *ENSEMBLE, "HEAD", "other")
     assert path.read_bytes() == before
+
+
+def test_models_of_other_classes_are_not_averaged(finished: Path) -> None:
+    digits, words = (onnx.load(finished / "models/model.onnx") for _ in range(2))
+    for entry in words.metadata_props:
+        if entry.key == "classes":
+            entry.value = entry.value.replace("0", "zero")
+    with pytest.raises(SystemExit, match=r"error: b: has other classes than a, got .*zero"):
+        average([Member("a", "", digits), Member("b", "", words)])
 
 
 @pytest.mark.long

@@ -20,7 +20,6 @@ from experiments.runs import Run
 from experiments.sweep.members import members, varied
 from foundation.repository import md5_of_file
 
-import pandas as pd
 import pytest
 
 SWEEP = "python", "tools/sweep.py"
@@ -301,7 +300,7 @@ def test_a_sweep_and_a_search_are_of_the_same_pictures(project: Path, run: RunCo
 
 def test_an_experiment_of_other_code_or_pictures_is_no_member() -> None:
     code, pictures = "stages/train.py", "/somewhere/shapes"
-    run = Run("lr=0.1", {"train.lr": 0.1}, {}, {code: md5_of_file(ROOT / code), pictures: "a"}, {}, pd.DataFrame())
+    run = Run("lr=0.1", {"train.lr": 0.1}, {}, {code: md5_of_file(ROOT / code), pictures: "a"}, {}, "")
     same, other = origin({pictures: "a"}), origin({pictures: "b"})
     assert same.difference(run, {"train.lr": 0.1}, {pictures}) is None
     assert other.difference(run, {"train.lr": 0.1}, set()) is None  # the member may have other pictures on purpose

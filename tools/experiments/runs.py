@@ -5,14 +5,16 @@ import json
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.pictures import files_of
 from experiments.revisions import Files, NotFoundError, experiments, is_current, read_files
 from foundation.repository import flattened
 
-import pandas as pd
 from ruamel.yaml import YAML
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SEED = "train.seed"
 RESULTS = ["dvc.lock", "metrics/train.json", "metrics/test.json", "metrics/train.csv"]
@@ -28,7 +30,7 @@ class Run:
         inputs: the other inputs of training, data and code: MD5 by path.
         files: what its stages read and none wrote, code and the user's own pictures: MD5 by path.
         metrics: metrics/train.json, and metrics/test.json if it belongs to this run's model.
-        curves: metrics/train.csv, a row per epoch.
+        csv: the text of metrics/train.csv.
     """
 
     name: str
@@ -36,7 +38,14 @@ class Run:
     inputs: dict[str, str]
     files: dict[str, str]
     metrics: dict[str, float]
-    curves: pd.DataFrame
+    csv: str
+
+    @property
+    def curves(self) -> "pd.DataFrame":
+        """What metrics/train.csv holds, a row per epoch."""
+        import pandas as pd  # here, since it loads slowly, and most commands do without
+
+        return pd.read_csv(io.StringIO(self.csv))
 
     @property
     def val_size(self) -> int:
@@ -90,8 +99,7 @@ def run_of(files: Files, stages_of_it: Collection[str] | None = None) -> Run:
     if is_current(stages, "evaluate"):
         metrics |= json.loads(files["metrics/test.json"])
     inputs = {dep["path"]: dep["md5"] for dep in stages["train"]["deps"]}
-    curves = pd.read_csv(io.StringIO(files["metrics/train.csv"]))
-    return Run(files.revision, params, inputs, files_of(stages), metrics, curves)
+    return Run(files.revision, params, inputs, files_of(stages), metrics, files["metrics/train.csv"])
 
 
 def gather(revisions: Sequence[str]) -> list[Run]:

@@ -5,8 +5,6 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from multiprocessing.synchronize import Event as EventOfProcesses
-from threading import Event
 from typing import Any
 
 from experiments.study.agreement import differences
@@ -92,7 +90,7 @@ def work(
     objective: Callable[[Trial], float],
     report: Callable[[optuna.Study, FrozenTrial], None],
     wanted: dict[str, Any],
-    stop: Event | EventOfProcesses | None = None,
+    stopped: Callable[[], bool],
 ) -> None:
     """Run trials until `total` are finished, together with all other processes that do so.
 
@@ -100,13 +98,13 @@ def work(
         objective: runs a trial and returns its value.
         report: called after each of them.
         wanted: the agreement, which a machine that began in the same moment may have overwritten.
-        stop: once it is set, no further trial is begun.
+        stopped: once it is true, no further trial is begun.
 
     Raises:
         TrialError: by `objective`.
     """
     failures = 0
-    while not (stop and stop.is_set()):
+    while not stopped():
         try:
             check_agreement(study, wanted)
             if len({key(trial) for trial in finished_trials(study)}) >= total:

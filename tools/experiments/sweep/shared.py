@@ -57,7 +57,7 @@ def shared_work(
     def join() -> None:
         study = open_study(url, name, wanted)
         study.sampler = RandomSampler()
-        work(study, len(sweep), objective, lambda study, _: enqueue_missing(study, by_name), wanted, stop)
+        work(study, len(sweep), objective, lambda study, _: enqueue_missing(study, by_name), wanted, stop.is_set)
 
     enqueue_missing(open_study(url, name, wanted), by_name)
     return join
