@@ -85,8 +85,8 @@ def describe_machine() -> str:
     versions = ", ".join(f"{package} {version(package)}" for package in ("torch", "dvc", "scikit-learn"))
     return (
         f"`make bench` on {os.cpu_count()} cores of {cpu}, Python {platform.python_version()}, {versions}. "
-        "Everything runs on one thread, except two of the networks (two threads) and the sweep (two jobs). Variants "
-        "run in turn, round by round; figures are medians unless stated otherwise."
+        "Everything runs on one thread, except the networks of the recipes (two threads) and the sweep (two jobs). "
+        "Variants run in turn, round by round; figures are medians unless stated otherwise."
     )
 
 

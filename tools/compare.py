@@ -17,7 +17,7 @@ import sys
 import textwrap
 from typing import Any, NamedTuple
 
-from experiments.revisions import WORKSPACE, experiments, is_current, read_file
+from experiments.revisions import LOCK, WORKSPACE, experiments, is_current, read_files
 from experiments.statistics import (
     BETTER,
     WORSE,
@@ -31,9 +31,7 @@ from experiments.statistics import (
 )
 from foundation.command import Parser, run_command
 
-import yaml
-
-PREDICTIONS, TRAINING, LOCK = "metrics/predictions.csv", "metrics/train.json", "dvc.lock"
+PREDICTIONS, TRAINING = "metrics/predictions.csv", "metrics/train.json"
 TEST = "data/tensors/test.safetensors"
 COLUMNS = ["points", "95 % interval", "gained", "lost"]
 NOTES = (
@@ -89,16 +87,17 @@ def main() -> None:
 
 def read_results(revision: str) -> Results:
     """What a revision predicted, and for which test images."""
-    read_file(revision, TRAINING)  # which is missing while a training runs, or if it was interrupted
     try:
-        rows = list(csv.DictReader(io.StringIO(read_file(revision, PREDICTIONS))))
+        files = read_files([revision], [TRAINING, PREDICTIONS, LOCK])[revision]
+        _ = files[TRAINING]  # which is missing while a training runs, or if it was interrupted
+        rows = list(csv.DictReader(io.StringIO(files[PREDICTIONS])))
         actual, predicted = ([row[column] for row in rows] for column in ("actual", "predicted"))
-        stages = yaml.safe_load(read_file(revision, LOCK))["stages"]
+        stages = files.stages
         md5 = {item["path"]: item["md5"] for item in stages["evaluate"]["deps"]}[TEST]
         scored = is_current(stages, "evaluate")
         if not rows or not all(actual + predicted):
             raise ValueError
-    except (ValueError, KeyError, TypeError, csv.Error, yaml.YAMLError):
+    except (ValueError, KeyError, TypeError, csv.Error):
         sys.exit(
             f"error: {revision}: {PREDICTIONS} or {LOCK} is damaged, got no predictions or no hash of their images; "
             "`dvc repro` rewrites both"

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.revisions import WORKSPACE, commit_of, experiments, is_current, read_file
+from experiments.revisions import LOCK, WORKSPACE, Files, is_current, read_files
 from experiments.statistics import wilson_interval
 from foundation.command import ROOT, Parser, require, run_command
 from foundation.repository import md5_of_file, use_own_environment
@@ -28,7 +28,6 @@ from handwriting.recognizer import Recognizer
 
 import numpy as np
 import onnx
-import yaml
 from onnx import helper
 from safetensors.numpy import load_file
 
@@ -40,7 +39,7 @@ class Member(NamedTuple):
     """A model to average: the revision that it is of, and its ONNX model."""
 
     name: str
-    commit: str
+    commit: str | None
     model: onnx.ModelProto
 
 
@@ -60,8 +59,13 @@ def main() -> None:
     if WORKSPACE in arguments.revisions:
         parser.error(f"REVISION: has to be an experiment or a commit, got {WORKSPACE}")
     use_own_environment()
+    files = read_files(arguments.revisions, [LOCK])
+    check_images(files)
     with tempfile.TemporaryDirectory() as folder:
-        members = [read_member(name, Path(folder, f"{number}.onnx")) for number, name in enumerate(arguments.revisions)]
+        members = [
+            Member(name, files[name].commit, load_model(files[name], Path(folder, f"{number}.onnx")))
+            for number, name in enumerate(arguments.revisions)
+        ]
         path = Path(folder, "ensemble.onnx")
         ensemble = average(members)
         path.write_bytes(ensemble.SerializeToString(deterministic=True))
@@ -69,7 +73,9 @@ def main() -> None:
     helper.set_model_props(ensemble, properties(ensemble) | {"metrics": json.dumps(scores["test"])})
     try:
         arguments.model.parent.mkdir(parents=True, exist_ok=True)
-        arguments.model.write_bytes(ensemble.SerializeToString(deterministic=True))
+        temporary = arguments.model.with_name(f"{arguments.model.name}.tmp")
+        temporary.write_bytes(ensemble.SerializeToString(deterministic=True))
+        temporary.replace(arguments.model)  # which may be a link into DVC's cache
     except OSError as error:
         sys.exit(f"error: {arguments.model}: cannot be written, got {error.strerror}")
     for name, found in scores.items():
@@ -80,27 +86,32 @@ def main() -> None:
     print(f"{arguments.model}: the average of {len(members)} models")
 
 
-def read_member(name: str, path: Path) -> Member:
-    """The model of a revision, for which `path` is a place; exits with an error if it has none that can be averaged."""
-    stages = yaml.safe_load(read_file(name, "dvc.lock"))["stages"]
-    if not is_current(stages, "export"):
-        sys.exit(
-            f"error: {name}: has no ONNX model, since the stage export has not run; `dvc exp apply {name}; dvc repro` "
-            "makes it in the workspace"
-        )
-    used = {dep["path"]: dep["md5"] for stage in ("train", "export") for dep in stages[stage]["deps"]}
-    for images in IMAGES.values():
-        if not (ROOT / images).is_file() or md5_of_file(ROOT / images) != used[images]:
+def check_images(files: Mapping[str, Files]) -> None:
+    """Exit with an error unless revisions have models, and were judged by the images that are here."""
+    here = {path: md5_of_file(ROOT / path) for path in IMAGES.values() if (ROOT / path).is_file()}
+    for name, its in files.items():
+        stages = its.stages
+        if not is_current(stages, "export"):
             sys.exit(
-                f"error: {images}: is missing, or has other images than {name} was judged by; take experiments of the "
-                f"same data, and `dvc exp apply {name}; dvc checkout` for theirs"
+                f"error: {name}: has no ONNX model, since the stage export has not run; `dvc exp apply {name}; dvc "
+                "repro` makes it in the workspace"
             )
-    commit = experiments().get(name) or commit_of(name)
-    command = ["dvc", "get", "--quiet", ".", MODEL, "--rev", commit, "--out", str(path)]
+        used = {dep["path"]: dep["md5"] for stage in ("train", "export") for dep in stages[stage]["deps"]}
+        for path in IMAGES.values():
+            if here.get(path) != used[path]:
+                sys.exit(
+                    f"error: {path}: is missing, or has other images than {name} was judged by; take experiments of "
+                    f"the same data, and `dvc exp apply {name}; dvc checkout` for theirs"
+                )
+
+
+def load_model(files: Files, path: Path) -> onnx.ModelProto:
+    """The model of a revision, for which `path` is a place; exits with an error if DVC does not have it."""
+    command = ["dvc", "get", "--quiet", ".", MODEL, "--rev", str(files.commit), "--out", str(path)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:
-        sys.exit(f"error: {name}: its model cannot be read from DVC's cache, got\n{done.stdout.strip()}")
-    return Member(name, commit, onnx.load(path))
+        sys.exit(f"error: {files.revision}: its model cannot be read from DVC's cache, got\n{done.stdout.strip()}")
+    return onnx.load(path)
 
 
 def average(members: list[Member]) -> onnx.ModelProto:

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from foundation.command import INTERRUPTED, ROOT, Parser, run_command
-from foundation.repository import WRONG_USAGE, git, use_own_environment
+from foundation.repository import WRONG_USAGE, cache_folder, git, use_own_environment
 
 import yaml
 
@@ -100,10 +100,10 @@ def prepare(clone: Path) -> None:
     # A cache of its own, even if the user's projects share one.
     (clone / ".dvc" / "config.local").write_text("[cache]\n    dir = cache\n", encoding="utf-8")
     # Data that the user has added to DVC, which no stage makes. A cache can be read as a remote.
-    if added := git_or_exit("ls-files", "*.dvc").splitlines():
-        _, cache = run_to_the_end(["dvc", "cache", "dir"], ROOT, dict(os.environ))
+    committed = git_or_exit("ls-tree", "-rz", "--name-only", "HEAD").split("\0")
+    if added := [name for name in committed if name.endswith(".dvc")]:
         for command in (
-            ["remote", "add", "--local", "original", cache.strip()],
+            ["remote", "add", "--local", "original", str(cache_folder())],
             ["pull", "--remote", "original", *added],
         ):
             status, printed = run_to_the_end(["dvc", *command], clone, dict(os.environ))

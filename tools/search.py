@@ -15,7 +15,6 @@ import multiprocessing
 import re
 import shlex
 import sys
-from collections.abc import Callable
 from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -23,11 +22,10 @@ from typing import Any
 
 from experiments.launch.experiment import set_options, warm_start
 from experiments.origin import Origin, origin
-from experiments.pictures import recorded_pictures, used_pictures
+from experiments.pictures import md5_of_pictures, used_pictures
 from experiments.revisions import experiments
-from experiments.runs import Run
 from experiments.search.space import Space, read_space
-from experiments.search.trial import STAGES, objective, settings
+from experiments.search.trial import objective, settings
 from experiments.statistics import wilson_interval
 from experiments.study.agreement import agreement
 from experiments.study.remote import check_remotes, pull
@@ -48,7 +46,7 @@ def main() -> None:
     if arguments.push:
         check_remotes(arguments.push)
     params = flat_params()
-    pictures = recorded_pictures(used_pictures(params))
+    pictures = md5_of_pictures(used_pictures(params))
     wanted = agreement(space, pictures) | {"space": space}
     study = open_study(arguments.storage, arguments.name, wanted)
     refuse_taken_names(study)
@@ -57,7 +55,7 @@ def main() -> None:
     # Processes, since Ctrl-C ends them, while threads would live on.
     spawn = multiprocessing.get_context("spawn")
     stop = spawn.Event()
-    work_here = partial(run_trials, arguments, space, wanted, partial(read_trial, start, params), stop)
+    work_here = partial(run_trials, arguments, space, wanted, start, params, stop)
     others = [spawn.Process(target=work_here, daemon=True) for _ in range(arguments.jobs - 1)]
     try:
         with warm_start():
@@ -76,7 +74,7 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     if any(process.exitcode == 1 for process in others):
         sys.exit(1)  # it has said why
-    report_best(study, space, arguments.push)
+    report_best(study, space, params, arguments.push)
     if arguments.picture:
         from experiments.search.figure import draw  # here, since Matplotlib loads slowly
 
@@ -126,27 +124,20 @@ def refuse_taken_names(study: optuna.Study) -> None:
         )
 
 
-def read_trial(origin: Origin, params: dict[str, Any], name: str, values: dict[str, Any]) -> Run:
-    """The run of a trial's experiment, with these values of the parameters that the search varies.
-
-    Raises:
-        TrialError: it was made from something else than `origin` and `params`, all others.
-    """
-    return origin.read(name, params | values, used_pictures(params), STAGES)
-
-
 def run_trials(
     arguments: argparse.Namespace,
     space: Space,
     wanted: dict[str, Any],
-    read: Callable[[str, dict[str, Any]], Run],
+    origin: Origin,
+    params: dict[str, Any],
     stop: Event,
 ) -> None:
     """Run trials until the search has enough, together with the other processes that work on it.
 
     Args:
         wanted: what `open_study` asks for.
-        read: as `read_trial`, without its first arguments.
+        origin: what the experiments are made from.
+        params: all parameters, by dotted name, as they are without the search.
         stop: set if this process fails; once it is set, no further trial is begun.
     """
     try:
@@ -154,7 +145,7 @@ def run_trials(
         if arguments.prune:
             study.pruner = MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=arguments.prune)
         prune = arguments.prune is not None
-        run = partial(objective, space=space, prune=prune, remote=arguments.push, read=read)
+        run = partial(objective, space=space, prune=prune, remote=arguments.push, origin=origin, params=params)
         work(study, arguments.trials, run, report, wanted, stop.is_set)
     except TrialError as error:
         stop.set()
@@ -180,7 +171,7 @@ def report(study: optuna.Study, trial: FrozenTrial) -> None:
     print(f"{study.study_name}-{trial.number:<3}  {result:<14}  {params}  {seconds:.1f} s", flush=True)
 
 
-def report_best(study: optuna.Study, space: Space, remote: str | None) -> None:
+def report_best(study: optuna.Study, space: Space, params: dict[str, Any], remote: str | None) -> None:
     """Print the best trial, and the command that applies it and scores it on the test images."""
     complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     if not complete:
@@ -191,7 +182,7 @@ def report_best(study: optuna.Study, space: Space, remote: str | None) -> None:
     best, name = study.best_trial, f"{study.study_name}-{study.best_trial.number}"
     if remote:
         pull([name], remote)
-    images = int(flat_params()["preprocess.val_size"])
+    images = int(params["preprocess.val_size"])
     low, high = wilson_interval(round(study.best_value * images), images)
     print(f"\nbest of {len(complete)}: {name}, validation accuracy {best.value:.4f}, with")
     for parameter, value in best.params.items():

@@ -24,7 +24,7 @@ from threading import Event
 
 from experiments.launch.experiment import DIVERGED, run_experiment, warm_start
 from experiments.origin import Origin, origin
-from experiments.pictures import recorded_pictures
+from experiments.pictures import md5_of_pictures, used_pictures
 from experiments.revisions import experiments
 from experiments.runs import SEED, gather
 from experiments.search.space import is_number
@@ -100,8 +100,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def run_all(sweep: Sequence[Member], arguments: argparse.Namespace) -> list[str]:
     """Run the members that have not finished, some at a time; return the commits of those that have by then."""
-    pictures = recorded_pictures(set().union(*(member.used for member in sweep)))
-    start = origin(pictures)
+    start = origin(md5_of_pictures(set().union(*(used_pictures(member.params) for member in sweep))))
     done = finished(sweep, start)
     print(f"{len(done)} of {len(sweep)} experiments are finished", flush=True)
     left = [member for member in sweep if member.name not in done]
@@ -121,6 +120,9 @@ def run_all(sweep: Sequence[Member], arguments: argparse.Namespace) -> list[str]
         )
     if not found:
         sys.exit("error: -S: has to have values with which the loss stays finite, got none; lower train.lr")
+    if arguments.storage and len(found) < len(sweep):
+        missing = f"{len(sweep) - len(found)} of {len(sweep)} experiments are not here"
+        print(f"{missing}: their loss diverged, or other machines have them and did not --push")
     return found
 
 
@@ -161,7 +163,7 @@ def run_member(origin: Origin, member: Member) -> float | None:
         raise TrialError(
             f"{failure}\nerror: {member.name}: the experiment failed, got the output above; the same command continues"
         )
-    metrics = {} if failure else origin.read(member.name, member.params, member.used).metrics
+    metrics = {} if failure else origin.read(member.name, member.params).metrics
     val_accuracy = metrics.get("val_accuracy")
     result = "loss diverged" if failure else "finished" if val_accuracy is None else f"val acc {val_accuracy:.4f}"
     print(f"{member.name:30}  {result:14}  {time.perf_counter() - begin:.1f} s", flush=True)

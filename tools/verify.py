@@ -12,14 +12,13 @@ import hashlib
 import json
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from foundation.command import ROOT, Parser, run_command
-from foundation.repository import md5_of_file, use_own_environment
+from foundation.repository import cache_folder, md5_of_file
 
 # The parser of DVC itself; PyYAML takes 1e-05 for text.
 from ruamel.yaml import YAML
@@ -41,6 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.chdir(ROOT)
     cache = cache_folder()
+    cache = cache.relative_to(ROOT) if cache.is_relative_to(ROOT) else cache
     outputs = locked_outputs()
     written = [file for output in outputs for file in files_of(output, cache)]
     names = {file.expected: file.path for file in [*written, *outputs]}
@@ -58,16 +58,6 @@ def main() -> None:
     if damaged:
         sys.exit(advice(damaged))
     print(f"all right: {len(present)} files in DVC's cache and among the outputs, {size / 1e6:.1f} MB")
-
-
-def cache_folder() -> Path:
-    """DVC's cache, relative to the root of the repository if it is inside."""
-    use_own_environment()
-    done = subprocess.run(["dvc", "cache", "dir"], stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"error: dvc: `dvc cache dir` failed, got status {done.returncode}; see its message above")
-    path = Path(done.stdout.removesuffix("\n"))
-    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
 def locked_outputs() -> list[File]:

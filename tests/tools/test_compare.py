@@ -283,7 +283,7 @@ def test_other_test_images_are_refused(project: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("file", "damage", "expected"),
     [
-        ("dvc.lock", lambda text: f"<<<<<<< HEAD\n{text}", "or dvc.lock is damaged"),
+        ("dvc.lock", lambda text: f"<<<<<<< HEAD\n{text}", "workspace: dvc.lock is damaged"),
         ("dvc.lock", lambda _: "stages: {evaluate: {}}", "or dvc.lock is damaged"),
         (
             "dvc.lock",

@@ -16,11 +16,13 @@ from typing import IO, cast
 from conftest import ROOT, MakeProject, commit, draw, edit, some_digits
 from conftest import Run as RunCommand
 from experiments.origin import origin
+from experiments.pictures import DRAWINGS, md5_of_pictures
 from experiments.runs import Run
 from experiments.sweep.members import members, varied
 from foundation.repository import md5_of_file
 
 import pytest
+import yaml
 
 SWEEP = "python", "tools/sweep.py"
 SEARCH = "python", "tools/search.py", "--trials", "1"
@@ -282,8 +284,6 @@ def test_a_sweep_and_a_search_are_of_the_same_pictures(project: Path, run: RunCo
     assert "error: data/drawings: has pictures that experiments do not see; `git add" in run(project, *sweep, status=1)
     run(project, *SEARCH)  # trains on none
     run(project, "git", "add", "data/drawings")
-    assert "/data/drawings: has changed since the pipeline ran here; `dvc repro" in run(project, *sweep, status=1)
-    run(project, "dvc", "repro", "preprocess")
     run(project, *sweep)
     assert run(project, *sweep).startswith("2 of 2 experiments are finished\n")
     edit(project / "params.yaml", "  drawings: 0", "  drawings: 2")
@@ -291,9 +291,6 @@ def test_a_sweep_and_a_search_are_of_the_same_pictures(project: Path, run: RunCo
 
     draw(project / "data/drawings", some_digits(20, 30))
     run(project, "git", "add", "data/drawings")
-    for command in sweep, [*SEARCH, "--name", "taught"]:
-        assert "/data/drawings: has changed since the pipeline ran here; `dvc repro" in run(project, *command, status=1)
-    run(project, "dvc", "repro", "preprocess")
     assert "has different pictures, got another data/drawings; `--name`" in run(project, *sweep, status=1)
     assert "\n  data/drawings: " in run(project, *SEARCH, "--name", "taught", status=1)
 
@@ -301,11 +298,23 @@ def test_a_sweep_and_a_search_are_of_the_same_pictures(project: Path, run: RunCo
 def test_an_experiment_of_other_code_or_pictures_is_no_member() -> None:
     code, pictures = "stages/train.py", "/somewhere/shapes"
     run = Run("lr=0.1", {"train.lr": 0.1}, {}, {code: md5_of_file(ROOT / code), pictures: "a"}, {}, "")
-    same, other = origin({pictures: "a"}), origin({pictures: "b"})
-    assert same.difference(run, {"train.lr": 0.1}, {pictures}) is None
-    assert other.difference(run, {"train.lr": 0.1}, set()) is None  # the member may have other pictures on purpose
-    changed = f"different pictures, got another {pictures}"
-    assert other.difference(run, {"train.lr": 0.1}, {pictures}) == changed
-    assert same.difference(run, {"train.lr": 0.2}, {pictures}) == "a different train.lr, got 0.1"
+    same, other, gone = (origin(found) for found in ({pictures: "a"}, {pictures: "b"}, {}))
+    params = {"train.lr": 0.1, "download.dataset": "folder", "download.folder.path": pictures}
+    assert same.difference(run, params) is None
+    assert other.difference(run, params | {"download.dataset": "mnist"}) is None
+    assert (
+        other.difference(run, params) == f"different pictures, got another {pictures}" == gone.difference(run, params)
+    )
+    assert same.difference(run, params | {"train.lr": 0.2}) == "a different train.lr, got 0.1"
     run.files[code] = "a"
-    assert same.difference(run, {"train.lr": 0.1}, {pictures}) == f"different code, got another {code}"
+    assert same.difference(run, params) == f"different code, got another {code}"
+
+
+def test_pictures_have_the_hash_that_dvc_records(finished: Path, tmp_path: Path) -> None:
+    stages = yaml.safe_load((finished / "dvc.lock").read_text())["stages"]
+    recorded = {dep["path"]: dep["md5"] for dep in stages["preprocess"]["deps"]}
+    assert md5_of_pictures({DRAWINGS}) == {DRAWINGS: recorded[DRAWINGS]}
+    assert md5_of_pictures({str(tmp_path), str(tmp_path / "nothing")}).keys() == {str(tmp_path)}
+    before = md5_of_pictures({str(tmp_path)})
+    (tmp_path / "a.png").write_bytes(b"a")
+    assert md5_of_pictures({str(tmp_path)}) != before

@@ -174,9 +174,11 @@ def test_a_device_that_is_not_there() -> None:
 def test_processes_that_torchrun_starts_need_a_gpu_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    with pytest.raises(UserError, match=r"train\.processes: each needs a GPU of its own, got 2 or more here"):
-        resolve_device("cuda")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    for rank in "01":
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        with pytest.raises(UserError, match=r"train\.processes: each needs a GPU of its own, got 2 here"):
+            resolve_device("cuda")
 
 
 def test_a_model_survives_its_file(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from experiments.pictures import used_pictures
 from experiments.revisions import experiments
 from experiments.runs import Run, read_run
 from experiments.study.study import TrialError
@@ -29,39 +30,34 @@ class Origin:
     code: dict[str, str]
     pictures: dict[str, str]
 
-    def difference(self, run: Run, params: Mapping[str, Any], used: Collection[str]) -> str | None:
-        """How a run differs from one that is made from this, with these parameters; None if it does not.
-
-        Args:
-            params: all of them, by dotted name.
-            used: the folders of pictures that they use.
-        """
+    def difference(self, run: Run, params: Mapping[str, Any]) -> str | None:
+        """How a run differs from one that is made from this, with all these parameters; None if it does not."""
         for name, value in run.params.items():
             if value != params.get(name):
                 return f"a different {name}, got {value}"
+        pictures = used_pictures(params)
         for path, md5 in run.files.items():
             if path.startswith("stages/") and self.code.get(path) != md5:
                 return f"different code, got another {path}"
-            if path in used and self.pictures.get(path, md5) != md5:
+            if path in pictures and self.pictures.get(path) != md5:
                 return f"different pictures, got another {path}"
         return None
 
-    def read(
-        self, name: str, params: Mapping[str, Any], used: Collection[str], stages: Collection[str] | None = None
-    ) -> Run:
+    def read(self, name: str, params: Mapping[str, Any], stages: Collection[str] | None = None) -> Run:
         """The run of an experiment that has just ended.
 
         Args:
             name: of the experiment.
-            params, used: as in `difference`.
+            params: all of them, by dotted name.
             stages: those that ran, unless all did.
 
         Raises:
             TrialError: it was made from something else.
         """
-        run = read_run(name, stages)
-        known = name in experiments(self.commit)
-        if problem := self.difference(run, params, used) if known else "another commit below it":
+        commit = experiments(self.commit).get(name)
+        run = read_run(commit, stages) if commit else None
+        problem = self.difference(run, params) if run else "another commit below it"
+        if not run or problem:
             raise TrialError(
                 f"error: {name}: has {problem}, since something changed while this command ran; undo that and "
                 f"`dvc exp remove {name}`, then run the same command again"
@@ -70,7 +66,7 @@ class Origin:
 
 
 def origin(pictures: dict[str, str]) -> Origin:
-    """The last commit and the workspace as they are now, with pictures that have been looked up already."""
+    """The last commit and the workspace as they are now, with pictures of which the MD5 is known already."""
     paths = sorted((ROOT / "stages").rglob("*.py"))
     code = {path.relative_to(ROOT).as_posix(): md5_of_file(path) for path in paths}
     return Origin(git("rev-parse", "HEAD") or "", code, pictures)

@@ -3,21 +3,18 @@
 import io
 import json
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments.pictures import files_of
-from experiments.revisions import Files, NotFoundError, experiments, is_current, read_files
+from experiments.revisions import LOCK, Files, NotFoundError, experiments, is_current, read_files
 from foundation.repository import flattened
-
-from ruamel.yaml import YAML
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SEED = "train.seed"
-RESULTS = ["dvc.lock", "metrics/train.json", "metrics/test.json", "metrics/train.csv"]
+RESULTS = [LOCK, "metrics/train.json", "metrics/test.json", "metrics/train.csv"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class Run:
 
 
 def read_run(revision: str, stages: Collection[str] | None = None) -> Run:
-    """The run whose results a revision, as in `read_file`, holds.
+    """The run whose results a revision, as in `read_files`, holds.
 
     Args:
         stages: those that belong to it, unless all do; what dvc.lock says of the others is left from an earlier run.
@@ -81,11 +78,9 @@ def run_of(files: Files, stages_of_it: Collection[str] | None = None) -> Run:
         stages_of_it: as in `read_run`.
 
     Raises:
-        NotFoundError: some are missing.
+        NotFoundError: some are missing or damaged.
     """
-    # DVC's own parser: PyYAML takes 1e-05 for text, and twice as long.
-    recorded = YAML(typ="safe").load(files["dvc.lock"])["stages"]
-    stages = {name: entry for name, entry in recorded.items() if stages_of_it is None or name in stages_of_it}
+    stages = {name: entry for name, entry in files.stages.items() if stages_of_it is None or name in stages_of_it}
     if "train" not in stages:
         raise NotFoundError(f"error: dvc.lock: has no stage train in {files.revision}, got {', '.join(stages)}")
     params = {
@@ -95,11 +90,27 @@ def run_of(files: Files, stages_of_it: Collection[str] | None = None) -> Run:
         for section in entry.get("params", {}).values()
         for name, value in flattened(section)
     }
-    metrics: dict[str, float] = json.loads(files["metrics/train.json"])
-    if is_current(stages, "evaluate"):
-        metrics |= json.loads(files["metrics/test.json"])
+    metrics: dict[str, float] = {}
+    for path in (
+        ("metrics/train.json", "metrics/test.json") if is_current(stages, "evaluate") else ("metrics/train.json",)
+    ):
+        try:
+            metrics |= json.loads(files[path])
+        except ValueError:
+            raise NotFoundError(f"error: {files.revision}: {path} is damaged, got no JSON; `dvc repro` rewrites it")
     inputs = {dep["path"]: dep["md5"] for dep in stages["train"]["deps"]}
     return Run(files.revision, params, inputs, files_of(stages), metrics, files["metrics/train.csv"])
+
+
+def files_of(stages: Mapping[str, Any]) -> dict[str, str]:
+    """The MD5 of what stages read and none wrote, by path: code, and the user's own pictures.
+
+    Args:
+        stages: those of a dvc.lock.
+    """
+    made = {out["path"] for stage in stages.values() for out in stage.get("outs", [])}
+    deps = [dep for stage in stages.values() for dep in stage.get("deps", [])]
+    return {dep["path"]: dep["md5"] for dep in deps if dep["path"] not in made}
 
 
 def gather(revisions: Sequence[str]) -> list[Run]:

@@ -41,6 +41,15 @@ def git(*arguments: str) -> str | None:
     return done.stdout.removesuffix("\n") if done.returncode == 0 else None
 
 
+def cache_folder() -> Path:
+    """DVC's cache; exits with an error if DVC does not say where it is."""
+    use_own_environment()
+    done = subprocess.run(["dvc", "cache", "dir"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"error: dvc: `dvc cache dir` failed, got status {done.returncode}; see its message above")
+    return Path(done.stdout.removesuffix("\n"))
+
+
 def md5_of_file(path: Path) -> str:
     """The MD5 by which DVC knows the content of a file."""
     with path.open("rb") as file:

@@ -36,10 +36,11 @@ def resolve_device(name: str) -> torch.device:
     if not available[name]:
         raise params_error(f"train.device: this machine has no such device, got {name}; use auto or cpu")
     if name == "cuda":
-        number = int(os.environ.get("LOCAL_RANK", "0"))  # torchrun's, of this process on this machine
-        if number >= torch.cuda.device_count():
-            raise params_error(f"train.processes: {GPU_EACH}, got {number + 1} or more here; set train.device to cpu")
-        torch.cuda.set_device(number)
+        # As torchrun says. Every process refuses, since only the first one on a machine says why.
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        if here > torch.cuda.device_count():
+            raise params_error(f"train.processes: {GPU_EACH}, got {here} here; set train.device to cpu")
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device(name)
 
 

@@ -3,12 +3,11 @@
 import json
 import math
 import re
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from experiments.launch.experiment import DIVERGED, run_experiment
-from experiments.runs import Run
+from experiments.origin import Origin
 from experiments.search.space import Space
 from experiments.study.remote import push
 from experiments.study.study import TrialError
@@ -24,18 +23,19 @@ EPOCH = re.compile(r"epoch +(\d+)/.* val loss \S+ acc (\S+) ")
 
 
 def objective(
-    trial: Trial, space: Space, prune: bool, remote: str | None, read: Callable[[str, dict[str, Any]], Run]
+    trial: Trial, space: Space, prune: bool, remote: str | None, origin: Origin, params: dict[str, Any]
 ) -> float:
     """Validation accuracy after training.
 
     Args:
         prune: whether the study's pruner may end the training.
         remote: the Git remote to push the experiment to, if any.
-        read: returns the run of an experiment that has just ended, by its name and the values of `space`.
+        origin: what the experiment is made from.
+        params: all parameters, by dotted name; those of `space` replace them.
 
     Raises:
         TrialPruned: the pruner ended the training; or the loss diverged, and the trial has no value.
-        TrialError: the experiment failed for another reason, or by `read`.
+        TrialError: the experiment failed for another reason, or was made from something else than `origin`.
         PushError: it could not be pushed.
     """
     # A seed per trial, or concurrent processes, and the first trial after an interruption, would repeat each other's
@@ -46,7 +46,7 @@ def objective(
     watch = partial(report_epoch, trial) if prune else None
     failure = run_experiment(experiment, settings(values), STAGES[-1], watch=watch)
     if failure is None:
-        val_accuracy = read(experiment, values).metrics["val_accuracy"]
+        val_accuracy = origin.read(experiment, params | values, STAGES).metrics["val_accuracy"]
         if remote:
             push(experiment, remote)
         return val_accuracy

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from importlib.metadata import Distribution, version
 from typing import Any
 
-from experiments.pictures import recorded_stages
 from foundation.command import ROOT
 from foundation.repository import flat_params, flattened, git
 
@@ -16,6 +15,8 @@ CODE = "stages", "dvc.yaml"
 
 def agreement(free: Collection[str], pictures: Mapping[str, str]) -> dict[str, Any]:
     """All that a trial's result depends on here, except the parameters `free`, each with a name for people.
+
+    Data other than the user's pictures follow from the parameters: archives are checked against published hashes.
 
     Args:
         pictures: MD5 of the folders of the user's own pictures, by path.
@@ -28,17 +29,10 @@ def agreement(free: Collection[str], pictures: Mapping[str, str]) -> dict[str, A
         if changes
         else "none",
         **params,
-        **data(),
         **pictures,
         "Python": platform.python_version(),
         **libraries(),
     }
-
-
-def data() -> dict[str, str]:
-    """The MD5 of the files that train read in its last run in this workspace, by path."""
-    deps = recorded_stages().get("train", {}).get("deps", [])
-    return {dep["path"]: dep["md5"] for dep in deps if dep["path"].startswith("data/")}
 
 
 def libraries() -> dict[str, str]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from experiments.origin import Origin
-from experiments.pictures import used_pictures
 from experiments.revisions import experiments
 from experiments.runs import gather
 from foundation.command import ROOT
@@ -36,11 +35,6 @@ class Member:
     name: str
     settings: list[str]
     params: dict[str, Any]
-
-    @property
-    def used(self) -> set[str]:
-        """The folders of the user's own pictures that it is trained on."""
-        return used_pictures(self.params)
 
 
 def members(settings: Sequence[str], prefix: str) -> list[Member]:
@@ -90,7 +84,7 @@ def finished(sweep: Sequence[Member], origin: Origin) -> list[str]:
     names = experiments(origin.commit)
     there = [member for member in sweep if member.name in names]
     for member, run in zip(there, gather([names[member.name] for member in there]) if there else [], strict=True):
-        if problem := origin.difference(run, member.params, member.used):
+        if problem := origin.difference(run, member.params):
             sys.exit(
                 f"error: {member.name}: the experiment of that name has {problem}; `--name` gives the names a prefix, "
                 f"`dvc exp remove {member.name}` deletes it"

@@ -46,8 +46,8 @@ def shared_work(
             raise SurplusError
         member = by_name[trial.user_attrs[MEMBER]]
         # Also one that this process has run, if nothing was heard of it for too long.
-        done = member.name in experiments(origin.commit)
-        value = read_run(member.name).metrics.get("val_accuracy") if done else run(member)
+        commit = experiments(origin.commit).get(member.name)
+        value = read_run(commit).metrics.get("val_accuracy") if commit else run(member)
         if remote and member.name in experiments(origin.commit):  # one that diverged is no experiment
             push(member.name, remote)
         if value is None:
