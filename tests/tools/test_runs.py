@@ -10,6 +10,8 @@ import experiments.runs as module
 import seeds
 import sweep
 from conftest import Run, commit
+from experiments.revisions import Files, NotFoundError, read_files
+from experiments.runs import RESULTS, run_of
 from experiments.sweep.figure import comparable, draw, draw_sweep
 
 import numpy as np
@@ -141,6 +143,22 @@ def test_intervals_are_those_of_scipy_and_of_the_literature() -> None:
     values = np.array([0.90, 0.92, 0.93, 0.95])
     expected = ttest_1samp(values, 0).confidence_interval(0.95)
     assert seeds.interval_by_seeds(values) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        ("dvc.lock", "<<<<<<< HEAD\nstages:", "HEAD: dvc.lock is damaged"),
+        ("dvc.lock", "[]", "HEAD: dvc.lock is damaged"),
+        ("metrics/train.json", "{", "HEAD: metrics/train.json is damaged"),
+        ("metrics/test.json", None, "metrics/test.json: is missing in HEAD"),
+    ],
+)
+def test_damaged_results_are_named(path: str, text: str | None, message: str) -> None:
+    files = read_files(["HEAD"], RESULTS)["HEAD"]
+    assert run_of(files).params["train.epochs"] > 0
+    with pytest.raises(NotFoundError, match=f"^error: {message}"):
+        run_of(Files("HEAD", None, {**files.texts, path: text}))
 
 
 def test_what_sets_runs_apart() -> None:
