@@ -48,6 +48,8 @@ def main() -> None:
     )
     parser.add_argument("--no-browser", action="store_true", help="print the address without opening a browser")
     arguments = parser.parse_args()
+    if arguments.drawings.exists() and not arguments.drawings.is_dir():
+        parser.error(f"--drawings: has to be a folder, got {arguments.drawings}")
     recognizer = Recognizer(arguments.model)
     with listen(arguments.host, arguments.port, recognizer, arguments.drawings.resolve()) as server:
         print(recognizer.introduction())

@@ -60,6 +60,8 @@ def main() -> None:
         parser.error(f"REVISION: has to be an experiment or a commit, got {WORKSPACE}")
     use_own_environment()
     files = read_files(arguments.revisions, [LOCK])
+    if len({its.commit for its in files.values()}) < len(files):
+        parser.error("REVISION: two or more, all different, are needed")
     check_images(files)
     with tempfile.TemporaryDirectory() as folder:
         members = [
@@ -94,14 +96,16 @@ def check_images(files: Mapping[str, Files]) -> None:
         if not is_current(stages, "export"):
             sys.exit(
                 f"error: {name}: has no ONNX model, since the stage export has not run; `dvc exp apply {name}; dvc "
-                "repro` makes it in the workspace"
+                f"repro; dvc exp save -n {name}-whole` makes an experiment that has one"
             )
         used = {dep["path"]: dep["md5"] for stage in ("train", "export") for dep in stages[stage]["deps"]}
         for path in IMAGES.values():
-            if here.get(path) != used[path]:
+            if path not in here:
+                sys.exit(f"error: {path}: is missing; `dvc checkout` brings it back, or `dvc repro`")
+            if here[path] != used[path]:
                 sys.exit(
-                    f"error: {path}: is missing, or has other images than {name} was judged by; take experiments of "
-                    f"the same data, and `dvc exp apply {name}; dvc checkout` for theirs"
+                    f"error: {path}: has other images than {name} was judged by; take experiments of the same data, "
+                    f"and `dvc exp apply {name}; dvc checkout` for theirs"
                 )
 
 

@@ -37,7 +37,10 @@ def main() -> None:
     runs = gather(arguments.revisions)
     groups = by_recipe(runs)
     if not groups:
-        sys.exit("error: train.seed: has to differ between runs that are otherwise alike, got no two such; see --help")
+        sys.exit(
+            "error: train.seed: has to differ between runs that are otherwise alike, got no two such; run some with "
+            "`python tools/sweep.py -S 'train.seed=range(0,5)'`"
+        )
     if arguments.picture and not all("val_accuracy" in run.metrics for group in groups for run in group):
         sys.exit("error: preprocess.val_size: has to be above 0 for a picture, got runs without validation images")
     if arguments.json:

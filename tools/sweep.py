@@ -161,7 +161,8 @@ def run_member(origin: Origin, member: Member) -> float | None:
     failure = run_experiment(member.name, member.settings)
     if failure and DIVERGED not in failure:
         raise TrialError(
-            f"{failure}\nerror: {member.name}: the experiment failed, got the output above; the same command continues"
+            f"{failure}\nerror: {member.name}: the experiment failed, got the output above; without the cause, the "
+            "same command continues"
         )
     metrics = {} if failure else origin.read(member.name, member.params).metrics
     val_accuracy = metrics.get("val_accuracy")

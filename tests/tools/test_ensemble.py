@@ -71,13 +71,14 @@ def test_models_of_other_classes_are_not_averaged(finished: Path) -> None:
     [
         (["HEAD"], 2, "REVISION: two or more, all different, are needed"),
         (["other", "other"], 2, "REVISION: two or more, all different, are needed"),
+        (["HEAD", "main"], 2, "REVISION: two or more, all different, are needed"),
         (["HEAD", "workspace"], 2, "REVISION: has to be an experiment or a commit, got workspace"),
         (["HEAD", "nothing"], 1, "error: revision: has to be a commit, an experiment or workspace, got nothing; "),
         (["HEAD", "unexported"], 1, "error: unexported: has no ONNX model, since the stage export has not run; `dvc "),
         (
             ["HEAD", "split"],
             1,
-            "error: data/tensors/val.safetensors: is missing, or has other images than split was judged by; ",
+            "error: data/tensors/val.safetensors: has other images than split was judged by; ",
         ),
         (["HEAD", "other", "--model", "README.md/a"], 1, "error: README.md/a: cannot be written, got "),
     ],

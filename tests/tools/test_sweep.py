@@ -57,7 +57,16 @@ def test_every_combination_is_a_member_with_a_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [["train.lr=0.1"], ["train.lr=0.1,0.10"], ["train.lr"], ["train.lr=[0.1"], ["train.model='a/b','a-b'"]]
+    "settings",
+    [
+        ["train.lr=0.1"],
+        ["train.lr=0.1,0.10"],
+        ["train.lr"],
+        ["train.lr=[0.1"],
+        ["train.model='a/b','a-b'"],
+        ["train.eppochs=1,2"],
+        ["lr=0.1,0.2"],
+    ],
 )
 def test_what_makes_no_sweep_is_refused(settings: list[str]) -> None:
     with pytest.raises(SystemExit, match="error: -S: "):
@@ -237,7 +246,9 @@ def test_a_sweep_whose_server_is_killed_says_so_and_continues(
         output, _ = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "error: server.py: has ended before what it ran; run the same command again\n" in output
-    assert output.endswith(": the experiment failed, got the output above; the same command continues\n")
+    assert output.endswith(
+        ": the experiment failed, got the output above; without the cause, the same command continues\n"
+    )
     assert "Traceback" not in output
     assert not processes(project)
 

@@ -238,9 +238,14 @@ def test_processes_that_cannot_all_be_started_are_ended(monkeypatch: pytest.Monk
     popen = subprocess.Popen
     monkeypatch.setattr(processes, "subprocess", SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL))
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    with pytest.raises(UserError, match=r"train.processes: this machine cannot start 1,000, got Resource"):
-        processes.start_others(1000)
+    with pytest.raises(UserError, match=r"train.processes: this machine cannot start 4, got Resource"):
+        processes.start_others(4)
     assert [process.returncode for process in started] == [-signal.SIGKILL] * 2
+
+
+def test_more_processes_than_the_machine_has_memory_for_are_not_started() -> None:
+    with pytest.raises(UserError, match=r"train.processes: has to be at most \d+ on this machine, .*, got 10,000; "):
+        processes.start_others(10_000)
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -82,7 +82,10 @@ def read_values(section: str) -> dict[str, Any]:
     document = _read_yaml()
     values = document.get(section) if isinstance(document, dict) else None
     if not isinstance(values, dict):
-        raise UserError(f"{PARAMS}: section `{section}` has to be a mapping, got {short_repr(values)}; add it")
+        raise UserError(
+            f"{PARAMS}: section `{section}` has to be a group of parameters, got {short_repr(values)}; "
+            f"`git checkout HEAD {PARAMS}` restores it"
+        )
     return values
 
 

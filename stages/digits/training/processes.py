@@ -22,6 +22,7 @@ from torch.distributed.rendezvous import rendezvous
 
 T = TypeVar("T")
 FIRST = os.environ.get("RANK", "0") == "0"  # as torchrun numbers the processes
+PROCESSES_PER_CORE = 4  # more only take memory, about 300 MB each
 # For a machine that has lost its power; a process that dies is noticed at once.
 TIMEOUT = timedelta(minutes=2)
 GPU_EACH = "each needs a GPU of its own"
@@ -134,8 +135,14 @@ def start_others(count: int) -> tuple[Any, list["subprocess.Popen[bytes]"]]:
     """Start this script again, until it runs in `count` processes, all with the variables that torchrun would set.
 
     Raises:
-        UserError: the machine cannot start so many.
+        UserError: they are too many for the machine.
     """
+    most = PROCESSES_PER_CORE * (os.cpu_count() or 1)
+    if count > most:
+        raise params_error(
+            f"train.processes: has to be at most {most} on this machine, {PROCESSES_PER_CORE} for each core, got "
+            f"{count:,}; lower it, or start them on several machines with torchrun"
+        )
     # PyTorch documents this class, but leaves it out of __all__, so mypy does not see it.
     open_store: Any = dist.TCPStore  # type: ignore[attr-defined]
     store = open_store("127.0.0.1", 0, count, is_master=True, wait_for_workers=False, timeout=TIMEOUT)

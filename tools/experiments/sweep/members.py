@@ -14,7 +14,7 @@ from experiments.origin import Origin
 from experiments.revisions import experiments
 from experiments.runs import gather
 from foundation.command import ROOT
-from foundation.repository import flattened
+from foundation.repository import flat_params, flattened
 
 from dvc.exceptions import DvcException
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
@@ -43,7 +43,10 @@ def members(settings: Sequence[str], prefix: str) -> list[Member]:
     Args:
         settings: as `dvc exp run --queue -S` takes them, such as train.lr=0.01,0.1 or train.seed=range(0,5).
         prefix: of the names.
+
+    Exits with an error if they make no sweep of this repository's parameters.
     """
+    flat_params()  # or one that cannot be read would be the error of a temporary file
     try:
         sweeps = get_hydra_sweeps({"params.yaml": list(settings)})
     except (DvcException, HydraException) as error:
@@ -96,5 +99,9 @@ def parameters(settings: Sequence[str]) -> dict[str, Any]:
     """All parameters, by dotted name, of an experiment with these settings."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copy(ROOT / "params.yaml", folder))
-        apply_overrides(copy, list(settings))
+        try:
+            apply_overrides(copy, list(settings))
+        except DvcException as error:
+            problem = str(error.__cause__ or error).splitlines()[0].rstrip(".")
+            sys.exit(f"error: -S: {problem}; write full names of params.yaml, as in train.lr=0.01,0.1")
         return dict(flattened(YAML(typ="safe").load(copy)))
