@@ -17,8 +17,8 @@ ADVICE = "run the same command again; `git checkout HEAD . && dvc checkout --for
 MACHINE_ERRORS = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EPIPE,
 }  # fmt: skip
-# So many new objects start a search for garbage; by default, 700 do. Libraries make hundreds of thousands on import, of
-# which hardly any is garbage: looking for it takes a fifth of the time in which train starts and ends.
+# So many new objects start a search for garbage; by default, hundreds do. On import, libraries make hundreds of
+# thousands, and hardly any of them is garbage: looking for it takes a fifth of the time in which train starts and ends.
 GARBAGE_THRESHOLD = 100_000
 # How PyTorch and C++ put it in a RuntimeError.
 OUT_OF_MEMORY = "allocate memory", "out of memory", "bad_alloc", "MemoryError"
