@@ -71,7 +71,7 @@ def test_models_of_other_classes_are_not_averaged(finished: Path) -> None:
     [
         (["HEAD"], 2, "REVISION: two or more, all different, are needed"),
         (["other", "other"], 2, "REVISION: two or more, all different, are needed"),
-        (["HEAD", "main"], 2, "REVISION: two or more, all different, are needed"),
+        (["HEAD", "HEAD~0"], 2, "REVISION: two or more, all different, are needed"),
         (["HEAD", "workspace"], 2, "REVISION: has to be an experiment or a commit, got workspace"),
         (["HEAD", "nothing"], 1, "error: revision: has to be a commit, an experiment or workspace, got nothing; "),
         (["HEAD", "unexported"], 1, "error: unexported: has no ONNX model, since the stage export has not run; `dvc "),
