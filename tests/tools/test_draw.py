@@ -397,6 +397,11 @@ def test_what_the_page_would_not_send_is_refused(
     assert request(connection, "POST", "/answer", png())[0] == 200
 
 
+def test_drawings_go_to_a_folder(finished: Path, run: Run) -> None:
+    output = run(finished, "python", "tools/draw.py", "--no-browser", "--drawings", "params.yaml", status=2)
+    assert output.endswith("draw.py: error: --drawings: has to be a folder, got params.yaml\n")
+
+
 def test_the_page_may_load_nothing_else(connection: http.client.HTTPConnection) -> None:
     connection.request("GET", "/")
     response = connection.getresponse()
