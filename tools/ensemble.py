@@ -60,7 +60,7 @@ def main() -> None:
         parser.error(f"REVISION: has to be an experiment or a commit, got {WORKSPACE}")
     use_own_environment()
     files = read_files(arguments.revisions, [LOCK])
-    if len({its.commit for its in files.values()}) < len(files):
+    if len({revision.commit for revision in files.values()}) < len(files):
         parser.error("REVISION: two or more, all different, are needed")
     check_images(files)
     with tempfile.TemporaryDirectory() as folder:
@@ -91,8 +91,8 @@ def main() -> None:
 def check_images(files: Mapping[str, Files]) -> None:
     """Exit with an error unless revisions have models, and were judged by the images that are here."""
     here = {path: md5_of_file(ROOT / path) for path in IMAGES.values() if (ROOT / path).is_file()}
-    for name, its in files.items():
-        stages = its.stages
+    for name, revision in files.items():
+        stages = revision.stages
         if not is_current(stages, "export"):
             sys.exit(
                 f"error: {name}: has no ONNX model, since the stage export has not run; `dvc exp apply {name}; dvc "

@@ -29,6 +29,6 @@ def md5_of_pictures(paths: Collection[str]) -> dict[str, str]:
     from dvc.dependency import Dependency  # here, since DVC loads slowly
     from dvc.repo import Repo
 
+    there = [path for path in paths if (ROOT / path).is_dir()]
     with Repo(str(ROOT)) as repo:
-        folders = {path: ROOT / path for path in paths if (ROOT / path).is_dir()}
-        return {path: Dependency(None, str(folder), repo=repo).get_hash().value for path, folder in folders.items()}
+        return {path: Dependency(None, str(ROOT / path), repo=repo).get_hash().value for path in there}

@@ -91,9 +91,8 @@ def run_of(files: Files, stages_of_it: Collection[str] | None = None) -> Run:
         for name, value in flattened(section)
     }
     metrics: dict[str, float] = {}
-    for path in (
-        ("metrics/train.json", "metrics/test.json") if is_current(stages, "evaluate") else ("metrics/train.json",)
-    ):
+    for split in ("train", "test") if is_current(stages, "evaluate") else ("train",):
+        path = f"metrics/{split}.json"
         try:
             metrics |= json.loads(files[path])
         except ValueError:
