@@ -80,7 +80,7 @@ def fetch(name: str, version: str, sha512: str, folder: Path) -> Path:
     path = folder / f"{name}-{version}.tgz"
     found = base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
     if found != sha512:
-        raise SystemExit(f"error: {path.name}: its SHA-512 has to be {sha512}, got {found}")
+        raise SystemExit(f"error: {path.name}: its SHA-512 must be {sha512}, got {found}")
     return path
 
 

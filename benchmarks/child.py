@@ -3,62 +3,39 @@
 import builtins
 import importlib
 import json
-import re
 import resource
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from digits.foundation.arithmetic import use_portable_arithmetic
+from digits.foundation.arithmetic import use_native_arithmetic
 from digits.training.allocator import keep_freed_memory
 from digits.training.params import TrainParams
-
-READING = ("read_raw", "read_description", "load_dataset", "load_model")
-WRITING = ("save_dataset", "save_figure", "save_model", "write_json", "write_csv", "write_raw", "write_description")
 
 
 def stage(name: str, started: float) -> dict[str, float]:
     """Run a stage and return where the seconds went; `started` is the time just before this process began."""
-    use_portable_arithmetic()
-    spent = {"imports": 0.0, "reading": 0.0, "writing": 0.0}
-    running: list[str] = []
-
-    def timed(function: Callable[..., Any], kind: str) -> Callable[..., Any]:
-        """`function`, whose seconds count as `kind`, unless something is running that counts already."""
-
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            if running:
-                return function(*args, **kwargs)
-            running.append(kind)
-            start = time.monotonic()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                spent[running.pop()] += time.monotonic() - start
-
-        return wrapper
-
     script = importlib.import_module(name)
-    source = Path(script.__file__ or "").read_text(encoding="utf-8")
-    for module_name, imported in re.findall("from (digits[.a-z_]+) import (.+)", source):
-        for kind, functions in (("reading", READING), ("writing", WRITING)):
-            for function in set(functions) & set(imported.split(", ")):
-                for module in (script, importlib.import_module(module_name)):
-                    if hasattr(module, function):
-                        setattr(module, function, timed(getattr(module, function), kind))
     ready = time.monotonic()
-    builtins.__import__ = timed(builtins.__import__, "imports")  # the stages import where they need something
+    spent = []  # on what the stage imports while it runs, such as PyTorch
+    usual, inside = builtins.__import__, []
+
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        start = time.monotonic()
+        inside.append(start)
+        try:
+            return usual(*args, **kwargs)
+        finally:
+            inside.pop()
+            if not inside:
+                spent.append(time.monotonic() - start)
+
+    builtins.__import__ = timed
     sys.argv = [name]
     script.main()
-    work = time.monotonic() - ready - sum(spent.values())
-    return {
-        "start and imports": ready - started + spent["imports"],
-        "work": work,
-        "reading": spent["reading"],
-        "writing": spent["writing"],
-    }
+    work = time.monotonic() - ready - sum(spent)
+    return {"start and imports": ready - started + sum(spent), "work": work}
 
 
 def train() -> dict[str, float]:
@@ -67,30 +44,23 @@ def train() -> dict[str, float]:
     return {"peak_mb": peak_mb()}
 
 
-def optimizer() -> dict[str, float]:
-    """Peak memory of a process that has imported torch and built an optimizer."""
-    import torch
-
-    torch.optim.SGD([torch.zeros(1, requires_grad=True)])
-    return {"peak_mb": peak_mb()}
-
-
 def epoch(values: str, images: int) -> dict[str, float]:
     """Seconds of the fastest epoch of the stage train but the first, with `values` (JSON) for its params."""
     params = TrainParams(**json.loads(values))
-    if params.arithmetic == "portable":
-        use_portable_arithmetic()
-    import train as script
-    from digits.data.dataset import load_dataset
-    from digits.models.classifier import Classifier, build_layers
-    from digits.training.choices import choose_augmentation, choose_gradient, choose_optimizer
-    from digits.training.loop import Training, fit
-    from digits.training.processes import ALONE
-    from digits.training.schedules import Schedule
-    from loops import CLASSES
-
+    if params.arithmetic == "native":
+        use_native_arithmetic()
     import numpy as np
     import torch
+
+    import train as script
+    from digits.dataset import load_dataset
+    from digits.models.classifier import Classifier, build_layers
+    from digits.training.augmentation import choose_augmentation
+    from digits.training.gradients import choose_gradient
+    from digits.training.loop import Training, fit
+    from digits.training.optimizers import choose_optimizer
+    from digits.training.schedules import Schedule
+    from loops import CLASSES
 
     keep_freed_memory()
     torch.set_num_threads(params.threads)
@@ -99,7 +69,7 @@ def epoch(values: str, images: int) -> dict[str, float]:
     training = Training(model, choose_optimizer(params, model), torch.Generator().manual_seed(0))
     rows = fit(
         training,
-        choose_gradient(params, model, ALONE),
+        choose_gradient(params, model),
         Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump()),
         load_dataset(script.TRAIN, CLASSES).take(np.arange(images)),
         load_dataset(script.VAL, CLASSES),
@@ -117,11 +87,11 @@ def epoch(values: str, images: int) -> dict[str, float]:
 
 def growth(path: str, epochs: int) -> dict[str, float]:
     """Train on the images of a file, without validation images, whose number would not grow."""
-    from digits.data.dataset import load_dataset
-    from loops import CLASSES, ours
-
     import numpy as np
     import torch
+
+    from digits.dataset import load_dataset
+    from loops import CLASSES, ours
 
     torch.set_num_threads(1)
     train = load_dataset(Path(path), CLASSES)
@@ -147,8 +117,6 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["stage", name, started]:
             result = stage(name, float(started))
-        case ["optimizer"]:
-            result = optimizer()
         case ["train"]:
             result = train()
         case ["epoch", values, images]:

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from digits.data.dataset import Dataset
+import torch
+from torch import nn
+from torch.nn import functional
+
+from digits.dataset import Dataset
 from digits.models.classifier import Classifier, build_layers, to_pixels
 from digits.training.gradients import ClosedForm
 from digits.training.loop import Training, fit
 from digits.training.optimizers import Optimizer
 from digits.training.schedules import Schedule
 from seed_script import train as train_with_dataloader
-
-import torch
-from torch import nn
-from torch.nn import functional
 
 Epoch = Callable[[], object]
 CLASSES = 10  # of MNIST

@@ -23,20 +23,20 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "stages"))
 
-import loops
-from digits.data.dataset import load_dataset
-from digits.evaluation.scoring import wilson_interval
-from digits.figures.style import COLORS, new_figure, save_figure
-from digits.foundation.files import write_csv
-from digits.models.classifier import predict, restore
-from digits.models.model_file import load_model
-from doc_tables import write_table
-
 import pandas as pd
 import torch
 import yaml
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
+
+import loops
+from digits.dataset import load_dataset
+from digits.figures.style import COLORS, new_figure, save_figure
+from digits.foundation.files import write_csv
+from digits.models.classifier import predict, restore
+from digits.models.model_file import load_model
+from digits.scoring import wilson_interval
+from doc_tables import write_table
 
 PAGE = ROOT / "README.md"
 RESULTS = ROOT / "recipes/results.csv"
@@ -87,9 +87,10 @@ def main() -> None:
 
 
 def read_recipes(folder: Path) -> dict[str, dict[str, Any]]:
-    """The recipes of the repository in `folder`, by name."""
+    """The recipes of the repository in `folder` that are for any data set, by name."""
     paths = sorted((folder / "recipes").glob("*.yaml"))
-    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths}
+    recipes = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths}
+    return {name: recipe for name, recipe in recipes.items() if "download" not in recipe}
 
 
 def recipe_hash(recipe: dict[str, Any]) -> str:

@@ -19,20 +19,20 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "stages"), str(ROOT / "tools")]
 
-from digits.data.dataset import load_dataset, load_summary
-from digits.data.optdigits import load_optdigits
-from digits.evaluation.scoring import wilson_interval
-from digits.foundation.files import write_csv
-from digits.pictures.ink import NoDigitError
-from digits.pictures.mnist_format import to_mnist_format
-from doc_tables import write_table
-from handwriting.recognizer import Recognizer
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import maximum_filter, minimum_filter
+
+from digits.dataset import load_dataset, load_summary
+from digits.foundation.files import write_csv
+from digits.pictures.ink import NoDigitError
+from digits.pictures.mnist_format import to_mnist_format
+from digits.scoring import wilson_interval
+from digits.sources.optdigits import load_optdigits
+from doc_tables import write_table
+from handwriting.recognizer import Recognizer
 
 SUMMARY = ROOT / "data/tensors/dataset.json"
 PAGE = ROOT / "docs/your-own-pictures.md"
@@ -50,7 +50,7 @@ def main() -> None:
     models = {path.stem: Recognizer(path) for path in arguments.models}
     if {load_summary(SUMMARY).about.name, *(model.dataset for model in models.values())} != {"mnist"}:
         sys.exit(
-            "error: models: have to be trained on MNIST, and data/tensors has to hold it, got other data; "
+            "error: models: must be trained on MNIST, and data/tensors must hold it, got other data; "
             "`git checkout HEAD params.yaml`, `dvc repro`"
         )
     rows: list[dict[str, Any]] = []

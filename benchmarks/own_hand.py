@@ -15,15 +15,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "stages")]
 
-from digits.data.drawings import is_held_out, read_drawings
-from digits.data.picture_folder import list_files
-from digits.data.published import PUBLISHED
-from handwriting.recognizer import Recognizer
-from strokes import HAND
-
 import numpy as np
 import yaml
 from PIL import Image, ImageDraw
+
+from digits.data.drawings import is_held_out, read_drawings
+from digits.data.picture_folder import list_files
+from digits.published import PUBLISHED
+from handwriting.recognizer import Recognizer
+from strokes import HAND
 
 COUNTS = [0, 1, 3, 10, 30]  # drawings per digit that are taught
 TIMES = 10
@@ -70,9 +70,9 @@ def main() -> None:
         shutil.copytree(ROOT / "data/raw", clone / "data/raw")
         save(Path(name) / "unseen", UNSEEN, 1, taught=False)
         drawings = read_drawings(Path(name) / "unseen", list_files(Path(name) / "unseen"), PUBLISHED["mnist"].about)
-        unseen = drawings.taught.followed_by(drawings.held_out, 1)
+        unseen = drawings.taught.extended(drawings.held_out, 1)
         print(f"{len(unseen)} of {10 * UNSEEN} unseen drawings are recognised as a single digit")
-        print("| recipe | drawings per digit | unseen drawings right, % | test images right, % |\n|---|---:|---:|---:|")
+        print("| recipe | drawings per digit | unseen drawings, % | test images, % |\n|---|---:|---:|---:|")
         for recipe, changes in RECIPES.items():
             for count in COUNTS:
                 params = yaml.safe_load((clone / "params.yaml").read_text())
@@ -86,7 +86,9 @@ def main() -> None:
                     )
                 model = Recognizer(clone / "models/model.onnx")
                 right = (model.probabilities(unseen.images).argmax(axis=1) == unseen.labels).sum() / (10 * UNSEEN)
-                print(f"| {recipe} | {count} | {right:.1%} | {model.accuracy:.2%} |".replace("%", ""), flush=True)
+                print(
+                    f"| {recipe} | {count} | {right:.1%} | {model.metrics.accuracy:.2%} |".replace("%", ""), flush=True
+                )
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@
 import io
 from collections.abc import Callable
 
-from strokes import Points, ink, write
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from strokes import Points, ink, write
 
 Random = np.random.Generator
 Floats = NDArray[np.float64]

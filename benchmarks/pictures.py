@@ -13,16 +13,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "stages"), str(ROOT / "tools")]
 
-from handwriting.recognizer import Recognizer
-
-# isort: split
-from digits.pictures.ink import NoDigitError
-from digits.pictures.mnist_format import to_mnist_format
-from picture_kinds import KINDS
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from digits.pictures.ink import NoDigitError
+from digits.pictures.mnist_format import to_mnist_format
+from handwriting.recognizer import Recognizer
+from picture_kinds import KINDS
 
 Floats = NDArray[np.float64]
 COUNT = 80  # pictures of each kind, half of them to develop with

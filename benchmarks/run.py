@@ -2,8 +2,8 @@
 
 Example: python benchmarks/run.py --quick
 
-Reads data/, which the pipeline fills; writes benchmarks/RESULTS.md and
-loops.png, or, with --quick, prints only.
+Reads data/, which the pipeline fills; writes benchmarks/RESULTS.md, or, with
+--quick, prints only.
 """
 
 import argparse
@@ -26,16 +26,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "stages"))
 
-import loops
-from digits.data.dataset import Dataset, load_dataset, save_dataset
-from digits.figures.style import new_figure, save_figure
-from digits.models.classifier import Classifier, build_layers, predict, to_pixels
-
 import numpy as np
 import torch
 import yaml
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
+
+import loops
+from digits.dataset import Dataset, load_dataset, save_dataset
+from digits.models.classifier import Classifier, build_layers, predict, to_pixels
 
 STAGES = ["download", "preprocess", "train", "evaluate", "export"]
 BATCH_SIZES = (400, 100)
@@ -137,8 +136,6 @@ def compare_loops(folder: Path, train: Dataset, val: Dataset, rounds: int) -> st
             "gathering uint8 images and matrix products alone": loops.floor(images.flatten(1), batch_size),
         }
         medians[batch_size] = in_turn(variants, rounds)
-    if rounds > 1:
-        draw_loops(medians[BATCH_SIZES[0]])
     first = next(iter(variants))
     rows = [
         [name, *(cell for m in medians.values() for cell in (f"{1000 * m[name]:,.0f}", f"{m[first] / m[name]:.1f}"))]
@@ -151,29 +148,10 @@ def compare_loops(folder: Path, train: Dataset, val: Dataset, rounds: int) -> st
         "## Softmax regression, an epoch of 60,000 images\n\n"
         "In native arithmetic. The pipeline's rows include the metrics of the training images and scoring 5,000 "
         "validation images; the other rows in memory score nothing, the DataLoader row the training images.\n\n"
-        f"{table(header, rows)}\n![Milliseconds per epoch](loops.png)\n\n"
+        f"{table(header, rows)}\n"
         f"For comparison: the CNN of the best-known PyTorch example (two convolutions, Adadelta, batch 64) takes "
         f"{10 * cnn_seconds:.0f} s per epoch on tensors in memory (ten times the time of 6,000 images).\n"
     )
-
-
-def draw_loops(medians: dict[str, float]) -> None:
-    names = [name.replace("`", "") for name in medians]
-    figure = new_figure(8, 3.2, f"Milliseconds per epoch of 60,000 images, batch {BATCH_SIZES[0]}")
-    axes = figure.subplots()
-    for row, (name, seconds) in enumerate(medians.items()):
-        color = "#0072b2" if name.startswith("this") else "#777777"
-        axes.plot(1000 * seconds, row, "o", color=color, markersize=9)
-        axes.annotate(f"{1000 * seconds:,.0f}", (1000 * seconds, row), (8, 0), textcoords="offset points", va="center")
-    axes.set(xscale="log", xlabel="ms (logarithmic)")
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.set_yticks(range(len(names)), names)
-    axes.grid(axis="y", color="#eeeeee")
-    axes.set_axisbelow(True)
-    axes.invert_yaxis()
-    axes.margins(x=0.1)
-    axes.spines[["top", "right"]].set_visible(False)
-    save_figure(ROOT / "benchmarks/loops.png", figure)
 
 
 def compare_arithmetics(rounds: int) -> str:
@@ -251,9 +229,7 @@ def compare_pipelines(folder: Path, clone: Path, rounds: int, epochs: int) -> st
     wrong = folder / "wrong"
     run("git", "clone", "--quiet", str(clone), str(wrong))
     params = wrong / "params.yaml"
-    params.write_text(
-        params.read_text(encoding="utf-8").replace("\ntrain:\n", "\ntrain:\n  typo: 1\n"), encoding="utf-8"
-    )
+    params.write_text(params.read_text().replace("\ntrain:\n", "\ntrain:\n  typo: 1\n"), encoding="utf-8")
     mirror = {"MNIST_MIRROR": str(ROOT / "data/raw"), "XDG_CACHE_HOME": str(folder / "cache")}  # needs no network
     script, repro, nothing = f"the plain script, {epochs} epochs", "`dvc repro --force`", "`dvc repro`, nothing to do"
     medians = in_turn(
@@ -332,7 +308,6 @@ def split_stages(clone: Path, rounds: int, variables: Mapping[str, str]) -> str:
 def measure_growth(folder: Path, clone: Path, train: Dataset, factors: tuple[int, ...]) -> str:
     """Time and memory as the number of training images grows."""
     progress("memory of the stage train")
-    base = child("optimizer")["peak_mb"]
     peak = child("train", cwd=clone)["peak_mb"]
     results = []
     for factor in factors:
@@ -350,16 +325,10 @@ def measure_growth(folder: Path, clone: Path, train: Dataset, factors: tuple[int
         ]
         for result in results
     ]
-    header = [
-        "training images",
-        "microseconds per image",
-        "MB of images and labels",
-        "more MB at the peak than with the fewest",
-    ]
+    header = ["training images", "µs per image", "MB of images and labels", "MB more at the peak"]
     return (
         "## Memory and growth\n\n"
-        f"The stage train peaks at {peak:.0f} MB; a process that has only imported torch and built an optimizer of "
-        f"torch.optim, at {base:.0f} MB. More images, batch 400:\n\n{table(header, rows)}"
+        f"The stage train peaks at {peak:.0f} MB. More images, batch 400:\n\n{table(header, rows)}"
     )
 
 

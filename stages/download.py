@@ -1,4 +1,4 @@
-"""Bring a data set to four archives of MNIST's names and format: download them, or make them from pictures.
+"""Bring a data set to data/raw: download its archives, or make it from bundled digits or the pictures in a folder.
 
 Reads the mirrors named in params.yaml and in variables such as MNIST_MIRROR, or the pictures in a folder; writes
 data/raw.
@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from digits.foundation.arithmetic import use_portable_arithmetic
-from digits.foundation.files import replacing
-from digits.foundation.params import Section, Seed, Share, params_error, printable, read_params
+from digits.data.picture_folder import as_dataset, check_unchanged, describe_folder, list_files, read_pictures
+from digits.data.raw import ARCHIVE_NAMES, copy_archives, write_raw
+from digits.data.split import split_every_class, stratified_split
+from digits.foundation.params import Field, Section, Seed, Share, params_error, printable, read_params
 from digits.foundation.stage import UserError, run
-
-from pydantic import Field
+from digits.published import PUBLISHED
+from digits.sources.mirrors import MirrorsParams, cache_of, fetch, missing_archives
+from digits.sources.optdigits import load_optdigits
 
 RAW = Path("data/raw")
 
@@ -26,16 +28,7 @@ ALTERNATIVES = """
 Name a mirror, a URL or a folder that holds the four archives:
   {variable}=/path/to/{dataset} dvc repro
 or use the 1,797 digits bundled with scikit-learn:
-  dvc exp run -S download.dataset=optdigits -S preprocess.val_size=137 \\
-    -S train.lr=0.1 -S train.batch_size=100"""
-
-
-class MirrorsParams(Section):
-    """Where the archives of each published data set are."""
-
-    mnist: list[str]
-    fashion_mnist: Annotated[list[str], Field(alias="fashion-mnist")]
-    kmnist: list[str]
+  python tools/recipe.py offline"""
 
 
 class OptdigitsParams(Section):
@@ -57,8 +50,8 @@ class FolderParams(Section):
 class DownloadParams(Section):
     """Section `download` of params.yaml."""
 
-    dataset: Literal["mnist", "fashion-mnist", "kmnist", "optdigits", "folder"]
-    mirrors: MirrorsParams
+    dataset: Annotated[str, Field(pattern=f"^({'|'.join([*PUBLISHED, 'folder'])})$")]
+    mirrors: MirrorsParams  # type: ignore[valid-type]  # made from the data sets
     optdigits: OptdigitsParams
     folder: FolderParams
 
@@ -85,26 +78,14 @@ def main() -> None:
 
 def write_archives(params: DownloadParams) -> None:
     """Download the archives that the user's cache lacks, then copy all of them from there to data/raw."""
-    from digits.data.mirrors import cache_of
-    from digits.data.published import PUBLISHED
-    from digits.data.raw import write_description
-
-    about, hashes = PUBLISHED[params.dataset]
-    fetch_or_advise(params, hashes)
-    for name in hashes:
-        content = (cache_of(params.dataset) / name).read_bytes()
-        with replacing(RAW / name) as temporary:
-            temporary.write_bytes(content)
-    write_description(RAW, about)
+    fetch_or_advise(params, archive_hashes(params.dataset))
+    copy_archives(cache_of(params.dataset), RAW, PUBLISHED[params.dataset].about)
     print(f"{params.dataset}: four archives in {RAW}")
 
 
 def check_archives(params: DownloadParams) -> None:
-    """Exit with `DATA_UNAVAILABLE` if archives are missing and no mirror delivers the smallest of them."""
-    from digits.data.mirrors import cache_of, missing_archives
-    from digits.data.published import PUBLISHED
-
-    hashes = PUBLISHED[params.dataset].hashes
+    """Exit with `DATA_UNAVAILABLE` if archives are missing and no mirror delivers the first of them."""
+    hashes = archive_hashes(params.dataset)
     missing = missing_archives(cache_of(params.dataset), hashes) if missing_archives(RAW, hashes) else {}
     try:
         fetch_or_advise(params, dict(list(missing.items())[:1]))
@@ -113,58 +94,51 @@ def check_archives(params: DownloadParams) -> None:
         sys.exit(DATA_UNAVAILABLE)
 
 
+def archive_hashes(dataset: str) -> dict[str, str]:
+    """SHA-256 of each archive of a published data set, by name."""
+    return dict(zip(ARCHIVE_NAMES, PUBLISHED[dataset].hashes, strict=True))
+
+
 def fetch_or_advise(params: DownloadParams, hashes: Mapping[str, str]) -> None:
     """Bring archives to the user's cache; the mirror in the variable named after the data set comes first.
 
     Raises:
         UserError: no mirror delivers one; the message names the alternatives.
     """
-    from digits.data.mirrors import cache_of, fetch
-
     variable = f"{params.dataset.upper().replace('-', '_')}_MIRROR"
     users = os.environ.get(variable)
-    mirrors = params.mirrors.model_dump(by_alias=True)[params.dataset]
     try:
-        fetch(hashes, [users, *mirrors] if users else mirrors, cache_of(params.dataset))
+        fetch(hashes, [*([users] if users else []), *getattr(params.mirrors, params.dataset)], cache_of(params.dataset))
     except UserError as error:
         raise UserError(f"{error}{ALTERNATIVES.format(variable=variable, dataset=params.dataset)}")
 
 
 def write_optdigits(params: OptdigitsParams) -> None:
-    """Write the bundled digits to data/raw under the names of the MNIST archives."""
-    from digits.data.optdigits import ABOUT, load_optdigits
-    from digits.data.raw import write_raw
-    from digits.data.split import stratified_split
-
+    """Write the bundled digits to data/raw."""
     digits = load_optdigits()
     train, test = stratified_split(digits.labels, params.test_size, params.seed)
-    write_raw(RAW, ABOUT, digits.take(train), digits.take(test))
+    write_raw(RAW, PUBLISHED["optdigits"].about, digits.take(train), digits.take(test))
     print(f"optdigits: {len(train):,} training and {len(test):,} test images in {RAW}")
 
 
 def write_folder(params: FolderParams) -> None:
-    """Write the pictures of the user's folder to data/raw under the names of the MNIST archives.
+    """Write the pictures of the user's folder to data/raw.
 
     Raises:
         UserError: it has too few classes, or too few pictures of one, or has changed meanwhile.
     """
-    use_portable_arithmetic()
-    from digits.data.picture_folder import check_unchanged, describe_folder, list_files, read_pictures
-    from digits.data.raw import write_raw
-    from digits.data.split import split_every_class
-
     folder = Path(params.path)
     files = list_files(folder)
     about = describe_folder(folder, files, params.pictures)
-    pictures = read_pictures(folder, files, about.classes, about.pictures)
-    for problem in pictures.problems:
+    pictures, problems = read_pictures(folder, files, about.classes, about.pictures)
+    for problem in problems:
         print(f"note: {printable(problem)}")
-    if few := [name for label, name in enumerate(about.classes) if pictures.labels.count(label) < 2]:
+    dataset, converted = as_dataset(pictures), sum(picture.converted for picture in pictures)
+    if few := [name for label, name in enumerate(about.classes) if (dataset.labels == label).sum() < 2]:
         raise params_error(
             f"download.folder: each class needs 2 pictures or more, one to train on and one to test, got fewer of "
             f"{', '.join(map(repr, few))} in {folder}; add some"
         )
-    dataset, converted = pictures.dataset(), sum(pictures.converted)
     print(f"folder: {len(dataset):,} pictures of {len(about.classes)} classes; {converted:,} converted to 28 x 28 gray")
     train, test = split_every_class(dataset.labels, params.test_share, params.seed)
     write_raw(RAW, about, dataset.take(train), dataset.take(test))

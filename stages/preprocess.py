@@ -1,4 +1,4 @@
-"""Convert the archives and the user's drawings to tensors: training, validation and test images with their labels.
+"""Convert the raw data and the user's drawings to tensors: training, validation and test images with their labels.
 
 Reads data/raw and data/drawings; writes train.safetensors, val.safetensors, test.safetensors, drawings.safetensors
 (those that are never trained on) and dataset.json in data/tensors, and plots/data.png.
@@ -8,15 +8,18 @@ Command: python stages/preprocess.py
 from pathlib import Path
 from typing import Annotated
 
-from digits.foundation.arithmetic import use_portable_arithmetic
+from digits.data.drawings import read_drawings
+from digits.data.picture_folder import check_unchanged, list_files
+from digits.data.raw import read_description, read_raw
+from digits.data.split import stratified_split
+from digits.dataset import DRAWINGS, Summary, pixel_statistics, save_dataset
+from digits.figures.data import draw_data
+from digits.figures.style import save_figure
 from digits.foundation.files import write_json
-from digits.foundation.params import Section, Seed, params_error, printable, read_params
+from digits.foundation.params import Field, Section, Seed, params_error, printable, read_params
 from digits.foundation.stage import UserError, run
 
-from pydantic import Field
-
 RAW = Path("data/raw")
-DRAWINGS = Path("data/drawings")
 TRAIN = Path("data/tensors/train.safetensors")
 VAL = Path("data/tensors/val.safetensors")
 TEST = Path("data/tensors/test.safetensors")
@@ -35,20 +38,11 @@ class PreprocessParams(Section):
 
 def main() -> None:
     params = read_params("preprocess", PreprocessParams)
-    use_portable_arithmetic()
-    from digits.data.dataset import Summary, pixel_statistics, save_dataset
-    from digits.data.drawings import read_drawings
-    from digits.data.picture_folder import check_unchanged, list_files
-    from digits.data.raw import read_description, read_raw
-    from digits.data.split import stratified_split
-    from digits.figures.data import draw_data
-    from digits.figures.style import save_figure
-
     about = read_description(RAW)
-    all_train, test = (read_raw(RAW, prefix, len(about.classes)) for prefix in ("train", "t10k"))
+    all_train, test = (read_raw(RAW, split, len(about.classes)) for split in ("train", "test"))
     if params.val_size >= len(all_train):
         raise params_error(
-            f"preprocess.val_size: has to be smaller than the {len(all_train):,} training images of {about.name}, got "
+            f"preprocess.val_size: must be smaller than the {len(all_train):,} training images of {about.name}, got "
             f"{params.val_size}; `-S preprocess.val_size={len(all_train) // 10}` sets a tenth of them aside"
         )
     train_indices, val_indices = stratified_split(all_train.labels, params.val_size, params.seed)
@@ -64,11 +58,11 @@ def main() -> None:
             f"out; `make draw` saves more, `git add {DRAWINGS}` shows them to experiments of DVC's queue, a sweep, and "
             "those with --temp, and 0 does without"
         )
-    train = train.followed_by(drawings.taught, params.drawings)
+    train = train.extended(drawings.taught, params.drawings)
     mean, std = pixel_statistics(train.images)
     if std < 1e-6:
         raise UserError(
-            f"{RAW}: training pixels have to vary, got a standard deviation of {std:g}; delete it and run `dvc repro`"
+            f"{RAW}: training pixels must vary, got a standard deviation of {std:g}; delete it and run `dvc repro`"
         )
 
     for path, dataset in ((TRAIN, train), (VAL, val), (TEST, test), (HELD_OUT, drawings.held_out)):

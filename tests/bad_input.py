@@ -1,4 +1,4 @@
-"""What the tests of bad input share: how much of it is made up, and what every refusal has to look like."""
+"""What the tests of bad input share: how much of it is made up, and what every refusal must look like."""
 
 import re
 import sys
@@ -9,10 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from digits.foundation.stage import UserError
-
 from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
+
+from digits.foundation.stage import UserError
 
 LONGEST_MESSAGE = 10_000  # characters, besides paths
 HOME = TemporaryDirectory(prefix="hypothesis-")
@@ -48,11 +48,11 @@ def refusal(action: Callable[[], Any], where: Path | str) -> str:
 
 @contextmanager
 def little(seconds: float, megabytes: float) -> Iterator[None]:
-    """Fail when the block takes longer, or, on Linux, lets the process grow by more memory."""
+    """Fail when the block takes more processor time, or, on Linux, lets the process grow by more memory."""
     forget_peak()
-    start, grown = time.perf_counter(), -peak()
+    start, grown = time.process_time(), -peak()
     yield
-    used, grown = time.perf_counter() - start, grown + peak()
+    used, grown = time.process_time() - start, grown + peak()
     assert used < seconds, f"{used:.1f} s"
     assert grown < megabytes, f"{grown:.0f} MB"
 

@@ -8,78 +8,23 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from hashlib import sha256
 from pathlib import Path
+from types import ModuleType
 
-from digits.foundation.arithmetic import unsuitable_machine, use_portable_arithmetic
-
-use_portable_arithmetic()  # before NumPy and PyTorch are loaded; tests call stages in this process, too
-
-from digits.data.dataset import Dataset
-from digits.data.optdigits import load_optdigits
-from digits.data.published import PUBLISHED
-from experiments.launch.experiment import warm_start
-
-import numpy as np
 import pytest
-import torch
 from filelock import FileLock
-from PIL import Image, ImageDraw
+
+from command import run_command
+from digits.foundation.arithmetic import unsuitable_machine
+from warm_start import warm_start
 
 ROOT = Path(__file__).resolve().parents[1]
-torch.set_num_threads(1)
 # Ctrl-C must reach the commands that tests start, also where the tests run in the background, which ignores it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-IMAGES, LABELS = load_optdigits().images, load_optdigits().labels
-MNIST = PUBLISHED["mnist"].about
-CLASSES = len(MNIST.classes)
-
-
-def some_digits(start: int, stop: int) -> Dataset:
-    """Some of the bundled digits."""
-    return Dataset(IMAGES[start:stop], LABELS[start:stop])
-
-
-def draw(folder: Path, digits: Dataset) -> None:
-    """Save digits as drawings, dark on light and larger, in a folder for each."""
-    for i in range(len(digits)):
-        place = folder / str(digits.labels[i])
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(255 - digits.images[i]).resize((200, 200)).save(
-            place / f"{sha256(digits.images[i]).hexdigest()[:16]}.png"
-        )
-
-
-SHAPES = ["circles", "squares", "triangles"]
-
-
-def draw_shapes(folder: Path, count: int) -> Path:
-    """A folder of pictures for each of three shapes, of many sizes and colours."""
-    random = np.random.default_rng(0)
-    for number in range(count):
-        for shape in SHAPES:
-            side = int(random.integers(40, 200))
-            paper, ink = random.integers(180, 255, 3), random.integers(0, 120, 3)
-            image = Image.new("RGB", (side, side + number), tuple(paper.tolist()))
-            pen, radius = ImageDraw.Draw(image), int(side * random.uniform(0.25, 0.45))
-            place = (side // 2, side // 2, radius)
-            if shape == "circles":
-                pen.circle(place[:2], radius, tuple(ink.tolist()))
-            else:
-                pen.regular_polygon(place, 4 if shape == "squares" else 3, fill=tuple(ink.tolist()))
-            (folder / shape).mkdir(parents=True, exist_ok=True)
-            image.save(folder / shape / f"{number}.{'jpg' if number % 2 else 'png'}")
-    return folder
-
-
-def some_tensors(start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The images and labels of some of the bundled digits, for PyTorch."""
-    digits = some_digits(start, stop)
-    return torch.from_numpy(digits.images), torch.from_numpy(digits.labels)
-
 
 Run = Callable[..., str]
 MakeProject = Callable[[], Path]
+Call = Callable[..., tuple[str, str]]
 Once = Callable[[str, Callable[[], Path]], Path]
 
 # Tests start from these values, whatever params.yaml has; if a name is in two sections, the first is changed.
@@ -113,11 +58,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def warm_path(environment: dict[str, str]) -> Iterator[str]:
     """A PATH with which `dvc`, and `python` in its stages, start without loading their libraries anew."""
-    path = os.environ["PATH"]
-    with warm_start():
-        first, _ = os.environ["PATH"].split(os.pathsep, 1)
-        os.environ["PATH"] = path
-        yield os.pathsep.join([first, environment["PATH"]])
+    yield from warm_start(environment["PATH"])
 
 
 @pytest.fixture(scope="session")
@@ -210,6 +151,34 @@ def copy_finished(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> M
 def project(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished project, for one test."""
     return Path(shutil.copytree(finished, tmp_path / "project"))
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Call a command of tools/ in a project, in this process, which saves the seconds in which another one starts.
+
+    It checks the status, and returns what was printed and what went to standard error.
+    """
+
+    def call_main(command: ModuleType, project: Path, *arguments: str, status: int = 0) -> tuple[str, str]:
+        for module in list(sys.modules.values()):
+            if getattr(module, "ROOT", None) == ROOT and module.__name__ not in ("command", __name__):
+                monkeypatch.setattr(module, "ROOT", project)
+        monkeypatch.chdir(project)
+        monkeypatch.setattr("sys.argv", [f"{command.__name__}.py", *arguments])
+        capsys.readouterr()
+        code: object = 0
+        try:
+            run_command(command.main)
+        except SystemExit as error:
+            code = error.code or 0
+        printed, problems = capsys.readouterr()
+        if isinstance(code, str):  # which Python would print, and exit with 1
+            code, problems = 1, f"{problems}{code}\n"
+        assert code == status, printed + problems
+        return printed, problems
+
+    return call_main
 
 
 def edit(path: Path, old: str, new: str) -> None:

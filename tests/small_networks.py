@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from digits.data.published import PUBLISHED
 from digits.models.classifier import Classifier, build_layers
 from digits.models.model_file import ModelInfo
+from digits.published import PUBLISHED
 
 MNIST = PUBLISHED["mnist"].about
 NETWORKS: dict[str, dict[str, Any]] = {

@@ -12,11 +12,14 @@ changes results, too: tools/seeds.py shows by how much.
 import csv
 import io
 import json
-import math
-import sys
 import textwrap
 from typing import Any, NamedTuple
 
+from command import Parser, run_command
+from digits.dataset import class_order
+from digits.foundation.params import printable
+from digits.foundation.stage import UserError
+from digits.scoring import score
 from experiments.revisions import LOCK, WORKSPACE, experiments, is_current, read_files
 from experiments.statistics import (
     BETTER,
@@ -25,11 +28,9 @@ from experiments.statistics import (
     compare,
     conclusion,
     corrected,
-    difference_interval,
     mcnemar_test,
-    wilson_interval,
 )
-from foundation.command import Parser, run_command
+from tables import table
 
 PREDICTIONS, TRAINING = "metrics/predictions.csv", "metrics/train.json"
 TEST = "data/tensors/test.safetensors"
@@ -40,8 +41,6 @@ NOTES = (
     "results, too, perhaps by more: see tools/seeds.py."
 )
 
-Part = str | list[list[str]]  # a paragraph, or a table with its header
-
 
 class Results(NamedTuple):
     """A revision, the MD5 of its test images, and the actual and the predicted class of each."""
@@ -51,9 +50,10 @@ class Results(NamedTuple):
     actual: list[str]
     predicted: list[str]
 
-    @property
-    def correct(self) -> int:
-        return sum(actual == predicted for actual, predicted in zip(self.actual, self.predicted, strict=True))
+    def score(self) -> dict[str, Any]:
+        """Its name, and what `digits.scoring.score` says of it."""
+        correct = sum(actual == predicted for actual, predicted in zip(self.actual, self.predicted, strict=True))
+        return {"name": self.name, **score(correct, len(self.actual))}
 
 
 class Difference(NamedTuple):
@@ -81,48 +81,50 @@ def main() -> None:
         print(json.dumps(as_json(results, differences(results, arguments.classes)), indent=2))
         return
     results = [item._replace(name=label(item.name, arguments.md)) for item in results]
-    parts = report(results, differences(results, arguments.classes))
-    print("\n\n".join(show(part, arguments.md) for part in parts))
+    parts = report(results, differences(results, arguments.classes), arguments.md)
+    # Tables have more than one line, paragraphs have one.
+    print("\n\n".join(part if "\n" in part or arguments.md else textwrap.fill(part, 80) for part in parts))
 
 
 def read_results(revision: str) -> Results:
-    """What a revision predicted, and for which test images."""
-    try:
-        files = read_files([revision], [TRAINING, PREDICTIONS, LOCK])[revision]
-        _ = files[TRAINING]  # which is missing while a training runs, or if it was interrupted
-        rows = list(csv.DictReader(io.StringIO(files[PREDICTIONS])))
-        actual, predicted = ([row[column] for row in rows] for column in ("actual", "predicted"))
-        stages = files.stages
-        md5 = {item["path"]: item["md5"] for item in stages["evaluate"]["deps"]}[TEST]
-        scored = is_current(stages, "evaluate")
-        if not rows or not all(actual + predicted):
-            raise ValueError
-    except (ValueError, KeyError, TypeError, csv.Error):
-        sys.exit(
-            f"error: {revision}: {PREDICTIONS} or {LOCK} is damaged, got no predictions or no hash of their images; "
-            "`dvc repro` rewrites both"
+    """What a revision predicted, and for which test images.
+
+    Raises:
+        UserError: it is missing, damaged, or from another model.
+    """
+    files = read_files([revision], [TRAINING, PREDICTIONS, LOCK])[revision]
+    _ = files[TRAINING]  # which is missing while a training runs, or if it was interrupted
+    if not is_current(files.stages, "evaluate"):
+        checkout = f"dvc exp apply {revision}; " if revision in experiments() else f"git checkout {revision} && "
+        raise UserError(
+            f"{PREDICTIONS}: must come from the model of {revision}, got predictions of an earlier one; "
+            f"`{'' if revision == WORKSPACE else checkout}dvc repro` scores it in the workspace"
         )
-    if not scored:
-        if revision == WORKSPACE:
-            advice = "`dvc repro` scores it"
-        elif revision in experiments():
-            advice = f"`dvc exp apply {revision}; dvc repro` scores it in the workspace"
-        else:
-            advice = f"`git checkout {revision} && dvc repro` scores it in the workspace"
-        sys.exit(
-            f"error: {PREDICTIONS}: has to come from the model of {revision}, got predictions of an earlier one; "
-            f"{advice}"
+    try:
+        rows = list(csv.DictReader(io.StringIO(files[PREDICTIONS])))
+    except csv.Error:
+        rows = []
+    actual, predicted = ([row.get(column) or "" for row in rows] for column in ("actual", "predicted"))
+    md5 = files.stages["evaluate"].deps.get(TEST)
+    if not rows or not all(actual + predicted) or not md5:
+        raise UserError(
+            f"{revision}: {PREDICTIONS} or {LOCK} is damaged, got no predictions or no hash of their images; "
+            "`dvc repro` rewrites both"
         )
     return Results(revision, md5, actual, predicted)
 
 
 def check_same_images(results: list[Results]) -> None:
-    """Stop unless all were scored on the same test images."""
-    first = results[0]
-    for other in results:
+    """Make sure that all were scored on the same test images.
+
+    Raises:
+        UserError: some were not.
+    """
+    first, *others = results
+    for other in others:
         if (other.md5, other.actual) != (first.md5, first.actual):
-            sys.exit(
-                f"error: {TEST}: has to be the same in all revisions, got different ones in {other.name} and "
+            raise UserError(
+                f"{TEST}: must be the same in all revisions, got different ones in {other.name} and "
                 f"{first.name}; compare revisions with the same parameters in section download"
             )
 
@@ -136,28 +138,21 @@ def label(name: str, markdown: bool) -> str:
 def differences(results: list[Results], classes: bool) -> list[Difference]:
     """Each revision against the first; by class, too, if asked for."""
     first, *others = results
-    overall = corrected([compare(judged(first, other)) for other in others])
+    names = sorted(set(first.actual), key=class_order) if classes else []
+    judged = [list(zip(first.actual, first.predicted, other.predicted, strict=True)) for other in others]
+    overall = corrected([compare(rows) for rows in judged])
+    by_class = [corrected([compare([row for row in rows if row[0] == name]) for name in names]) for rows in judged]
     return [
-        Difference(other.name, found, compare_classes(first, other) if classes else {})
-        for other, found in zip(others, overall, strict=True)
+        Difference(other.name, found, dict(zip(names, each, strict=True)))
+        for other, found, each in zip(others, overall, by_class, strict=True)
     ]
-
-
-def compare_classes(first: Results, other: Results) -> dict[str, Comparison]:
-    classes = sorted(set(first.actual), key=lambda name: (int(name) if name.isdecimal() else math.inf, name))
-    found = corrected([compare([row for row in judged(first, other) if row[0] == name]) for name in classes])
-    return dict(zip(classes, found, strict=True))
-
-
-def judged(first: Results, other: Results) -> list[tuple[str, str, str]]:
-    return list(zip(first.actual, first.predicted, other.predicted, strict=True))
 
 
 def as_json(results: list[Results], found: list[Difference]) -> dict[str, Any]:
     """All numbers of the report, unrounded: accuracies and their differences are fractions."""
     return {
         "images": len(results[0].actual),
-        "revisions": [accuracy_of(item) for item in results],
+        "revisions": [item.score() for item in results],
         "comparisons": [
             {
                 "name": item.name,
@@ -170,16 +165,9 @@ def as_json(results: list[Results], found: list[Difference]) -> dict[str, Any]:
     }
 
 
-def accuracy_of(results: Results) -> dict[str, Any]:
-    images = len(results.actual)
-    low, high = wilson_interval(results.correct, images)
-    accuracy = {"accuracy": results.correct / images, "accuracy_low": low, "accuracy_high": high}
-    return {"name": results.name, "errors": images - results.correct, **accuracy}
-
-
 def numbers(found: Comparison) -> dict[str, Any]:
     """`p` is that of the comparison alone, `p_holm` the corrected one."""
-    low, high = difference_interval(found.gained, found.lost, found.images)
+    low, high = found.interval
     return {
         "verdict": found.verdict,
         **found._asdict(),
@@ -191,59 +179,44 @@ def numbers(found: Comparison) -> dict[str, Any]:
     }
 
 
-def report(results: list[Results], found: list[Difference]) -> list[Part]:
-    """Accuracies, differences from the first revision, and what follows from them."""
+def report(results: list[Results], found: list[Difference], markdown: bool) -> list[str]:
+    """Accuracies, differences from the first revision, and what follows from them: paragraphs and tables."""
     first = results[0].name
-    accuracies = [
-        [f"{len(results[0].actual):,} test images", "accuracy, %", "95 % interval"],
-        *map(accuracy_row, results),
-    ]
-    table = [[f"against {first}", *COLUMNS, "p (Holm)" if len(found) > 1 else "p"]]
-    table += [[item.name, *cells(item.overall)] for item in found]
+    header = [f"{len(results[0].actual):,} test images", "accuracy, %", "95 % interval"]
+    accuracies = table(header, [accuracy_row(item) for item in results], markdown=markdown)
+    header = [f"against {first}", *COLUMNS, "p (Holm)" if len(found) > 1 else "p"]
+    compared = table(header, [[item.name, *cells(item.overall)] for item in found], markdown=markdown)
     verdicts = [conclusion(first, item.name, item.overall, len(found)) for item in found]
-    by_class = [part for item in found if item.by_class for part in report_classes(first, item)]
-    return [accuracies, table, *verdicts, *by_class, NOTES.format(first=first)]
+    by_class = [part for item in found if item.by_class for part in report_classes(first, item, markdown)]
+    return [accuracies, compared, *verdicts, *by_class, NOTES.format(first=first)]
 
 
-def report_classes(first: str, found: Difference) -> list[Part]:
+def report_classes(first: str, found: Difference, markdown: bool) -> list[str]:
     """Differences by actual class, and which of them are real."""
-    table = [["class", "images", *COLUMNS, "p (Holm)"]]
-    table += [[name, f"{item.images:,}", *cells(item)] for name, item in found.by_class.items()]
+    rows = [[printable(name), f"{item.images:,}", *cells(item)] for name, item in found.by_class.items()]
     better, worse = (
-        ", ".join(name for name, item in found.by_class.items() if item.verdict == verdict) or "none"
+        ", ".join(printable(name) for name, item in found.by_class.items() if item.verdict == verdict) or "none"
         for verdict in (BETTER, WORSE)
     )
     return [
         f"{found.name} against {first}, by actual class:",
-        table,
+        table(["class", "images", *COLUMNS, "p (Holm)"], rows, markdown=markdown),
         f"Evidence that {found.name} is better: on {better}; that it is worse: on {worse}.",
     ]
 
 
 def accuracy_row(results: Results) -> list[str]:
-    found = accuracy_of(results)
+    found = results.score()
     accuracy, low, high = (100 * found[f"accuracy{end}"] for end in ("", "_low", "_high"))
     return [results.name, f"{accuracy:.2f}", f"{low:.2f} to {high:.2f}"]
 
 
 def cells(found: Comparison) -> list[str]:
     """The difference in points of accuracy, its interval, the counts, and p."""
-    low, high = difference_interval(found.gained, found.lost, found.images)
-    interval = f"{100 * low:+.2f} to {100 * high:+.2f}"
+    low, high = found.interval
     p = f"{found.p:.4f}" if found.p >= 0.0001 else "<0.0001"
+    interval = f"{100 * low:+.2f} to {100 * high:+.2f}"
     return [f"{100 * found.difference:+.2f}", interval, f"{found.gained:,}", f"{found.lost:,}", p]
-
-
-def show(part: Part, markdown: bool) -> str:
-    """A paragraph, or a table with all but its first column aligned to the right; 80 columns unless it is Markdown."""
-    if isinstance(part, str):
-        return part if markdown else textwrap.fill(part, 80)
-    if markdown:
-        header, *rows = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in part]
-        return "\n".join([header, "|---|" + "---:|" * (len(part[0]) - 1), *rows])
-    first, *others = (max(map(len, column)) for column in zip(*part, strict=True))
-    aligned = "  ".join([f"{{:<{first}}}", *(f"{{:>{width}}}" for width in others)])
-    return "\n".join(aligned.format(*row) for row in part)
 
 
 if __name__ == "__main__":

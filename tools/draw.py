@@ -9,13 +9,13 @@ tools/predict.py, and drawings can be saved. Ctrl-C ends it, with status 0.
 """
 
 import errno
-import sys
 import threading
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
 
-from foundation.command import Parser, run_command
+from command import Parser, run_command
+from digits.foundation.stage import UserError
 from handwriting.recognizer import MODEL, Recognizer
 from handwriting.server import DRAWINGS, DrawServer
 
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--no-browser", action="store_true", help="print the address without opening a browser")
     arguments = parser.parse_args()
     if arguments.drawings.exists() and not arguments.drawings.is_dir():
-        parser.error(f"--drawings: has to be a folder, got {arguments.drawings}")
+        parser.error(f"--drawings: must be a folder, got {arguments.drawings}")
     recognizer = Recognizer(arguments.model)
     with listen(arguments.host, arguments.port, recognizer, arguments.drawings.resolve()) as server:
         print(recognizer.introduction())
@@ -69,7 +69,7 @@ def listen(host: str, port: int | None, recognizer: Recognizer, drawings: Path) 
     """A server on this port, or, if there is none, on the first that is free.
 
     Raises:
-        SystemExit: the port is taken, or the address does not belong to this machine.
+        UserError: the port is taken, or the address does not belong to this machine.
     """
     for candidate in PORTS if port is None else [port]:
         try:
@@ -78,7 +78,7 @@ def listen(host: str, port: int | None, recognizer: Recognizer, drawings: Path) 
             problem = error
             if getattr(error, "errno", None) != errno.EADDRINUSE:
                 break
-    sys.exit(f"error: {host}:{candidate}: cannot listen there, got {problem}; try another --port or --host")
+    raise UserError(f"{host}:{candidate}: cannot listen there, got {problem}; try another --port or --host")
 
 
 if __name__ == "__main__":

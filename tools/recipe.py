@@ -6,14 +6,16 @@ Example: python tools/recipe.py cnn
 All other arguments go to `dvc exp run`. The results are left in the workspace.
 """
 
+import json
 import shlex
 import subprocess
 import sys
 
-from foundation.command import ROOT, Parser, run_command
-from foundation.repository import flattened, run_dvc, use_own_environment
-
-import yaml
+from command import ROOT, Parser, run_command
+from digits.foundation.stage import UserError
+from digits.foundation.yaml_text import flattened
+from experiments.revisions import experiments
+from repository import WRONG_USAGE, read_mapping, use_own_environment
 
 RECIPES = {path.stem: path for path in sorted((ROOT / "recipes").glob("*.yaml"))}
 
@@ -25,20 +27,23 @@ def main() -> None:
     parser.usage = "%(prog)s [-h] [-n NAME] RECIPE [ARGUMENT ...]"
     arguments, passed_on = parser.parse_known_args()
     name = arguments.name or arguments.recipe
-    use_own_environment()
-    listed = subprocess.run(["dvc", "exp", "list", "--name-only"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
-    if name in listed.split():
-        sys.exit(
-            f"error: --name: has to be new, got the existing experiment {name}; `dvc exp apply {name}` brings back its "
+    if name in experiments("HEAD"):
+        raise UserError(
+            f"--name: must be new, got the existing experiment {name}; `dvc exp apply {name}` brings back its "
             f"results, `dvc exp remove {name}` deletes it, `--name` takes another name"
         )
-    recipe = yaml.safe_load(RECIPES[arguments.recipe].read_text(encoding="utf-8"))
-    changes = [
-        part for key, value in flattened(recipe) for part in ("-S", f"{key}={yaml.safe_dump(value).splitlines()[0]}")
-    ]
-    command = ["dvc", "exp", "run", "--name", name, *changes, *passed_on]
+    recipe = read_mapping(RECIPES[arguments.recipe], "`git checkout HEAD recipes` restores it")
+    settings = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in flattened(recipe)]
+    command = ["dvc", "exp", "run", "--name", name, *(part for each in settings for part in ("-S", each)), *passed_on]
     print(shlex.join(command), flush=True)
-    sys.exit(run_dvc(command))
+    use_own_environment()
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:
+            process.wait()  # DVC gets Ctrl-C, too, and tidies up
+            raise
+    sys.exit(2 if status == WRONG_USAGE else int(status != 0))
 
 
 if __name__ == "__main__":

@@ -14,31 +14,27 @@ that differ from it in nothing but --x, --by and train.seed.
 """
 
 import argparse
-import sys
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import partial
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from threading import Event
 
-from experiments.launch.experiment import DIVERGED, run_experiment, warm_start
-from experiments.origin import Origin, origin
-from experiments.pictures import md5_of_pictures, used_pictures
+from command import Parser, png_file, run_command
+from digits.foundation.stage import UserError
+from experiments.engine import Engine, add_options
+from experiments.figures import draw_runs
+from experiments.members import finished, members, varied
+from experiments.origin import Origin, origin, used_pictures
+from experiments.remote import check_remotes, pull
 from experiments.revisions import experiments
 from experiments.runs import SEED, gather
-from experiments.search.space import is_number
-from experiments.study.remote import check_remotes, pull
-from experiments.study.study import TrialError, add_options
-from experiments.sweep.figure import draw
-from experiments.sweep.members import Member, finished, members, varied
-from experiments.sweep.shared import shared_work
-from foundation.command import INTERRUPTED, Parser, png_file, positive, run_command
+from experiments.space import is_number
+from experiments.study import open_study
+from experiments.trial import Proposal, Task
 
 
 def main() -> None:
     arguments = parse_arguments()
-    sweep = members(arguments.settings, arguments.name) if arguments.settings else []
+    sweep = members(arguments.settings, arguments.name) if arguments.settings else {}
     runs = gather(run_all(sweep, arguments) if sweep else arguments.revisions)
     names = [name for name in varied(sweep) if name != SEED]
     numbers = [name for name in names if is_number(runs[0].params.get(name))]
@@ -47,11 +43,11 @@ def main() -> None:
         return
     x = arguments.x or next(iter(numbers), "train.lr")
     by = arguments.by or next((name for name in names if name != x), "train.optimizer")
-    problem = draw(runs, x, by, arguments.picture)
+    problem = draw_runs(runs, x, by, arguments.picture)
     if problem and sweep:
         print(f"no picture: {problem.partition(';')[0]}")  # the advice is for those who have run none
     elif problem:
-        sys.exit(f"error: {problem}")
+        raise UserError(problem)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -69,9 +65,6 @@ def parse_arguments() -> argparse.Namespace:
         dest="settings",
         metavar="NAME=VALUES",
         help="run experiments with these values, written as for `dvc exp run --queue`",
-    )
-    parser.add_argument(
-        "--jobs", type=positive, default=1, metavar="N", help="run this many at a time (default: %(default)s)"
     )
     parser.add_argument("--name", default="", metavar="PREFIX", help="begin the names of the experiments with this")
     parser.add_argument(
@@ -92,95 +85,41 @@ def parse_arguments() -> argparse.Namespace:
     add_options(parser, None)
     arguments = parser.parse_args()
     if arguments.settings and arguments.revisions:
-        parser.error("REVISION: has to be left out with -S")
+        parser.error("REVISION: must be left out with -S")
     if arguments.push and not arguments.storage:
         parser.error("--push: needs --storage, by which the machines know of each other")
     return arguments
 
 
-def run_all(sweep: Sequence[Member], arguments: argparse.Namespace) -> list[str]:
-    """Run the members that have not finished, some at a time; return the commits of those that have by then."""
-    start = origin(md5_of_pictures(set().union(*(used_pictures(member.params) for member in sweep))))
+def run_all(sweep: Mapping[str, Proposal], arguments: argparse.Namespace) -> list[str]:
+    """Run the members that have not finished; return the commits of those that have by then."""
+    if arguments.push:
+        check_remotes(arguments.push)
+    start = origin(set().union(*(used_pictures(member.params) for member in sweep.values())))
     done = finished(sweep, start)
     print(f"{len(done)} of {len(sweep)} experiments are finished", flush=True)
-    left = [member for member in sweep if member.name not in done]
-    try:
-        if arguments.storage:
-            run_shared(sweep, start, arguments)
-        elif left:
-            run_at_once(arguments.jobs, [partial(run_member, start, member) for member in left], Event())
-    except KeyboardInterrupt:
-        print("error: sweep: interrupted; the same command continues it", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    if arguments.storage or len(done) < len(sweep):
+        sweep_engine(sweep, start, arguments).run(arguments.jobs, "sweep")
+    if arguments.push:
+        pull(list(sweep), arguments.push, "--no-cache")
     commits = experiments(start.commit)
-    found = [commits[member.name] for member in sweep if member.name in commits]
-    if not found and arguments.storage:
-        sys.exit(
-            "error: sweep: other machines have run it, and none of its experiments is here; use --push on all of them"
-        )
+    found = [commits[name] for name in sweep if name in commits]
+    elsewhere = ", or other machines have them and did not --push" if arguments.storage else ""
+    if len(found) < len(sweep):
+        print(f"{len(sweep) - len(found)} of {len(sweep)} experiments are not here: their loss diverged{elsewhere}")
     if not found:
-        sys.exit("error: -S: has to have values with which the loss stays finite, got none; lower train.lr")
-    if arguments.storage and len(found) < len(sweep):
-        missing = f"{len(sweep) - len(found)} of {len(sweep)} experiments are not here"
-        print(f"{missing}: their loss diverged, or other machines have them and did not --push")
+        raise UserError("-S: must have values with which the loss stays finite, got none here; lower train.lr")
     return found
 
 
-def run_at_once(jobs: int, tasks: Sequence[Callable[[], object]], stop: Event) -> None:
-    """Run tasks, `jobs` at a time; exits with an error once one fails, after setting `stop` for the others."""
-
-    def run(task: Callable[[], object]) -> None:
-        if stop.is_set():
-            return
-        try:
-            task()
-        except BaseException:
-            stop.set()  # here, since this thread would begin the next task before another one could stop it
-            raise
-
-    with warm_start(), ThreadPoolExecutor(jobs) as executor:
-        running = [executor.submit(run, task) for task in tasks]
-        try:
-            for future in as_completed(running):
-                future.result()
-        except BaseException as error:
-            stop.set()
-            executor.shutdown(cancel_futures=True)  # and wait for those that run; they get Ctrl-C, too
-            if isinstance(error, TrialError):
-                sys.exit(str(error))
-            raise
-
-
-def run_member(origin: Origin, member: Member) -> float | None:
-    """Run a member and print a line about it; return its validation accuracy, or None if it diverged or has none.
-
-    Raises:
-        TrialError: it failed without diverging, or was made from something else than `origin`.
-    """
-    begin = time.perf_counter()
-    failure = run_experiment(member.name, member.settings)
-    if failure and DIVERGED not in failure:
-        raise TrialError(
-            f"{failure}\nerror: {member.name}: the experiment failed, got the output above; without the cause, the "
-            "same command continues"
-        )
-    metrics = {} if failure else origin.read(member.name, member.params).metrics
-    val_accuracy = metrics.get("val_accuracy")
-    result = "loss diverged" if failure else "finished" if val_accuracy is None else f"val acc {val_accuracy:.4f}"
-    print(f"{member.name:30}  {result:14}  {time.perf_counter() - begin:.1f} s", flush=True)
-    return val_accuracy
-
-
-def run_shared(sweep: Sequence[Member], origin: Origin, arguments: argparse.Namespace) -> None:
-    """Run the members that no other machine runs, `jobs` at a time, and wait until all are finished."""
-    if arguments.push:
-        check_remotes(arguments.push)
-    stop = Event()
-    run = partial(run_member, origin)
-    work = shared_work(arguments.storage, sweep, origin, run, arguments.push, stop)
-    run_at_once(arguments.jobs, [work] * arguments.jobs, stop)
-    if arguments.push:
-        pull([member.name for member in sweep], arguments.push, "--no-cache")
+def sweep_engine(sweep: Mapping[str, Proposal], start: Origin, arguments: argparse.Namespace) -> Engine:
+    """What runs the members, shared by a database if there is one."""
+    settings = {name: " ".join(member.settings) for name, member in sweep.items()}
+    wanted = start.agreement(varied(sweep)) | {"settings": settings}
+    study_name = f"sweep-{hashlib.sha256(' '.join(sweep).encode()).hexdigest()[:12]}"
+    study, storage = open_study(arguments.storage, study_name, wanted)
+    task = Task(start, lambda _, name: sweep[name], remote=arguments.push)
+    return Engine(study, storage, list(sweep), wanted, task)
 
 
 if __name__ == "__main__":

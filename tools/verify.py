@@ -8,30 +8,29 @@ through a link into the cache. This command reads every file, changes nothing,
 and tells how to restore what is damaged. The exit status is 1 if a file is.
 """
 
-import hashlib
 import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from foundation.command import ROOT, Parser, run_command
-from foundation.repository import cache_folder, md5_of_file
-
-# The parser of DVC itself; PyYAML takes 1e-05 for text.
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from command import ROOT, Parser, run_command
+from digits.foundation.params import printable
+from digits.foundation.stage import UserError
+from digits.foundation.yaml_text import parse_lock
+from experiments.run_cache import sha256_of_entry
+from repository import cache_folder, md5_of_file
 
 
 class File(NamedTuple):
-    """A file, the digest that its content should have, how to compute it, and the problem if it differs."""
+    """A file, the digest that its content should have, what it is or how it is wrong, and how to compute the digest."""
 
     path: Path
     expected: str
     problem: str
-    digest: Callable[[Path], str]
+    digest: Callable[[Path], str] = md5_of_file
 
 
 def main() -> None:
@@ -41,10 +40,9 @@ def main() -> None:
     os.chdir(ROOT)
     cache = cache_folder()
     cache = cache.relative_to(ROOT) if cache.is_relative_to(ROOT) else cache
-    outputs = locked_outputs()
+    outputs = [File(path, md5, "differs from dvc.lock") for path, md5 in locked_outputs().items()]
     written = [file for output in outputs for file in files_of(output, cache)]
-    names = {file.expected: file.path for file in [*written, *outputs]}
-    files = [*cache_objects(cache, names), *run_entries(cache), *written]
+    files = [*cached_files(cache, {file.expected: file.path for file in [*written, *outputs]}), *written]
     missing = [file.path for file in files if not os.path.lexists(file.path)]
     present = [file for file in files if os.path.lexists(file.path)]
     damaged = [file.path for file in present if not is_intact(file)]
@@ -56,19 +54,22 @@ def main() -> None:
     if missing:
         print(f"missing, not damaged: {len(missing)} outputs of dvc.lock; `dvc repro` brings them back", flush=True)
     if damaged:
-        sys.exit(advice(damaged))
+        sys.exit(ADVICE.format(root=ROOT, paths=shlex.join(map(str, damaged))))
     print(f"all right: {len(present)} files in DVC's cache and among the outputs, {size / 1e6:.1f} MB")
 
 
-def locked_outputs() -> list[File]:
-    """The files and directories that dvc.lock lists as outputs."""
+def locked_outputs() -> dict[Path, str]:
+    """The files and directories that dvc.lock lists as outputs, each with its MD5.
+
+    Raises:
+        UserError: it is damaged.
+    """
     lock = Path("dvc.lock")
     try:
-        stages = YAML(typ="safe").load(lock)["stages"].values() if lock.exists() else []
-        outputs = [(Path(output["path"]), str(output["md5"])) for stage in stages for output in stage.get("outs", [])]
-    except (YAMLError, AttributeError, KeyError, TypeError, ValueError):
-        sys.exit("error: dvc.lock: is damaged, got text that DVC did not write; `git checkout HEAD dvc.lock`")
-    return [File(path, md5, "differs from dvc.lock", md5_of_file) for path, md5 in outputs]
+        stages = parse_lock(lock.read_text(encoding="utf-8")).values() if lock.exists() else []
+    except ValueError:
+        raise UserError("dvc.lock: is damaged, got text that DVC did not write; `git checkout HEAD dvc.lock`")
+    return {Path(path): md5 for stage in stages for path, md5 in stage.outs.items()}
 
 
 def files_of(output: File, cache: Path) -> Iterator[File]:
@@ -76,7 +77,7 @@ def files_of(output: File, cache: Path) -> Iterator[File]:
     if not output.expected.endswith(".dir"):
         yield output
         return
-    listing = cache / "files" / "md5" / output.expected[:2] / output.expected[2:]
+    listing = cache / "files/md5" / output.expected[:2] / output.expected[2:]
     if listing.is_file() and md5_of_file(listing) == output.expected.removesuffix(".dir"):
         for file in json.loads(listing.read_bytes()):
             yield output._replace(path=output.path / file["relpath"], expected=file["md5"])
@@ -85,52 +86,37 @@ def files_of(output: File, cache: Path) -> Iterator[File]:
         yield output._replace(problem=problem, digest=lambda _: "a directory whose list of files the cache has lost")
 
 
-def cache_objects(cache: Path, names: Mapping[str, Path]) -> Iterator[File]:
-    """The objects of the cache, each named by the MD5 of its content; unfinished ones are left out."""
-    for path in sorted((cache / "files" / "md5").glob("[0-9a-f][0-9a-f]/*")):
+def cached_files(cache: Path, names: dict[str, Path]) -> Iterator[File]:
+    """The files of the cache that are named for their content; unfinished ones are not.
+
+    They are the objects, and the entries of the run cache: which outputs a stage had with which inputs.
+    """
+    for path in sorted((cache / "files/md5").glob("[0-9a-f][0-9a-f]/*")):
         name = path.parent.name + path.name
-        md5 = name.removesuffix(".dir")
-        if len(md5) == 32:
-            yield File(path, md5, f"damaged, an object of {names.get(name, 'an earlier run')}", md5_of_file)
-
-
-def run_entries(cache: Path) -> Iterator[File]:
-    """The entries of the run cache: which outputs a stage had with which inputs."""
+        if len(md5 := name.removesuffix(".dir")) == 32:
+            yield File(path, md5, f"damaged, an object of {names.get(name, 'an earlier run')}")
     for path in sorted((cache / "runs").glob("[0-9a-f][0-9a-f]/*/*")):
         if len(path.name) == 64:
             yield File(path, path.name, "damaged, an entry of the run cache", sha256_of_entry)
-
-
-def sha256_of_entry(path: Path) -> str:
-    """The hash by which DVC names an entry of the run cache: of its parsed content, without sizes."""
-    try:
-        entry = json.dumps(YAML(typ="safe").load(path))
-    except (YAMLError, TypeError, ValueError):
-        return "text that DVC did not write"
-    entry = json.loads(
-        entry, object_hook=lambda values: {key: values[key] for key in values.keys() - {"size", "nfiles"}}
-    )
-    return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()
 
 
 def is_intact(file: File) -> bool:
     """Whether a file has the expected content; prints an error if not."""
     try:
         digest = file.digest(file.path)
-    except PermissionError as error:
-        sys.exit(f"error: {file.path}: cannot be read, got {error.strerror}; make it readable and verify again")
+    except PermissionError:
+        raise  # which says nothing about the content
     except OSError as error:
         digest = error.strerror or str(error)
     if digest != file.expected:
-        print(f"error: {file.path}: {file.problem}, got {digest}", file=sys.stderr)
+        print(f"error: {printable(str(file.path))}: {file.problem}, got {digest}", file=sys.stderr)
     return digest == file.expected
 
 
-def advice(damaged: list[Path]) -> str:
-    return f"""
+ADVICE = """
 To restore them, delete them and let DVC make them again; first keep a copy of
-what you changed on purpose, or of what an interrupted run left. In {ROOT}:
-  rm -rf {shlex.join(map(str, damaged))}
+what you changed on purpose, or of what an interrupted run left. In {root}:
+  rm -rf {paths}
   dvc repro
 With a remote, `dvc repro --pull` fetches what is stored there. An object of an
 earlier run, or of another project, comes back when that runs again."""

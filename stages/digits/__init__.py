@@ -1,7 +1,12 @@
-"""What the stages are made of, a package for each subject.
+"""What the stages are made of, a room for each subject, and single files that most of them share.
 
-Imports point one way: script -> its subject -> foundation, which knows nothing about digits. In full: a package
-imports only from itself and from those before it in the order foundation, pictures, data, models, evaluation, figures,
-training, and nothing imports a stage script. Imports name modules, never packages, so that a stage depends on no more
-files than it uses. Each package's docstring says what it is for. tests/repository/test_wiring.py holds these rules.
+Imports point one way: script -> its subject -> foundation, which knows nothing about digits. Each room's docstring says
+what it is for, and who uses it. tests/repository/test_wiring.py holds which room may import from which.
+
+Importing this package sets the switches of portable arithmetic, which NumPy and PyTorch read when they are loaded. So a
+script imports nothing but the standard library and the project's own modules.
 """
+
+from digits.foundation.arithmetic import use_portable_arithmetic
+
+use_portable_arithmetic()

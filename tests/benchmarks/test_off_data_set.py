@@ -1,13 +1,13 @@
 """The changed images are what their names say, and the docs show the results."""
 
-import off_data_set as benchmark
-from conftest import some_digits
-from doc_tables import with_table
-
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+
+import off_data_set as benchmark
+from doc_tables import with_table
+from samples import some_digits
 
 DIGITS = [Image.fromarray(image) for image in some_digits(0, 10).images]
 

@@ -1,15 +1,16 @@
-"""Tensors, their file, their split, and the bundled digits."""
+"""Data sets, their file, their split, and the bundled digits."""
 
 from pathlib import Path
 
-from conftest import CLASSES, IMAGES, LABELS
-from digits.data.dataset import Dataset, load_dataset, pixel_statistics, save_dataset
-from digits.data.split import split_every_class, stratified_split
-from digits.foundation.stage import UserError
-from digits.foundation.tensors import write_tensors
-
 import numpy as np
 import pytest
+
+from digits.data.raw import ARCHIVE_NAMES, ARCHIVES, copy_archives, read_description, read_raw, write_raw
+from digits.data.split import split_every_class, stratified_split
+from digits.dataset import Dataset, load_dataset, pixel_statistics, save_dataset
+from digits.foundation.stage import UserError
+from digits.foundation.tensors import write_tensors
+from samples import CLASSES, IMAGES, LABELS, MNIST, packed_idx, some_digits
 
 
 def test_statistics_are_those_of_numpy() -> None:
@@ -22,10 +23,38 @@ def test_statistics_are_those_of_numpy() -> None:
 def test_a_data_set_survives_its_file(tmp_path: Path, count: int) -> None:
     dataset = Dataset(IMAGES[:count], np.arange(count))
     save_dataset(tmp_path / "a", dataset)
-    loaded = load_dataset(tmp_path / "a", CLASSES, allow_empty=True)
+    loaded = load_dataset(str(tmp_path / "a"), CLASSES, allow_empty=True)  # text is a path, too
     assert np.array_equal(loaded.images, dataset.images)
     assert np.array_equal(loaded.labels, dataset.labels)
     assert len(loaded) == count
+
+
+def test_data_sets_follow_one_another() -> None:
+    digits, more = some_digits(0, 3), some_digits(3, 5)
+    together = digits.extended(more, 2)
+    np.testing.assert_array_equal(together.labels, [*digits.labels, *more.labels, *more.labels])
+    np.testing.assert_array_equal(together.images[5:], more.images[[0, 1]])
+    assert digits.extended(more, 0) is digits
+
+
+def test_raw_data_replaces_that_of_another_kind(tmp_path: Path) -> None:
+    folder, archives = tmp_path / "raw", tmp_path / "archives"
+    archives.mkdir()
+    digits = {"train": some_digits(0, 5), "test": some_digits(5, 8)}
+    for split, (labels_name, images_name) in ARCHIVES.items():
+        (archives / labels_name).write_bytes(packed_idx(digits[split].labels))
+        (archives / images_name).write_bytes(packed_idx(digits[split].images))
+    for names in ({*ARCHIVE_NAMES}, {"train.safetensors", "test.safetensors"}, {*ARCHIVE_NAMES}):
+        if "train.safetensors" in names:
+            write_raw(folder, MNIST, digits["train"], digits["test"])
+        else:
+            copy_archives(archives, folder, MNIST)
+        assert {path.name for path in folder.iterdir()} == {*names, "dataset.json"}
+        assert read_description(folder) == MNIST
+        for split, expected in digits.items():
+            found = read_raw(folder, split, CLASSES)
+            np.testing.assert_array_equal(found.images, expected.images)
+            np.testing.assert_array_equal(found.labels, expected.labels)
 
 
 def test_a_damaged_data_set_is_named(tmp_path: Path) -> None:
@@ -42,7 +71,7 @@ def test_a_damaged_data_set_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"expected images, .* and labels, int64 .N,., got "):
         load_dataset(path, CLASSES)
     save_dataset(path, Dataset(IMAGES[:2], np.array([3, 10])))
-    with pytest.raises(UserError, match="labels have to be 0 to 9, got 3 to 10"):
+    with pytest.raises(UserError, match="labels must be 0 to 9, got 3 to 10"):
         load_dataset(path, CLASSES)
     save_dataset(path, Dataset(IMAGES[:0], np.arange(0)))
     with pytest.raises(UserError, match="expected images, got none"):

@@ -1,14 +1,15 @@
 """Folders of pictures become data sets."""
 
+import os
 from pathlib import Path
-
-from digits.data.picture_folder import describe_folder, in_words, list_files, read_pictures
-from digits.foundation.stage import UserError
-from digits.pictures.whole import to_gray_square
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+
+from digits.data.picture_folder import as_dataset, describe_folder, in_words, list_files, read_pictures
+from digits.foundation.stage import UserError
+from digits.pictures.conversion import to_gray_square
 
 
 def save(path: Path, size: tuple[int, int], paper: str, ink: str, mode: str = "RGB") -> None:
@@ -33,26 +34,46 @@ def test_a_folder_that_is_no_data_set(tmp_path: Path, names: list[str]) -> None:
     for name in names:
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.png").touch()
-    with pytest.raises(UserError, match=r"download.folder.path: has to be a folder with 2 to 100 folders"):
+    with pytest.raises(UserError, match=r"download.folder.path: must be a folder with 2 to 100 folders"):
         describe_folder(tmp_path, list_files(tmp_path), "whole")
     with pytest.raises(UserError, match=r"download.folder.path"):
         describe_folder(tmp_path / "missing", [], "whole")
+
+
+def test_folders_of_splits_are_no_classes(tmp_path: Path) -> None:
+    for name in ("Train/cats", "Train/dogs", "test/cats"):
+        save(tmp_path / name / "1.png", (30, 30), "white", "black")
+    with pytest.raises(UserError, match=r"holds a folder for each class, got .* which holds Train and test"):
+        describe_folder(tmp_path, list_files(tmp_path), "whole")
+    assert describe_folder(tmp_path / "Train", list_files(tmp_path / "Train"), "whole").classes == ["cats", "dogs"]
+    save(tmp_path / "vehicles/train/1.png", (30, 30), "white", "black")
+    save(tmp_path / "vehicles/bus/1.png", (30, 30), "white", "black")
+    assert "train" in describe_folder(tmp_path / "vehicles", list_files(tmp_path / "vehicles"), "whole").classes
 
 
 def test_pictures_are_read_and_what_is_left_out_is_named(tmp_path: Path) -> None:
     save(tmp_path / "cats/1.jpg", (300, 200), "white", "red")
     save(tmp_path / "cats/2.png", (28, 28), "black", "white", mode="L")
     save(tmp_path / "dogs/old/1.png", (40, 90), "blue", "yellow")
-    (tmp_path / "dogs/copy.png").write_bytes((tmp_path / "cats/2.png").read_bytes())
+    (tmp_path / "cats/3.png").write_bytes((tmp_path / "cats/2.png").read_bytes())
     (tmp_path / "dogs/notes.txt").write_text("no picture")
-    pictures = read_pictures(tmp_path, list_files(tmp_path), ["cats", "dogs"], "whole")
-    assert pictures.labels == [0, 0, 1]
-    assert pictures.converted == [True, False, True]
-    np.testing.assert_array_equal(pictures.images[1], np.asarray(Image.open(tmp_path / "cats/2.png")))
-    assert pictures.dataset([2]).labels.tolist() == [1]
-    assert [problem.split(": is left out: ")[0] for problem in pictures.problems] == [
-        str(tmp_path / "dogs" / name) for name in ("copy.png", "notes.txt")
+    os.mkfifo(tmp_path / "dogs/2.png")  # reading it would wait for ever
+    pictures, problems = read_pictures(tmp_path, list_files(tmp_path), ["cats", "dogs"], "whole")
+    assert [picture.converted for picture in pictures] == [True, False, True]
+    np.testing.assert_array_equal(pictures[1].image, np.asarray(Image.open(tmp_path / "cats/2.png")))
+    assert as_dataset(pictures).labels.tolist() == [0, 0, 1]
+    assert [problem.split(": is left out: ")[0] for problem in problems] == [
+        str(tmp_path / name) for name in ("cats/3.png", "dogs/notes.txt")
     ]
+
+
+def test_a_picture_in_two_classes_is_left_out_of_both(tmp_path: Path) -> None:
+    for name, ink in {"cats/1": "red", "cats/2": "blue", "dogs/1": "green", "dogs/2": "red"}.items():
+        save(tmp_path / f"{name}.png", (30, 30), "white", ink)
+    pictures, problems = read_pictures(tmp_path, list_files(tmp_path), ["cats", "dogs"], "whole")
+    assert [picture.label for picture in pictures] == [0, 1]
+    assert len(problems) == 1
+    assert problems[0].startswith(f"{tmp_path}/dogs/2.png: is left out, and so is {tmp_path}/cats/1.png: ")
 
 
 def test_a_folder_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:

@@ -8,19 +8,23 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from conftest import ROOT, Run
 from digits.foundation import arithmetic
-from digits.foundation.arithmetic import SWITCHES, unsuitable_machine, use_portable_arithmetic
-from digits.foundation.stage import UserError
-
-import pytest
+from digits.foundation.arithmetic import (
+    SWITCHES,
+    libraries_without_switches,
+    unsuitable_machine,
+    use_native_arithmetic,
+    use_portable_arithmetic,
+)
 
 LIBRARIES = """
 import ctypes, json, sys
-sys.path.insert(0, "stages")
 if sys.argv[1] == "portable":
-    from digits.foundation.arithmetic import use_portable_arithmetic
-    use_portable_arithmetic()
+    sys.path.insert(0, "stages")
+    import digits
 import numpy, torch
 from numpy._core._multiarray_umath import __cpu_dispatch__ as dispatched, __cpu_features__ as features
 from threadpoolctl import threadpool_info
@@ -67,19 +71,14 @@ def compute(run: Run, mode: str, **variables: str) -> dict[str, Any]:
 
 @suitable
 def test_every_library_obeys_and_the_environment_has_no_say(run: Run) -> None:
-    portable = compute(run, "portable")
-    assert {"torch": "AVX2", "mkl": MKL_CBWR_COMPATIBLE, "openblas": ["Haswell", 1], "numpy": ["X86_V3"]}.items() <= (
-        portable.items()
-    )
-    assert compute(run, "portable", **OTHER) == portable
-
-
-@suitable
-def test_without_the_switches_processors_differ(run: Run) -> None:
-    other = {name: value for name, value in OTHER.items() if name in SWITCHES}
-    native, as_on_another = compute(run, "native", **SWITCHES), compute(run, "native", **other)
-    assert native["sums"] != as_on_another["sums"]
-    assert native["product"] != as_on_another["product"]
+    portable = compute(run, "portable", **OTHER)
+    switched = {"torch": "AVX2", "mkl": MKL_CBWR_COMPATIBLE, "openblas": ["Haswell", 1], "numpy": ["X86_V3"]}
+    assert {name: portable[name] for name in switched} == switched
+    # Those variables count: without them, the bytes are the same, and with them alone, they are others.
+    assert compute(run, "native", **SWITCHES) == portable
+    other = compute(run, "native", **{name: value for name, value in OTHER.items() if name in SWITCHES})
+    assert other["sums"] != portable["sums"]
+    assert other["product"] != portable["product"]
 
 
 def test_all_that_numpy_has_beyond_avx2_is_disabled() -> None:
@@ -88,38 +87,73 @@ def test_all_that_numpy_has_beyond_avx2_is_disabled() -> None:
         assert {"X86_V3", *SWITCHES["NPY_DISABLE_CPU_FEATURES"].split()} == set(dispatched)
 
 
+def variables() -> dict[str, str]:
+    """The environment, apart from what pytest writes into it."""
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
+@pytest.fixture
+def users(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment of a user who has settings of their own, of libraries and others, before any switch is set."""
+    own = {"MKL_CBWR": "AVX2", "OMP_NUM_THREADS": "7", "OPENBLASPHEMY": "1"}
+    for name in [name for name in os.environ if name.startswith(arithmetic.PREFIXES)]:
+        monkeypatch.delenv(name)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(arithmetic, "put_aside", {})
+    return variables()
+
+
 @suitable
-def test_a_library_that_is_loaded_already_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_portable_arithmetic()  # done already, before the tests began
-    monkeypatch.setenv("MKL_CBWR", "AVX2")
-    before = dict(os.environ)
-    with pytest.raises(UserError, match=r"^python: .* got numpy and torch loaded already; .* \.pth file"):
-        use_portable_arithmetic()
+def test_a_library_that_is_loaded_already_is_named(users: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("numpy", "torch"):
+        monkeypatch.setitem(sys.modules, name, sys)
+    use_portable_arithmetic()  # too late
+    assert variables() == users
+    assert libraries_without_switches() == ["numpy", "torch"]
     monkeypatch.delitem(sys.modules, "numpy")
-    with pytest.raises(UserError, match="got torch loaded already"):
+    assert libraries_without_switches() == ["torch"]
+
+
+@suitable
+def test_a_stage_refuses_to_run_without_the_switches(run: Run) -> None:
+    script = "import runpy, numpy; runpy.run_path('stages/export.py', run_name='__main__')"
+    output = run(ROOT, "python", "-c", script, PYTHONPATH="stages", status=1)
+    assert output.startswith("error: python: ")
+    assert "got numpy" in output
+    assert output.count("\n") == 1
+
+
+@suitable
+def test_native_arithmetic_has_what_the_user_has_set(users: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic, "loaded_libraries", list)
+    for _ in range(2):  # as a stage that a stage has started
         use_portable_arithmetic()
-    assert dict(os.environ) == before
+        assert SWITCHES.items() <= os.environ.items()
+        assert "OMP_NUM_THREADS" not in os.environ
+    monkeypatch.setattr(arithmetic, "loaded_libraries", lambda: ["numpy"])
+    assert not libraries_without_switches()
+    use_native_arithmetic()
+    assert variables() == users
 
 
 @pytest.mark.parametrize(
-    ("system", "machine", "flags", "expected"),
+    ("machine", "flags", "expected"),
     [
-        ("Linux", "x86_64", "fpu avx avx2 fma f16c bmi1 bmi2 abm movbe", None),
-        ("Linux", "x86_64", "fpu avx avx2x fma f16c bmi1 bmi2 abm movbe", "Linux on x86_64 without avx2"),
-        ("Linux", "x86_64", "fpu avx f16c bmi1 bmi2 abm movbe", "Linux on x86_64 without avx2, fma"),
-        ("Linux", "aarch64", "fp asimd", "Linux on aarch64"),
-        ("Darwin", "x86_64", "", "Darwin on x86_64"),
+        ("Linux on x86_64", "fpu avx avx2 fma f16c bmi1 bmi2 abm movbe", ""),
+        ("Linux on x86_64", "fpu avx avx2x f16c bmi1 bmi2 abm movbe", "Linux on x86_64 without avx2, fma"),
+        ("Linux on aarch64", "fp asimd", "Linux on aarch64"),
+        ("Darwin on x86_64", "", "Darwin on x86_64"),
     ],
 )
 def test_an_unsuitable_machine_is_named_and_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, machine: str, flags: str, expected: str | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, users: dict[str, str], machine: str, flags: str, expected: str
 ) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t:\nprocessor\t: 1\nflags\t: \n")
     monkeypatch.setattr(arithmetic, "CPUINFO", tmp_path / "cpuinfo")
-    monkeypatch.setattr(platform, "system", lambda: system)
-    monkeypatch.setattr(platform, "machine", lambda: machine)
-    assert unsuitable_machine() == expected
-    if expected:
-        before = dict(os.environ)
-        use_portable_arithmetic()  # neither refuses the libraries that are loaded nor sets anything
-        assert dict(os.environ) == before
+    monkeypatch.setattr(arithmetic, "loaded_libraries", list)
+    monkeypatch.setattr(platform, "system", lambda: machine.partition(" on ")[0])
+    monkeypatch.setattr(platform, "machine", lambda: machine.partition(" on ")[2])
+    assert (unsuitable_machine() or "") == expected
+    use_portable_arithmetic()
+    assert (variables() == users) == bool(expected)

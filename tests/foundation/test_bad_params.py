@@ -5,9 +5,15 @@ import math
 import operator
 from collections.abc import Callable
 from contextlib import chdir
-from functools import reduce
+from dataclasses import dataclass
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bad_input import little, many, refusal
 from conftest import ROOT
@@ -17,11 +23,6 @@ from download import DownloadParams
 from evaluate import EvaluateParams
 from preprocess import PreprocessParams
 
-import pytest
-import yaml
-from hypothesis import given
-from hypothesis import strategies as st
-
 SECTIONS: dict[str, type[Section]] = {
     "download": DownloadParams,
     "preprocess": PreprocessParams,
@@ -30,24 +31,36 @@ SECTIONS: dict[str, type[Section]] = {
 }
 GOOD: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
 
-Check = Callable[[Any], bool]
+
+@dataclass(frozen=True)
+class Number:
+    """Numbers from `low` to `high`, but for some of them; a float may be written as a whole number."""
+
+    kind: type
+    low: float
+    high: float
+    without: tuple[float, ...] = ()
+
+    def __call__(self, value: Any) -> bool:
+        return type(value) in (self.kind, int) and self.low <= value <= self.high and value not in self.without
+
+    def edges(self) -> list[Any]:
+        """The ends of the range with their neighbours, and something of another type."""
+        ends = (self.low, self.high)
+        if self.kind is int:
+            return [end + step for end in ends for step in (-1, 0, 1)] + [self.low + 0.5, True]
+        return [*ends, math.nextafter(self.low, -math.inf), math.nextafter(self.high, math.inf), True]
 
 
-def whole(low: int, high: int) -> Check:
-    return lambda value: type(value) is int and low <= value <= high
+@dataclass(frozen=True)
+class OneOf:
+    names: tuple[str, ...]
 
+    def __call__(self, value: Any) -> bool:
+        return type(value) is str and value in self.names
 
-def real(low: float, high: float, *, without_low: bool = False, without_high: bool = False) -> Check:
-    def check(value: Any) -> bool:
-        if type(value) is not float and type(value) is not int:
-            return False
-        return low <= value <= high and not (without_low and value == low) and not (without_high and value == high)
-
-    return check
-
-
-def one_of(*names: str) -> Check:
-    return lambda value: type(value) is str and value in names
+    def edges(self) -> list[Any]:
+        return [*self.names, self.names[0].upper(), f"{self.names[0]} ", [self.names[0]], "", 0]
 
 
 def truth(value: Any) -> bool:
@@ -58,53 +71,54 @@ def texts(value: Any) -> bool:
     return type(value) is list and all(type(item) is str for item in value)
 
 
-SEED, SHARE = whole(0, 2**32 - 1), real(0, 1, without_high=True)
+whole, real = partial(Number, int), partial(Number, float)
+SEED, SHARE, FACTOR = whole(0, 2**32 - 1), real(0, 1, without=(1,)), real(0, 1)
 NETWORK = {"width": whole(1, 4096), "depth": whole(1, 32), "dropout": SHARE}
 # What params.yaml says of every value, in another way than the stages have it.
-ALLOWED: dict[tuple[str, ...], Check] = {
-    ("download", "dataset"): one_of("mnist", "fashion-mnist", "kmnist", "optdigits", "folder"),
+ALLOWED: dict[tuple[str, ...], Callable[[Any], bool]] = {
+    ("download", "dataset"): OneOf(("mnist", "fashion-mnist", "kmnist", "optdigits", "folder")),
     ("download", "mirrors", "mnist"): texts,
     ("download", "mirrors", "fashion-mnist"): texts,
     ("download", "mirrors", "kmnist"): texts,
     ("download", "optdigits", "test_size"): whole(11, 1786),
     ("download", "optdigits", "seed"): SEED,
     ("download", "folder", "path"): lambda value: type(value) is str and value != "",
-    ("download", "folder", "pictures"): one_of("whole", "strokes"),
-    ("download", "folder", "test_share"): real(0, 1, without_low=True, without_high=True),
+    ("download", "folder", "pictures"): OneOf(("whole", "strokes")),
+    ("download", "folder", "test_share"): real(0, 1, without=(0, 1)),
     ("download", "folder", "seed"): SEED,
     ("preprocess", "val_size"): whole(0, 10**9),
     ("preprocess", "seed"): SEED,
     ("preprocess", "drawings"): whole(0, 10**4),
-    ("train", "model"): one_of("logistic", "mlp", "lenet5", "cnn"),
+    ("train", "model"): OneOf(("logistic", "mlp", "lenet5", "cnn")),
     **{("train", network, name): check for network in ("mlp", "cnn") for name, check in NETWORK.items()},
     ("train", "normalize"): truth,
-    ("train", "augment"): one_of("none", "affine", "elastic", "handwriting"),
+    ("train", "augment"): OneOf(("none", "affine", "elastic", "handwriting")),
     ("train", "affine", "degrees"): real(0, 180),
     ("train", "affine", "shift"): real(0, 28),
     ("train", "affine", "scale"): SHARE,
     ("train", "affine", "shear"): real(0, 2),
     ("train", "elastic", "alpha"): real(0, 1000),
     ("train", "elastic", "sigma"): real(0.5, 28),
-    ("train", "handwriting", "share"): real(0, 1),
-    ("train", "handwriting", "stroke"): real(0, 1),
-    ("train", "handwriting", "noise"): real(0, 1),
-    ("train", "optimizer"): one_of("sgd", "adam", "adamw", "lbfgs"),
+    ("train", "handwriting", "share"): FACTOR,
+    ("train", "handwriting", "stroke"): FACTOR,
+    ("train", "handwriting", "noise"): FACTOR,
+    ("train", "optimizer"): OneOf(("sgd", "adam", "adamw", "lbfgs")),
     ("train", "sgd", "momentum"): SHARE,
     ("train", "sgd", "nesterov"): truth,
-    ("train", "lr"): real(0, 1e38, without_low=True),
-    ("train", "schedule"): one_of("constant", "linear", "cosine", "step"),
+    ("train", "lr"): real(0, 1e38, without=(0,)),
+    ("train", "schedule"): OneOf(("constant", "linear", "cosine", "step")),
     ("train", "step", "size"): whole(1, 10**6),
-    ("train", "step", "gamma"): real(0, 1, without_low=True),
+    ("train", "step", "gamma"): real(0, 1, without=(0,)),
     ("train", "warmup"): SHARE,
     ("train", "weight_decay"): real(0, 1e38),
     ("train", "label_smoothing"): SHARE,
     ("train", "batch_size"): whole(1, 10**6),
     ("train", "epochs"): whole(1, 10**6),
     ("train", "seed"): SEED,
-    ("train", "arithmetic"): one_of("portable", "native"),
-    ("train", "precision"): one_of("float32", "bfloat16"),
+    ("train", "arithmetic"): OneOf(("portable", "native")),
+    ("train", "precision"): OneOf(("float32", "bfloat16")),
     ("train", "channels_last"): truth,
-    ("train", "device"): one_of("auto", "cpu", "cuda", "mps"),
+    ("train", "device"): OneOf(("auto", "cpu", "cuda", "mps")),
     ("train", "processes"): whole(1, 10**4),
     ("train", "threads"): whole(0, 256),
     ("evaluate", "batch_size"): whole(1, 10**6),
@@ -121,7 +135,7 @@ def leaves(values: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any
 
 
 def read(folder: Path, section: str, text: str | bytes) -> tuple[str, dict[tuple[str, ...], Any]]:
-    """Read `section` where params.yaml has `text`: the refusal, or the values, which have to be allowed ones."""
+    """Read `section` where params.yaml has `text`: the refusal, or the values, which must be allowed ones."""
     (folder / "params.yaml").write_bytes(text.encode() if isinstance(text, str) else text)
     found: list[Section] = []
     with chdir(folder):
@@ -141,36 +155,13 @@ def test_the_table_covers_every_parameter() -> None:
     assert all(ALLOWED[path](value) for path, value in leaves(GOOD).items())
 
 
-NUMBERS = [*(sign * n + step for n in (0, 1, 2, 10, 28, 32, 100, 180, 256, 1000, 1787, 4096) for sign in (1, -1)
-           for step in (-1, 0, 1)), 10**6 + 1, 10**9, 10**9 + 1, 2**32 - 1, 2**32, 2**63, 2**64, -(2**63), 10**400,
-           0.5, 0.1, -0.0, 1e-5, 1e38, 1e39, 5e-324, 1.7e308, math.nan, math.inf, -math.inf]  # fmt: skip
-WORDS = [*"ynYN~=<-?:&*!|>%@`", "", "yes", "no", "on", "off", "null", "nan", ".nan", "inf", "-.Inf", "1e400", "1e-05",
-         "1_0", "0x10", "0b1", "0o7", "1:30", "٣", "½", "1e٣", " 1", "1\n", "2026-13-01", "MNIST", "mnist ", "cnn\n",
-         "\x1b[31mred", "\u202egnp.exe", "\x00", "\x7f", "\x85", "\ud800", "\U0010ffff", "é", "🙂",
-         "a" * 5000]  # fmt: skip
-SCALARS = (
-    st.sampled_from([*NUMBERS, *WORDS, True, False, None])
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=20)
-    | st.binary(max_size=8)
-    | st.dates()
-    | st.datetimes()
-)
-# What safe YAML can say: as keys it takes everything but lists and mappings.
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(SCALARS, inner, max_size=4) | st.sets(SCALARS, max_size=2)
-    ),
-    max_leaves=8,
-)
-ORDINARY = st.sampled_from(
-    [*NUMBERS, *(word for word in WORDS if word.isascii()), "mnist", "cnn", "adam", "linear", []]
-)
+ODD: list[Any] = [0, 1, -1, 10**400, 2**64, -0.0, 1e-5, 1e39, math.nan, math.inf, -math.inf, True, False, None, [], {},
+       "", "yes", "on", "null", ".nan", "-.Inf", "1e400", "1e-05", "+3", "1_0", "0x10", "0o7", "1:30", "٣", "1e٣", " 1",
+       "1\n", "2026-13-01", "MNIST", "cnn\n", "*", "&", "=", "<", "\x1b[31mred", "\u202egnp.exe", "\x00", "\x85",
+       "\ud800", "\U0010ffff", "a" * 5000]  # fmt: skip
 
 
-def place(values: dict[str, Any], path: tuple[str, ...]) -> dict[Any, Any]:
+def place(values: dict[str, Any], path: tuple[Any, ...]) -> dict[Any, Any]:
     """The mapping that holds the last key of `path`."""
     return reduce(operator.getitem, path[:-1], values)
 
@@ -180,7 +171,7 @@ def dump(values: Any) -> str:
 
 
 def check_value(folder: Path, path: tuple[str, ...], value: Any) -> None:
-    """Where a parameter has `value`, it has to be read as such or to be refused by its name."""
+    """Where a parameter has `value`, it must be read as such or be refused by its name."""
     values = copy.deepcopy({path[0]: GOOD[path[0]]})
     place(values, path)[path[-1]] = value
     message, found = read(folder, path[0], dump(values))
@@ -194,35 +185,39 @@ def check_value(folder: Path, path: tuple[str, ...], value: Any) -> None:
         assert value.isascii()
 
 
+def test_the_edges_of_every_range_and_choice(tmp_path: Path) -> None:
+    edges = {path: check.edges() for path, check in ALLOWED.items() if isinstance(check, Number | OneOf)}
+    assert len(edges) > 40
+    for path, values in edges.items():
+        for value in values:
+            check_value(tmp_path, path, value)
+
+
 @pytest.mark.parametrize(
-    "path", ["train.lr", "train.normalize", "preprocess.val_size", "evaluate.bins", "download.dataset"]
+    "path",
+    [
+        "download.folder.test_share",
+        "train.normalize",
+        "preprocess.val_size",
+        "download.dataset",
+        "download.mirrors.mnist",
+    ],
 )
-def test_every_odd_value_of_a_parameter_of_each_type(tmp_path: Path, path: str) -> None:
-    for value in [*NUMBERS, *WORDS, True, False, None, [], {}]:
+def test_odd_values_of_a_parameter_of_each_type(tmp_path: Path, path: str) -> None:
+    for value in ODD:
         check_value(tmp_path, tuple(path.split(".")), value)
 
 
-@many(800)
-@given(path=st.sampled_from(list(ALLOWED)), value=ORDINARY | VALUES)
-def test_any_value_of_any_parameter(tmp_path: Path, path: tuple[str, ...], value: Any) -> None:
-    check_value(tmp_path, path, value)
-
-
-@many(400)
-@given(path=st.sampled_from([*ALLOWED, *GROUPS]), key=SCALARS, value=VALUES, data=st.data())
-def test_missing_and_unknown_parameters(
-    tmp_path: Path, path: tuple[str, ...], key: Any, value: Any, data: st.DataObject
-) -> None:
-    values = copy.deepcopy({path[0]: GOOD[path[0]]})
-    group = place(values, path)
-    if data.draw(st.booleans()):
-        del group[path[-1]]
-    elif len(path) > 1 and key not in group:
-        group[key] = value
-    else:
-        group[path[-1]] = value
-    message, found = read(tmp_path, path[0], dump(values))
-    assert message or found[path] == value
+def test_missing_and_unknown_parameters(tmp_path: Path) -> None:
+    for path in (path for path in {*ALLOWED, *GROUPS} if len(path) > 1):
+        values = copy.deepcopy({path[0]: GOOD[path[0]]})
+        del place(values, path)[path[-1]]
+        assert f"{'.'.join(path)}: is missing" in read(tmp_path, path[0], dump(values))[0]
+    for group in GROUPS:
+        for key in ("x", "\x1b[2J", "a" * 5000, 3, None, True):
+            values = copy.deepcopy({group[0]: GOOD[group[0]]})
+            place(values, (*group, key))[key] = 0
+            assert read(tmp_path, group[0], dump(values))[0]
 
 
 FRAGMENTS = ["!!int ", "!!float ", "!!bool ", "!!null ", "!!timestamp ", "!!binary ", "!!set ", "!!omap ", "!!pairs ",
@@ -234,71 +229,44 @@ FRAGMENTS = ["!!int ", "!!float ", "!!bool ", "!!null ", "!!timestamp ", "!!bina
              "\u202e", "1", "x", "é", "~", "train: ", "\ntrain:\n  "]  # fmt: skip
 
 
-@many(1500)
+@many(150)
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=9).map("".join))
 def test_any_yaml(tmp_path: Path, text: str) -> None:
     assert read(tmp_path, "train", f"train: {text}")[0]
     read(tmp_path, "preprocess", f"preprocess: {{val_size: {text}, seed: 0, drawings: 0}}")
 
 
-COMMITTED = dump(GOOD).encode()
-
-
-@many(600)
-@given(
-    section=st.sampled_from(list(SECTIONS)),
-    cuts=st.lists(
-        st.tuples(
-            st.integers(0, len(COMMITTED)),
-            st.integers(0, 20),
-            st.binary(max_size=4) | st.sampled_from(FRAGMENTS).map(str.encode),
-        ),
-        min_size=1,
-        max_size=3,
-    ),
-)
-def test_any_damage_to_the_file(tmp_path: Path, section: str, cuts: list[tuple[int, int, bytes]]) -> None:
-    content = COMMITTED
-    for start, length, inserted in cuts:
-        content = content[:start] + inserted + content[start + length :]
-    read(tmp_path, section, content)
-
-
 LAUGHS = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 30))
 MERGES = "".join(f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 9)}]}}\n" for n in range(1, 30))
 HOSTILE: dict[str, str | bytes] = {
-    "aliases that stand for 9 ** 29 words, as the section": f"l0: &l0 lol\n{LAUGHS}preprocess: *l29",
-    "as a value": f"l0: &l0 lol\n{LAUGHS}preprocess: {{val_size: *l29, seed: 0}}",
-    "as an unknown value": f"l0: &l0 lol\n{LAUGHS}preprocess: {{val_size: 0, seed: 0, x: *l29}}",
+    "aliases that stand for 9 ** 29 words": f"l0: &l0 lol\n{LAUGHS}preprocess: *l29",
     "merge keys that stand for 9 ** 29 entries": f"m0: &m0 {{a: 1}}\n{MERGES}preprocess: *m29",
-    "a list in itself": "preprocess: {val_size: &a [*a], seed: 0}",
     "a section in itself": "preprocess: &a {val_size: *a, seed: *a}",
-    "deep lists": f"preprocess: {'[' * 50_000}",
+    "deep lists": f"preprocess: {'[' * 10_000}",
     "deep mappings": f"preprocess: {'{a: ' * 20_000}",
     "deep keys": f"preprocess: {'? ' * 30_000}",
     "deep blocks": f"preprocess: {'- ' * 30_000}",
-    "balanced": f"preprocess: {{seed: 0, val_size: {'[' * 5000}{']' * 5000}}}",
-    "a huge number": f"preprocess: {{seed: 0, val_size: 0x{'f' * 80_000}}}",
-    "more than a huge number": f"preprocess: {{seed: 0, val_size: [[0x{'f' * 80_000}]]}}",
+    "balanced": f"preprocess: {{seed: 0, val_size: {'[' * 1000}{']' * 1000}}}",
+    "a huge number": f"preprocess: {{seed: 0, val_size: [[0x{'f' * 80_000}]]}}",
+    "nearly a number": f"preprocess: {{seed: 0, val_size: {'9' * 90_000}x}}",
     "a long text": f"preprocess: {{seed: 0, val_size: {'a' * 90_000}}}",
     "a long key": f"preprocess: {{seed: 0, val_size: 0, {'a' * 90_000}: 0}}",
-    "thousands of keys": f"preprocess: {{{', '.join(f'k{n}: 0' for n in range(8000))}}}",
-    "thousands of wrong items": f"preprocess: {{seed: 0, val_size: [{'0, ' * 20_000}]}}",
+    "thousands of keys": f"preprocess: {{{', '.join(f'k{n}: 0' for n in range(5000))}}}",
+    "thousands of wrong items": f"preprocess: {{seed: 0, val_size: [{'0, ' * 10_000}]}}",
     "a file without end": f"preprocess: {{seed: 0, val_size: 0}} #{'a' * 2_000_000}",
-    "a key that stands twice": "preprocess: {seed: 0, val_size: 1, seed: 2}",
-    "a section that stands twice": "preprocess: {seed: 0, val_size: 1}\npreprocess: {seed: 0, val_size: 2}",
-    "two documents": "preprocess: {seed: 0, val_size: 1}\n---\npreprocess: {seed: 0, val_size: 1}",
-    "escape codes in a key": r'preprocess: {seed: 0, val_size: 0, "\e[2J\u202e": 0}',
-    "escape codes in a value": r'preprocess: {seed: 0, val_size: "\e[2J\u202e"}',
-    "escape codes in a tag": "preprocess: {seed: 0, val_size: !%1b%5b2J 0}",
-    "UTF-16": "preprocess: {seed: 0, val_size: 1}".encode("utf-16"),
-    "no UTF-8": b"preprocess: {seed: 0, val_size: 1} # \xff",
+    "a key that stands twice": "preprocess: {seed: 0, val_size: 1, drawings: 0, seed: 2}",
+    "two documents": "preprocess: {seed: 0, val_size: 1, drawings: 0}\n---\npreprocess: {seed: 0, val_size: 1}",
+    "escape codes in a key": r'preprocess: {seed: 0, val_size: 0, drawings: 0, "\e[2J\u202e": 0}',
+    "escape codes in a value": r'preprocess: {seed: 0, val_size: "\e[2J\u202e", drawings: 0}',
+    "escape codes in a tag": "preprocess: {seed: 0, val_size: !%1b%5b2J 0, drawings: 0}",
+    "UTF-16": "preprocess: {seed: 0, val_size: 1, drawings: 0}".encode("utf-16"),
+    "no UTF-8": b"preprocess: {seed: 0, val_size: 1, drawings: 0} # \xff",
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_files_are_refused_at_little_cost(tmp_path: Path, name: str) -> None:
-    with little(seconds=20, megabytes=100):
+    with little(seconds=5, megabytes=100):
         assert read(tmp_path, "preprocess", HOSTILE[name])[0]
 
 
@@ -308,15 +276,10 @@ def test_a_file_that_calls_python_does_not(tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_unusual_files_that_say_what_they_should(tmp_path: Path) -> None:
+    for text in (
         "\ufeffpreprocess: {seed: 3, val_size: 3, drawings: 3}",
-        "preprocess: {seed: &n 3, val_size: *n, drawings: 3}",
         "preprocess:\r\n  seed: 3\r\n  val_size: 3\r\n  drawings: 3\r\n",
-        "%YAML 1.1\n---\npreprocess: {seed: 3, val_size: !!int '3', drawings: 3}\n...\n",
-        "a: &a {seed: 3, val_size: 3, drawings: 3}\npreprocess: *a",
-    ],
-)
-def test_unusual_files_that_say_what_they_should(tmp_path: Path, text: str) -> None:
-    assert set(read(tmp_path, "preprocess", text)[1].values()) == {3}
+        "%YAML 1.1\n---\npreprocess: {seed: &n 3, val_size: !!int '3', drawings: 3}\n...\n",
+    ):
+        assert set(read(tmp_path, "preprocess", text)[1].values()) == {3}

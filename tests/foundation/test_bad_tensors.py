@@ -1,5 +1,6 @@
 """Models and data sets with anything in their files: a message that helps, or the tensors that were saved."""
 
+import copy
 import errno
 import json
 import math
@@ -7,18 +8,11 @@ import os
 import resource
 import signal
 import struct
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from bad_input import little, many, refusal
-from conftest import CLASSES, MNIST, some_tensors
-from digits.data.dataset import load_dataset
-from digits.foundation.tensors import read_tensors, write_tensors
-from digits.models.classifier import Classifier, build_layers, predict, restore
-from digits.models.model_file import load_model, save_model
-from small_networks import info_of
 
 import numpy as np
 import pytest
@@ -26,6 +20,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+
+from bad_input import little, many, refusal
+from digits.dataset import load_dataset
+from digits.foundation.tensors import read_tensors, write_tensors
+from digits.models.classifier import Classifier, build_layers, predict, restore
+from digits.models.model_file import load_model, save_model
+from samples import CLASSES, MNIST, some_tensors
+from small_networks import info_of
 
 ABOUT = MNIST.model_dump()
 IMAGES, _ = some_tensors(0, 5)
@@ -35,6 +37,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "lenet5": {},
     "cnn": {"width": 2, "depth": 1, "dropout": 0.0},
 }
+READERS = load_model, partial(load_dataset, classes=CLASSES)
 Files = dict[str, tuple[bytes, dict[str, torch.Tensor], torch.Tensor]]
 
 
@@ -51,7 +54,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 def header_size(content: bytes) -> int:
-    return 8 + int(struct.unpack("<Q", content[:8])[0])
+    return 8 + int.from_bytes(content[:8], "little")
 
 
 def load(path: Path, logits: torch.Tensor) -> str:
@@ -65,17 +68,16 @@ def load(path: Path, logits: torch.Tensor) -> str:
     return message
 
 
-@pytest.mark.parametrize("network", OPTIONS)
+@pytest.mark.parametrize("network", ["logistic", "cnn"])
 def test_a_file_that_is_cut_off_anywhere_is_refused(tmp_path: Path, files: Files, network: str) -> None:
     content, _, _ = files[network]
     path = tmp_path / "model"
-    ends = [*range(0, header_size(content), 3), *range(header_size(content), len(content), 5003), len(content) - 1]
-    for end in ends:
+    for end in [*range(0, header_size(content), 9), *range(header_size(content), len(content), 9001), len(content) - 1]:
         path.write_bytes(content[:end])
         assert refusal(lambda: load_model(path), path)
 
 
-@pytest.mark.parametrize("network", ["logistic", "mlp", "cnn"])
+@pytest.mark.parametrize("network", ["logistic", "mlp"])
 def test_every_damaged_byte_of_the_header_is_found_or_harmless(tmp_path: Path, files: Files, network: str) -> None:
     content, _, logits = files[network]
     path = tmp_path / "model"
@@ -86,7 +88,7 @@ def test_every_damaged_byte_of_the_header_is_found_or_harmless(tmp_path: Path, f
         load(path, logits)
 
 
-@many(500)
+@many(150)
 @given(start=st.integers(0, 1000), length=st.integers(0, 30), inserted=st.binary(max_size=30))
 def test_any_other_damage(tmp_path: Path, files: Files, start: int, length: int, inserted: bytes) -> None:
     content, _, logits = files["mlp"]
@@ -101,9 +103,7 @@ def test_any_other_damage(tmp_path: Path, files: Files, start: int, length: int,
 DIMENSIONS = st.integers(-1, 3) | st.sampled_from([2**31, 2**32, 2**62, 2**63, 2**64 - 1, 10**30])
 ENTRY = st.fixed_dictionaries(
     {
-        "dtype": st.sampled_from(
-            ["F32", "F32", "U8", "I64", "BF16", "F8_E4M3", "F4", "F6_E2M3", "C64", "BOOL", "?\x1b[2J"]
-        ),
+        "dtype": st.sampled_from(["F32", "F32", "U8", "I64", "BF16", "F8_E4M3", "F4", "C64", "BOOL", "?\x1b[2J"]),
         "shape": st.lists(DIMENSIONS, max_size=3),
         "data_offsets": st.lists(st.sampled_from([0, 0, 1, 4, 8, 2**63]), min_size=2, max_size=2).map(sorted),
     }
@@ -114,64 +114,47 @@ HEADER = st.dictionaries(
 )
 
 
-@many(600)
+@many(200)
 @given(header=HEADER, data=st.binary(max_size=8), length=st.none() | st.sampled_from([0, 1, 10**8, 2**63, 2**64 - 1]))
 def test_any_header(tmp_path: Path, header: dict[str, Any], data: bytes, length: int | None) -> None:
     text = json.dumps(header).encode()
     path = tmp_path / "file"
     path.write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + data)
-    assert refusal(lambda: load_model(path), path)
-    assert refusal(lambda: load_dataset(path, CLASSES), path)
+    assert all(refusal(partial(read, path), path) for read in READERS)
     if not refusal(lambda: read_tensors(path), path):
         tensors, _ = read_tensors(path)
         assert sum(tensor.nbytes for tensor in tensors.values()) == len(data)
 
 
-def with_last(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A function that gives a tensor with its last number replaced."""
-
-    def change(tensor: torch.Tensor) -> torch.Tensor:
-        changed = tensor.clone().float()
-        changed.view(-1)[-1] = value
-        return changed
-
-    return change
-
-
-CHANGES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "float64": torch.Tensor.double,
-    "float16": torch.Tensor.half,
-    "bfloat16": torch.Tensor.bfloat16,
-    "int64": torch.Tensor.long,
-    "int32": torch.Tensor.int,
-    "uint8": torch.Tensor.byte,
-    "bool": torch.Tensor.bool,
-    "one dimension more": lambda tensor: tensor[None],
-    "flat": lambda tensor: tensor.reshape(-1, 1, 1, 1, 1),
-    "twice as long": lambda tensor: torch.cat([tensor.flatten()] * 2),
-    "empty": lambda tensor: tensor.flatten()[:0],
-    "the other way round": lambda tensor: tensor.movedim(0, -1).contiguous() if tensor.ndim > 1 else tensor[None],
-    **{str(value): with_last(value) for value in (math.nan, math.inf, -math.inf)},
-}
+def changes(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """The tensor with another type, another shape, or a number that is not finite."""
+    for kind in ("float64", "float16", "bfloat16", "int64", "int32", "uint8", "bool"):
+        yield tensor.to(getattr(torch, kind))
+    flat = tensor.flatten()
+    yield from (tensor[None], flat.reshape(-1, 1, 1, 1, 1), torch.cat([flat, flat]), flat[:0])
+    yield tensor.movedim(0, -1).contiguous() if tensor.ndim > 1 else tensor[None]
+    for value in (math.nan, math.inf, -math.inf):
+        yield torch.cat([flat[:-1].float(), torch.tensor([value])]).reshape(tensor.shape)
 
 
-@pytest.mark.parametrize("network", OPTIONS)
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_tensor_of_another_kind_is_refused(tmp_path: Path, files: Files, network: str, change: str) -> None:
-    _, state, _ = files[network]
-    metadata = {"model": json.dumps({"architecture": network, "options": OPTIONS[network], "dataset": ABOUT})}
+def metadata_of(network: str) -> dict[str, str]:
+    return {"model": json.dumps({"architecture": network, "options": OPTIONS[network], "dataset": ABOUT})}
+
+
+@pytest.mark.parametrize("network", ["mlp", "cnn"])
+def test_a_tensor_of_another_kind_is_refused(tmp_path: Path, files: Files, network: str) -> None:
     path = tmp_path / "model"
+    _, state, _ = files[network]
     for name, tensor in state.items():
-        changed = CHANGES[change](tensor)
-        if changed.dtype != tensor.dtype or changed.shape != tensor.shape or not changed.isfinite().all():
-            save_file(state | {name: changed}, path, metadata)
-            assert f"{name} " in refusal(lambda: load_model(path), path)
+        for changed in changes(tensor):
+            if changed.dtype != tensor.dtype or changed.shape != tensor.shape or not changed.isfinite().all():
+                save_file(state | {name: changed}, path, metadata_of(network))
+                assert f"{name} " in refusal(lambda: load_model(path), path)
 
 
-@pytest.mark.parametrize("network", OPTIONS)
+@pytest.mark.parametrize("network", ["logistic", "cnn"])
 def test_missing_extra_and_exchanged_tensors_are_refused(tmp_path: Path, files: Files, network: str) -> None:
     _, state, _ = files[network]
-    metadata = {"model": json.dumps({"architecture": network, "options": OPTIONS[network], "dataset": ABOUT})}
     path = tmp_path / "model"
     others = [
         *({key: tensor for key, tensor in state.items() if key != name} for name in state),
@@ -182,7 +165,7 @@ def test_missing_extra_and_exchanged_tensors_are_refused(tmp_path: Path, files: 
         {},
     ]
     for tensors in others:
-        save_file(tensors, path, metadata)
+        save_file(tensors, path, metadata_of(network))
         assert refusal(lambda: load_model(path), path)
 
 
@@ -195,24 +178,22 @@ JSON = st.recursive(
 FIELDS = {"architecture": "mlp", "options": OPTIONS["mlp"], "dataset": ABOUT}
 
 
-@many(600)
+@many(200)
 @given(field=st.sampled_from([*FIELDS, *OPTIONS["mlp"], "extra", "all"]), value=JSON, removed=st.booleans())
 def test_any_metadata(tmp_path: Path, files: Files, field: str, value: Any, removed: bool) -> None:
     _, state, logits = files["mlp"]
-    info: Any = dict(FIELDS)
-    if field in OPTIONS["mlp"]:
-        info["options"] = {k: v for k, v in {**OPTIONS["mlp"], field: value}.items() if not (removed and k == field)}
-    elif field == "all":
-        info = value
-    else:
-        info = {k: v for k, v in {**FIELDS, field: value}.items() if not (removed and k == field)}
+    info: dict[str, Any] = copy.deepcopy(FIELDS)
+    changed = info["options"] if field in OPTIONS["mlp"] else info
+    changed[field] = value
+    if removed:
+        del changed[field]
     path = tmp_path / "model"
-    save_file(state, path, {"model": json.dumps(info)})
+    save_file(state, path, {"model": json.dumps(value if field == "all" else info)})
     load(path, logits)
 
 
-def network_of(name: str, **options: Any) -> str:
-    return json.dumps({"architecture": name, "options": options, "dataset": ABOUT})
+def network_of(name: str, options: Any = None, /, **about: Any) -> str:
+    return json.dumps({"architecture": name, "options": options or {}, "dataset": ABOUT | about})
 
 
 HOSTILE = {
@@ -224,26 +205,20 @@ HOSTILE = {
     "deep options": network_of("logistic").replace("{}", "[" * 10**5 + "]" * 10**5),
     "long": json.dumps({"architecture": "a" * 5_000_000}),
     "thousands of keys": json.dumps({f"k{n}": n for n in range(100_000)}),
-    "a number of a million digits": network_of("mlp", width=0).replace("0", "9" * 10**6),
+    "a number of a million digits": network_of("mlp", {"width": 0}).replace("0", "9" * 10**6),
     "no numbers": '{"architecture": "mlp", "options": {"width": NaN, "depth": Infinity, "dropout": -Infinity}}',
-    "a trillion weights": network_of("mlp", width=4096, depth=32, dropout=0.0),
-    "300 gigabytes of weights": network_of("cnn", width=4096, depth=32, dropout=0.0),
-    "too wide": network_of("mlp", width=10**9, depth=1, dropout=0.0),
-    "too deep": network_of("cnn", width=1, depth=10**9, dropout=0.0),
-    "options of another network": network_of("logistic", width=1, depth=1, dropout=0.0),
-    "positional arguments": json.dumps({"architecture": "mlp", "options": [1, 1, 0.0], "dataset": ABOUT}),
-    "escape codes": json.dumps({"architecture": "\x1b[2J", "options": {}, "dataset": ABOUT}),
-    "a data set with escape codes": json.dumps(
-        {"architecture": "logistic", "options": {}, "dataset": ABOUT | {"name": "mnist\x1b[2J"}}
-    ),
-    "one class": json.dumps({"architecture": "logistic", "options": {}, "dataset": ABOUT | {"classes": ["0"]}}),
-    "a class with escape codes": json.dumps(
-        {"architecture": "logistic", "options": {}, "dataset": ABOUT | {"classes": [*"012345678", "\x1b[2J"]}}
-    ),
-    "a million classes": json.dumps(
-        {"architecture": "logistic", "options": {}, "dataset": ABOUT | {"classes": [str(n) for n in range(10**6)]}}
-    ),
-    "a data set that is no text": json.dumps({"architecture": "logistic", "options": {}, "dataset": ["mnist"]}),
+    "a trillion weights": network_of("mlp", {"width": 4096, "depth": 32, "dropout": 0.0}),
+    "300 gigabytes of weights": network_of("cnn", {"width": 4096, "depth": 32, "dropout": 0.0}),
+    "too wide": network_of("mlp", {"width": 10**9, "depth": 1, "dropout": 0.0}),
+    "too deep": network_of("cnn", {"width": 1, "depth": 10**9, "dropout": 0.0}),
+    "options of another network": network_of("logistic", {"width": 1, "depth": 1, "dropout": 0.0}),
+    "positional arguments": network_of("mlp", [1, 1, 0.0]),
+    "escape codes": network_of("\x1b[2J"),
+    "a data set with escape codes": network_of("logistic", name="mnist\x1b[2J"),
+    "a data set that is no text": network_of("logistic", name=["mnist"]),
+    "one class": network_of("logistic", classes=["0"]),
+    "a class with escape codes": network_of("logistic", classes=[*"012345678", "\x1b[2J"]),
+    "a million classes": network_of("logistic", classes=[str(n) for n in range(10**6)]),
 }
 
 
@@ -255,11 +230,11 @@ def test_hostile_metadata_is_refused_at_little_cost(tmp_path: Path, files: Files
         assert refusal(lambda: load_model(path), path)
 
 
+@dataclass
 class Harm:
     """Makes a folder when it is unpickled."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    folder: Path
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return os.mkdir, (str(self.folder),)
@@ -269,8 +244,7 @@ class Harm:
 def test_a_pickle_is_refused_and_does_nothing(tmp_path: Path, as_zip: bool) -> None:
     path, made = tmp_path / "file", tmp_path / "made"
     torch.save({"mean": Harm(made)}, path, _use_new_zipfile_serialization=as_zip)
-    assert refusal(lambda: load_model(path), path)
-    assert refusal(lambda: load_dataset(path, CLASSES), path)
+    assert all(refusal(partial(read, path), path) for read in READERS)
     assert not made.exists()
     torch.load(path, weights_only=False)
     assert made.exists()
@@ -279,49 +253,39 @@ def test_a_pickle_is_refused_and_does_nothing(tmp_path: Path, as_zip: bool) -> N
 def test_what_is_no_file_of_tensors_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "folder", tmp_path / "missing"):
-        assert refusal(partial(load_model, path), path)
-        assert refusal(partial(load_dataset, path, CLASSES), path)
+        for named in (path, str(path)):
+            assert all(refusal(partial(read, named), path) for read in READERS)
 
 
 SHAPES = st.sampled_from(
-    [(), (0,), (1,), (2,), (3,), (2, 1), (0, 28, 28), (2, 28, 28), (2, 28, 27), (28, 28), (2, 784), (2, 1, 28, 28)]
+    [(), (0,), (1,), (2,), (2, 1), (0, 28, 28), (2, 28, 28), (2, 28, 27), (2, 784), (2, 1, 28, 28)]
 )
-DTYPES = st.sampled_from([torch.uint8, torch.int64, torch.int64, torch.int32, torch.float32, torch.bool])
+DTYPES = st.sampled_from([torch.uint8, torch.int64, torch.int32, torch.float32, torch.bool])
+RIGHT = {"images": ((2, 28, 28), torch.uint8), "labels": ((2,), torch.int64)}
+EMPTY = {"images": ((0, 28, 28), torch.uint8), "labels": ((0,), torch.int64)}
+KIND = st.tuples(SHAPES, DTYPES)
 
 
-@many(600)
+@many(200)
 @given(
-    images=st.tuples(SHAPES, DTYPES) | st.just(((2, 28, 28), torch.uint8)),
-    labels=st.tuples(SHAPES, DTYPES) | st.just(((2,), torch.int64)),
+    kinds=st.sampled_from([RIGHT, EMPTY])
+    | st.fixed_dictionaries({"images": KIND, "labels": KIND})
+    | st.builds(lambda name, kind: RIGHT | {name: kind}, st.sampled_from(["images", "labels", "more"]), KIND),
     label=st.integers(-1, 10) | st.sampled_from([127, -(2**63), 2**63 - 1, 256]),
-    names=st.sampled_from(
-        [("images", "labels")] * 5 + [("images", "label"), ("labels", "images"), ("images", "images")]
-    ),
-    more=st.sampled_from([{}, {}, {}, {}, {"more": torch.zeros(1)}]),
     allow_empty=st.booleans(),
 )
 def test_any_data_set(
-    tmp_path: Path,
-    images: tuple[tuple[int, ...], torch.dtype],
-    labels: tuple[tuple[int, ...], torch.dtype],
-    label: int,
-    names: tuple[str, str],
-    more: dict[str, torch.Tensor],
-    allow_empty: bool,
+    tmp_path: Path, kinds: dict[str, tuple[tuple[int, ...], torch.dtype]], label: int, allow_empty: bool
 ) -> None:
     path = tmp_path / "file"
-    tensors = torch.zeros(images[0], dtype=images[1]), torch.full(labels[0], label, dtype=torch.int64).to(labels[1])
-    save_file(dict(zip(names, tensors, strict=True)) | more, path)
-    fits = images == ((2, 28, 28), torch.uint8) and labels == ((2,), torch.int64) and 0 <= label <= 9
-    fits |= images == ((0, 28, 28), torch.uint8) and labels == ((0,), torch.int64) and allow_empty
-    refused = refusal(lambda: load_dataset(path, CLASSES, allow_empty=allow_empty), path)
-    assert bool(refused) == (not fits or names != ("images", "labels") or bool(more))
+    save_file({name: torch.full(shape, label).to(dtype) for name, (shape, dtype) in kinds.items()}, path)
+    fits = (kinds == RIGHT and 0 <= label <= 9) or (kinds == EMPTY and allow_empty)
+    assert bool(refusal(lambda: load_dataset(path, CLASSES, allow_empty=allow_empty), path)) != fits
 
 
 def test_files_are_those_of_safetensors(tmp_path: Path, files: Files) -> None:
     for network, (content, state, _) in files.items():
-        metadata = {"model": json.dumps({"architecture": network, "options": OPTIONS[network], "dataset": ABOUT})}
-        save_file(state, tmp_path / "theirs", metadata)
+        save_file(state, tmp_path / "theirs", metadata_of(network))
         assert (tmp_path / "theirs").read_bytes() == content
 
 

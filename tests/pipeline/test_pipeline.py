@@ -5,15 +5,15 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-
-from conftest import Run, draw, edit, some_digits
-from pipeline_runs import STAGES, results, stages_run
 
 import pandas as pd
 import pytest
 import yaml
+
+from conftest import MakeProject, Run, edit
+from pipeline_runs import STAGES, results, stages_run
+from samples import draw, some_digits
 
 
 def test_results_are_those_of_the_bundled_digits(finished: Path) -> None:
@@ -29,50 +29,46 @@ def test_results_are_those_of_the_bundled_digits(finished: Path) -> None:
     assert curves.val_loss.is_monotonic_decreasing
 
 
-def test_nothing_to_do_the_second_time(project: Path, run: Run) -> None:
-    output = run(project, "dvc", "repro")
-    assert stages_run(output) == []
-    assert "up to date" in output
-    assert run(project, "git", "status", "--porcelain") == ""
-
-
 @pytest.mark.parametrize(
-    ("file", "old", "new", "expected"),
+    "changes",
     [
-        ("params.yaml", "lr: 0.1", "lr: 0.05", STAGES[2:]),
+        [("stages/evaluate.py", "def main", "# touched\ndef main", ["evaluate"])],
         pytest.param(
-            "params.yaml", "  seed: 0\n  # how often", "  seed: 1\n  # how often", STAGES[1:], marks=pytest.mark.long
+            [
+                ("params.yaml", "bins: 10", "bins: 100", ["evaluate", "export"]),
+                ("params.yaml", "lr: 0.1", "lr: 0.05", STAGES[2:]),
+                ("params.yaml", "  seed: 0\n  # how often", "  seed: 1\n  # how often", STAGES[1:]),
+                ("stages/export.py", "def main", "# touched\ndef main", ["export"]),
+                ("stages/digits/sources/optdigits.py", "np.zeros", "np.ones", STAGES),
+            ],
+            marks=pytest.mark.long,
         ),
-        ("stages/evaluate.py", "def summarize", "# touched\ndef summarize", ["evaluate"]),
-        pytest.param("params.yaml", "bins: 10", "bins: 100", STAGES[3:], marks=pytest.mark.long),
-        pytest.param("stages/export.py", "def compare", "# touched\ndef compare", ["export"], marks=pytest.mark.long),
-        pytest.param("stages/digits/data/optdigits.py", "np.zeros", "np.ones", STAGES, marks=pytest.mark.long),
     ],
 )
 def test_a_change_runs_only_what_it_affects(
-    project: Path, run: Run, file: str, old: str, new: str, expected: list[str]
+    project: Path, run: Run, changes: list[tuple[str, str, str, list[str]]]
 ) -> None:
-    edit(project / file, old, new)
-    assert stages_run(run(project, "dvc", "repro")) == expected
+    assert stages_run(run(project, "dvc", "repro")) == []
+    assert run(project, "git", "status", "--porcelain") == ""
+    for file, old, new, expected in changes:
+        edit(project / file, old, new)
+        assert stages_run(run(project, "dvc", "repro")) == expected
 
 
 @pytest.mark.long
 def test_drawings_are_learned(project: Path, run: Run) -> None:
     command = "dvc", "exp", "run", "-S", "preprocess.drawings=3"
     output = run(project, *command, status=255)
-    assert (
-        "error: params.yaml: preprocess.drawings: needs pictures of these classes in data/drawings, got none" in output
-    )
+    assert "error: params.yaml: preprocess.drawings: needs pictures of these classes in data/drawings" in output
     run(project, "git", "checkout", "params.yaml")
     before = json.loads((project / "metrics/train.json").read_text())
 
     draw(project / "data/drawings", some_digits(0, 40))
     assert stages_run(run(project, "dvc", "repro")) == ["preprocess", "evaluate", "export"]
     metrics = json.loads((project / "metrics/test.json").read_text())
+    low, accuracy, high = (metrics[f"drawings_{name}"] for name in ("accuracy_low", "accuracy", "accuracy_high"))
     assert 0 < metrics["drawings_images"] < 40
-    assert (
-        0 <= metrics["drawings_accuracy_low"] <= metrics["drawings_accuracy"] <= metrics["drawings_accuracy_high"] <= 1
-    )
+    assert 0 <= low <= accuracy <= high <= 1
     assert json.loads((project / "metrics/train.json").read_text()) == before
 
     output = run(project, *command, "--name", "taught")
@@ -84,7 +80,7 @@ def test_drawings_are_learned(project: Path, run: Run) -> None:
     assert "data/drawings/0/" in run(project, "git", "ls-tree", "-r", "--name-only", taught_commit)
 
     draw(project / "data/drawings", some_digits(40, 50))
-    assert stages_run(run(project, "dvc", "repro")) == STAGES[1:]
+    assert "data/drawings" in run(project, "dvc", "status", "preprocess")
 
 
 @pytest.mark.long
@@ -97,49 +93,45 @@ def test_a_clone_runs_without_a_remote(finished: Path, tmp_path: Path, run: Run)
 
 @pytest.mark.long
 def test_experiments_and_comparisons(project: Path, run: Run) -> None:
-    run(project, "dvc", "exp", "run", "--name", "slow", "-S", "train.lr=0.00001", "evaluate")
-    assert run(project, "git", "diff", "--numstat", "params.yaml") == "1\t1\tparams.yaml\n"
+    slow = "train.optimizer=lbfgs", "train.lr=1e-05"
+    output = run(project, "dvc", "exp", "run", "--name", "slow", *changed(slow), "evaluate")
+    assert stages_run(output) == STAGES[2:4]
+    assert run(project, "git", "diff", "--numstat", "params.yaml") == "2\t2\tparams.yaml\n"
     assert yaml.safe_load((project / "params.yaml").read_text())["train"]["lr"] == "1e-05"
+    assert list(pd.read_csv(project / "metrics/train.csv").lr) == [1e-05] * 3
     assert "train.lr" in run(project, "dvc", "params", "diff")
     rows = run(project, "dvc", "metrics", "diff", "--md")
-    assert re.search(r"metrics.test\.json +\| accuracy +\| 0\.[89]\d* +\| 0\.[0-4]", rows)
-    run(project, "dvc", "exp", "run", "--temp", "--name", "fast", "-S", "train.lr=0.2", "evaluate")
-    listed = run(project, "dvc", "exp", "list", "--name-only").split()
-    assert set(listed) == {"slow", "fast"}
-    for command in (("show",), ("diff", "fast", "slow")):
-        output = run(project, "dvc", "plots", *command)
-        assert "index.html" in output
-        assert "Confusion matrix" in (project / "dvc_plots" / "index.html").read_text()
+    assert re.search(r"metrics.test\.json +\| accuracy +\| 0\.[89]\d* +\| 0\.\d", rows)
+
+    steps = "train.optimizer=adamw", "train.lr=0.01", "train.schedule=step", "train.step.size=2", "train.step.gamma=0.5"
+    output = run(project, "dvc", "exp", "run", "--temp", "--name", "steps", *changed(steps), "evaluate")
+    assert stages_run(output) == STAGES[2:4]
+    curves = pd.read_csv(project / "metrics/train.csv")
+    assert list(curves.lr) == [1e-05] * 3  # those of the workspace
+    assert set(run(project, "dvc", "exp", "list", "--name-only").split()) == {"slow", "steps"}
+    run(project, "dvc", "exp", "apply", "steps")
+    curves = pd.read_csv(project / "metrics/train.csv")
+    assert list(curves.lr) == [0.01, 0.01, 0.005]
+    assert curves.val_loss.is_monotonic_decreasing
 
 
-@pytest.mark.long
-def test_optimizers_and_schedules_get_their_options(project: Path, run: Run) -> None:
-    steps = ("train.schedule=step", "train.step.size=2", "train.step.gamma=0.5")
-    for changes, lrs in (
-        (("train.optimizer=adamw", "train.lr=0.01", *steps), [0.01, 0.01, 0.005]),
-        (("train.optimizer=lbfgs", "train.lr=1", "train.schedule=constant"), [1, 1, 1]),
-    ):
-        run(project, "dvc", "exp", "run", *(part for change in changes for part in ("-S", change)), "train")
-        curves = pd.read_csv(project / "metrics/train.csv")
-        assert list(curves.lr) == lrs
-        assert curves.val_loss.is_monotonic_decreasing
-    output = run(project, "dvc", "exp", "run", "-S", "train.model=cnn", "train", status=255)
-    assert "error: params.yaml: \n  train.optimizer: lbfgs needs the model logistic, got cnn" in output
-    assert "Traceback" not in output
+def changed(values: tuple[str, ...]) -> list[str]:
+    """The options that set these parameters."""
+    return [part for value in values for part in ("-S", value)]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("model", ["mlp", "lenet5", "cnn"])
 def test_a_network_has_the_same_bytes_in_another_process(project: Path, run: Run, model: str) -> None:
     params = yaml.safe_load((project / "params.yaml").read_text())
-    params["train"] |= {"model": model, "augment": "elastic", "epochs": 2}
+    params["train"] |= {"model": model, "augment": "elastic", "epochs": 1}
     for name in ("mlp", "cnn"):
         params["train"][name]["width"] = 8
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     found = []
-    for _ in range(2):
+    for python in ("python", sys.executable):  # the second starts without what other tests have loaded
         shutil.rmtree(project / ".checkpoints")
-        run(project, sys.executable, "stages/train.py")  # which starts without what other tests have loaded
+        run(project, python, "stages/train.py")
         found.append(results(project))
     assert found[0] == found[1]
 
@@ -153,9 +145,12 @@ def test_a_queue_of_experiments(project: Path, run: Run) -> None:
     status_now = ("sh", "-c", "dvc queue status || true")
     while (status := run(project, *status_now)).count("Success") < 2 and time.monotonic() < deadline:
         assert "Failed" not in status, status
+        time.sleep(0.5)
     run(project, "dvc", "queue", "stop", "--kill")
     assert status.count("Success") == 2, status
     assert len(run(project, "dvc", "exp", "list", "--name-only").split()) == 2
+    logs = run(project, "dvc", "queue", "logs", re.findall(r"(?m)^(\w+) ", status)[1])
+    assert stages_run(logs) == ["train"]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +171,6 @@ def test_a_queue_of_experiments(project: Path, run: Run) -> None:
             ["smaller than the 1,437 training images of optdigits, got 1437; `-S preprocess.val_size=143`"],
             marks=pytest.mark.long,
         ),
-        ("batch_size: 1000", "batch_size: 0", "evaluate", ["evaluate.batch_size: should be greater"]),
     ],
 )
 def test_a_wrong_parameter_costs_nothing(
@@ -190,25 +184,20 @@ def test_a_wrong_parameter_costs_nothing(
     assert f"failed to reproduce '{stage}'" in output
 
     edit(project / "params.yaml", new, old)
-    assert stages_run(run(project, "dvc", "repro")) == (["evaluate"] if stage == "evaluate" else [])
+    assert stages_run(run(project, "dvc", "repro")) == []
     assert results(project) == before
     assert run(project, "git", "status", "--porcelain") == ""
 
 
-def test_a_stage_out_of_turn_or_out_of_place(make_project: Callable[[], Path], run: Run) -> None:
+def test_a_stage_out_of_turn_or_out_of_place_or_without_packages(make_project: MakeProject, run: Run) -> None:
     folder = make_project()
     output = run(folder, "python", "stages/train.py", status=1)
     assert output == "error: data/tensors/dataset.json: is missing; `dvc repro` makes it\n"
     output = run(folder / "stages", "python", "train.py", status=1)
     assert output.startswith("error: working directory: not the repository root")
     assert f"cd {folder}" in output
-
-
-def test_a_python_without_the_packages_is_named(make_project: Callable[[], Path], run: Run) -> None:
-    output = run(make_project(), "python", "-S", "stages/train.py", status=1)
-    assert output.startswith("error: python: cv2, filelock, matplotlib")
-    assert ".venv/bin/activate" in output
-    assert output.count("\n") == 1
+    output = run(folder, "python", "-S", "stages/train.py", status=1)
+    assert re.fullmatch(r"error: python: \w+ not installed .*\.venv/bin/activate.*\n", output)
 
 
 def test_the_data_set_is_said_and_checked(project: Path, run: Run) -> None:
@@ -220,4 +209,4 @@ def test_the_data_set_is_said_and_checked(project: Path, run: Run) -> None:
     assert "/nowhere: no such file" in output
     output = run(project, "python", "stages/download.py", status=1)
     assert "MNIST_MIRROR" in output
-    assert "download.dataset=optdigits" in output
+    assert "tools/recipe.py offline" in output

@@ -6,12 +6,13 @@ import shutil
 import signal
 from pathlib import Path
 
-from conftest import MakeProject, Run, commit, draw, edit, some_digits
-from pipeline_runs import KILLED_AT_SECOND_CHECKPOINT, results, stages_run
-from reproduce import EMULATOR, emulated_python
-
 import pytest
 import yaml
+
+from conftest import MakeProject, Run, commit, edit
+from pipeline_runs import KILLED_AT_SECOND_CHECKPOINT, results, stages_run
+from reproduce import EMULATOR, emulated_python
+from samples import draw, some_digits
 
 # pip cannot install the emulator; without it, the other tests still run. CI installs it.
 pytestmark = [
@@ -28,7 +29,7 @@ def path_of(folder: Path, cpu: str, environment: dict[str, str]) -> str:
 
 @pytest.fixture(scope="module")
 def small(copy_finished: MakeProject, run: Run) -> Path:
-    """A project with 30 pictures of digits as its data set; what is emulated has to be short."""
+    """A project with 30 pictures of digits as its data set; what is emulated must be short."""
     folder = copy_finished()
     draw(folder / "data/pictures", some_digits(0, 30))
     edit(folder / "params.yaml", "  dataset: optdigits\n", "  dataset: folder\n")

@@ -2,11 +2,10 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
-
-from conftest import ROOT
 
 import pytest
+
+from conftest import ROOT
 
 SOURCES = sorted(path for folder in ("stages", "tools") for path in (ROOT / folder).rglob("*.py"))
 MODULES = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle"}
@@ -39,35 +38,36 @@ def dangers(source: str) -> Iterator[str]:
                     yield reader
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_no_source_runs_what_it_reads(path: Path) -> None:
-    assert list(dangers(path.read_text(encoding="utf-8"))) == []
+def test_no_source_runs_what_it_reads() -> None:
+    assert len(SOURCES) > 80
+    found = {str(path): list(dangers(path.read_text(encoding="utf-8"))) for path in SOURCES}
+    assert not {path: danger for path, danger in found.items() if danger}
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "import pickle",
-        "import os, pickle as p",
-        "from pickle import loads",
-        "from joblib import load",
-        "import sklearn, shelve",
-        "import marshal",
-        "eval('1')",
-        "exec(text)",
-        "yaml.load(text, yaml.SafeLoader)",
-        "yaml.unsafe_load(text)",
-        "class Own(yaml.UnsafeLoader): pass",
-        "from yaml import full_load",
-        "torch.load(path)",
-        "torch.load(path, weights_only=False)",
-        "torch.load(path, weights_only=flag)",
-        "from torch import load",
-        "np.load(path)",
-        "np.load(path, allow_pickle=True)",
-        "pd.read_pickle(path)",
-    ],
-)
+DANGEROUS = """
+import pickle
+import os, pickle as p
+from pickle import loads
+from joblib import load
+import sklearn, shelve
+import marshal
+eval('1')
+exec(text)
+yaml.load(text, yaml.SafeLoader)
+yaml.unsafe_load(text)
+class Own(yaml.UnsafeLoader): pass
+from yaml import full_load
+torch.load(path)
+torch.load(path, weights_only=False)
+torch.load(path, weights_only=flag)
+from torch import load
+np.load(path)
+np.load(path, allow_pickle=True)
+pd.read_pickle(path)
+"""
+
+
+@pytest.mark.parametrize("source", DANGEROUS.strip().splitlines())
 def test_each_danger_is_seen(source: str) -> None:
     assert list(dangers(source))
 

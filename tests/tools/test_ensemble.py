@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
-from conftest import MakeProject, Run
-from ensemble import Member, average
-from handwriting.recognizer import Recognizer
-
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from safetensors.numpy import load_file
+
+import ensemble
+from conftest import Call, MakeProject, Run
+from digits.foundation.stage import UserError
+from experiments.averaging import average
+from handwriting.recognizer import Recognizer
 
 ENSEMBLE = "python", "tools/ensemble.py"
 
@@ -42,11 +44,11 @@ def test_the_average_of_two_models(project: Path, run: Run) -> None:
         images, labels = tensors["images"], tensors["labels"]
         mean = np.mean([logits(project / f"models/{member}.onnx", images) for member in ("model", "other")], axis=0)
         assert logits(path, images) == pytest.approx(mean, abs=1e-5)
-        assert f"{name}: {(mean.argmax(axis=1) == labels).mean():.2%} of {len(labels):,} images right" in output
+        assert f"{name}: {(mean.argmax(axis=1) == labels).mean():.2%} of {len(labels):,} images correct" in output
 
     recognizer = Recognizer(path)
-    assert recognizer.images == 360
-    assert recognizer.introduction().startswith(f"2 models, trained on optdigits: {recognizer.accuracy:.2%} of 360 ")
+    found = recognizer.metrics
+    assert recognizer.introduction().startswith(f"2 models, trained on optdigits: {found.accuracy:.2%} of 360 ")
     assert f"HEAD {run(project, 'git', 'rev-parse', 'HEAD')}" in onnx.load(path).doc_string
     kept, linked = project / "models/model.onnx", project / "models/linked.onnx"
     before = kept.read_bytes()
@@ -61,31 +63,20 @@ def test_models_of_other_classes_are_not_averaged(finished: Path) -> None:
     for entry in words.metadata_props:
         if entry.key == "classes":
             entry.value = entry.value.replace("0", "zero")
-    with pytest.raises(SystemExit, match=r"error: b: has other classes than a, got .*zero"):
-        average([Member("a", "", digits), Member("b", "", words)])
+    with pytest.raises(UserError, match=r"b: has other classes than a, got .*zero"):
+        average({"a": digits, "b": words}, ["", ""])
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    ("arguments", "status", "message"),
-    [
+def test_what_cannot_be_averaged_is_refused(project: Path, call: Call) -> None:
+    for arguments, status, message in [
         (["HEAD"], 2, "REVISION: two or more, all different, are needed"),
         (["other", "other"], 2, "REVISION: two or more, all different, are needed"),
         (["HEAD", "HEAD~0"], 2, "REVISION: two or more, all different, are needed"),
-        (["HEAD", "workspace"], 2, "REVISION: has to be an experiment or a commit, got workspace"),
-        (["HEAD", "nothing"], 1, "error: revision: has to be a commit, an experiment or workspace, got nothing; "),
+        (["HEAD", "workspace"], 2, "REVISION: must be an experiment or a commit, got workspace"),
+        (["HEAD", "nothing"], 1, "error: revision: must be a commit, an experiment or workspace, got nothing; "),
         (["HEAD", "unexported"], 1, "error: unexported: has no ONNX model, since the stage export has not run; `dvc "),
-        (
-            ["HEAD", "split"],
-            1,
-            "error: data/tensors/val.safetensors: has other images than split was judged by; ",
-        ),
-        (["HEAD", "other", "--model", "README.md/a"], 1, "error: README.md/a: cannot be written, got "),
-    ],
-)
-def test_what_cannot_be_averaged_is_refused(
-    project: Path, run: Run, arguments: list[str], status: int, message: str
-) -> None:
-    output = run(project, *ENSEMBLE, *arguments, status=status)
-    assert message in output
-    assert "Traceback" not in output
+        (["HEAD", "split"], 1, "error: data/tensors/val.safetensors: has other images than split was judged by; "),
+        (["HEAD", "other", "--model", "README.md/a"], 1, "error: README.md/a: cannot be read or written, got "),
+    ]:
+        assert message in call(ensemble, project, *arguments, status=status)[1]

@@ -2,21 +2,30 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-from conftest import MakeProject, Run, commit, edit
-from experiments.study.agreement import agreement, differences
-from experiments.study.storage import Storage, again, begin_heartbeats, refuse_password
-from experiments.study.study import MEMBER, SurplusError, database_error, once
-from postgresql import PASSWORD, needs_postgresql, running_server
+from types import SimpleNamespace
+from typing import Any, cast
 
 import optuna
 import pytest
-from optuna.trial import Trial
+from optuna.trial import Trial, TrialState
+from sqlalchemy import create_engine, text
+
+from conftest import MakeProject, Run, commit, edit
+from digits.foundation.stage import UserError
+from experiments import storage
+from experiments.engine import Engine
+from experiments.origin import Origin, differences
+from experiments.runner import InterruptedExperiment, Runner
+from experiments.space import propose
+from experiments.storage import refuse_password
+from experiments.study import AGREEMENT, MEMBER, LostTrials, claim, open_study
+from postgresql import PASSWORD, needs_postgresql, running_server
 
 SEARCH, SWEEP = "tools/search.py", "tools/sweep.py"
 # Each training takes some seconds, in which its machine can be lost.
@@ -25,12 +34,15 @@ SPACE = "train.epochs: 20\ntrain.batch_size: 1\ntrain.lr: {low: 1e-4, high: 1e-3
 IMPATIENT = """
 import runpy, sys
 sys.path.insert(0, "tools")
-from experiments.study import storage
+import command
+from digits.foundation.stage import UserError
+from experiments import storage
 storage.OUTAGE, storage.SILENCE_OF_SERVER = int(sys.argv[1]), int(sys.argv[2])
 sys.argv = sys.argv[3:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 Machines = tuple[Path, Path, Path]
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning", "ignore:Heartbeat of storage")
 
 
 @pytest.fixture
@@ -53,36 +65,33 @@ def pushed(hub: Path, run: Run) -> list[str]:
 
 
 def start(folder: Path, environment: dict[str, str], command: list[str]) -> subprocess.Popen[str]:
+    environment = environment | {"PGPASSWORD": PASSWORD}
     return subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment | {"PGPASSWORD": PASSWORD},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 
-def trainings(folder: Path) -> int:
-    return len(list((folder / ".checkpoints").glob("*.lock")))
+def trainings(folder: Path) -> set[Path]:
+    """The locks of trainings, of which the next one removes those of finished ones."""
+    return set((folder / ".checkpoints").glob("*.lock"))
 
 
-def wait_for_a_training(folder: Path, before: int) -> None:
-    deadline = time.monotonic() + 120
-    while trainings(folder) == before:
+def wait_for_a_training(folder: Path, before: set[Path]) -> None:
+    deadline = time.monotonic() + 300
+    while not trainings(folder) - before:
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
 @pytest.mark.long
-def test_a_sweep_of_two_machines(machines: Machines, environment: dict[str, str], run: Run, tmp_path: Path) -> None:
+def test_a_sweep_of_two_machines(
+    machines: Machines, environment: dict[str, str], run: Run, tmp_path: Path, warm_path: str
+) -> None:
     first, second, hub = machines
-    command = [sys.executable, SWEEP, "-S", "train.lr=0.01,0.1", "-S", "train.seed=1,2"]
-    url = f"sqlite:///{tmp_path}/study.db"
-    optuna.storages.RDBStorage(url)  # clones know nothing of each other's lock while they make the tables of a file
-    command += ["--storage", url, "--push"]
-    with start(first, environment, command) as one, start(second, environment, command) as other:
+    command = [sys.executable, SWEEP, "-S", "train.lr=0.01,0.1", "-S", "train.seed=1,2", "-S", "train.epochs=1"]
+    command += ["--storage", f"sqlite:///{tmp_path}/study.db", "--push"]
+    warm = environment | {"PATH": warm_path}
+    with start(first, warm, command) as one, start(second, warm, command) as other:
         printed = [process.communicate(timeout=300)[0] for process in (one, other)]
     names = [f"lr={lr},seed={seed}" for lr in ("0.01", "0.1") for seed in (1, 2)]
     assert (one.returncode, other.returncode) == (0, 0), printed
@@ -91,15 +100,21 @@ def test_a_sweep_of_two_machines(machines: Machines, environment: dict[str, str]
     for clone in first, second:
         assert (clone / "sweep.png").exists()
         assert sorted(run(clone, "dvc", "exp", "list", "--name-only").split()) == names
-        assert "seeds 1, 2" in run(clone, "python", "tools/seeds.py")
-    again_at_once = run(second, *command)
-    assert again_at_once.startswith("4 of 4 experiments are finished\n")
+    assert run(second, *command).startswith("4 of 4 experiments are finished\n")
 
     late = tmp_path / "late"
     run(tmp_path, "git", "clone", "--quiet", str(hub), str(late))
     run(late, "dvc", "exp", "pull", "origin", "lr=0.1,seed=2")
     run(late, "dvc", "exp", "apply", "lr=0.1,seed=2")
     assert "Stage 'train' didn't change, skipping" in run(late, "dvc", "repro")
+
+    edit(second / "stages/train.py", "def main()", "# changed\ndef main()")
+    edit(second / "params.yaml", "label_smoothing: 0.0", "label_smoothing: 0.1")
+    run(second, "dvc", "exp", "remove", "--all-commits")
+    lines = run(second, *command, status=1).partition("with other settings, got\n")[2].splitlines()
+    assert lines[0] == "  parameter train.label_smoothing: 0.0 there, 0.1 here"
+    assert lines[1].startswith("  stages/train.py: ")
+    assert lines[2] == "Make them equal to take part, or begin anew with another --name."
 
 
 @needs_postgresql
@@ -124,7 +139,7 @@ def test_a_machine_is_lost_the_database_restarts_and_goes(
         ):
             wait_for_a_training(first, before[0])
             wait_for_a_training(second, before[1])
-            os.killpg(lost.pid, signal.SIGKILL)
+            os.kill(lost.pid, signal.SIGKILL)
             server.stop()
             time.sleep(6)  # longer than a heartbeat
             server.start()
@@ -132,14 +147,11 @@ def test_a_machine_is_lost_the_database_restarts_and_goes(
         assert left.returncode == 0, printed
         assert "note: the database does not answer; waiting for up to 60 s\n" in printed
         assert printed.count("  val acc ") == 3
-        assert len(pushed(hub, run)) == 3
+        assert pushed(hub, run) == ["search-0", "search-1", "search-2"]
 
         # The machine is back, and late.
         printed = run(first, *search(3, 60, server.url), PGPASSWORD=PASSWORD)
         assert printed.startswith("search: 3 of 3 trials done\n\nbest of 3: search-")
-        best = printed.partition("best of 3: ")[2].partition(",")[0]
-        run(first, "dvc", "exp", "apply", best)
-        run(first, "git", "checkout", ".")
 
         running = trainings(first)
         with start(first, environment, search(4, 2, server.url)) as process:
@@ -155,28 +167,13 @@ def test_a_machine_is_lost_the_database_restarts_and_goes(
         printed = run(first, *search(4, 2, server.url), PGPASSWORD=PASSWORD)
         assert "best of 4: search-" in printed
         output = run(first, *search(4, 2, server.url), PGPASSWORD="wrong", status=1)
-        assert output.startswith("error: --storage: has to be a database that can be used, got ")
-
-
-@pytest.mark.long
-def test_machines_that_differ_are_refused(machines: Machines, run: Run, tmp_path: Path) -> None:
-    first, second, _ = machines
-    command = "python", SWEEP, "-S", "train.lr=0.01,0.1", "--storage", f"sqlite:///{tmp_path}/study.db"
-    run(first, *command)
-    edit(second / "stages/train.py", "train loss", "training loss")
-    edit(second / "params.yaml", "label_smoothing: 0.0", "label_smoothing: 0.1")
-    output = run(second, *command, status=1)
-    lines = output.partition("with other settings, got\n")[2].splitlines()
-    assert lines[0].startswith("  uncommitted changes of stages and dvc.yaml: none there, ")
-    assert lines[1] == "  parameter train.label_smoothing: 0.0 there, 0.1 here"
-    assert lines[2] == "Make them equal to take part, or begin anew with another --name."
-    commit(second, run)
-    assert "\n  commit: " in run(second, *command, status=1)
+        assert output.startswith("error: --storage: must be a database that can be used, got ")
 
 
 def test_an_agreement_has_all_that_a_result_depends_on() -> None:
-    here = agreement(["train.lr"], {})
-    assert {"commit", "parameter train.seed", "Python", "torch", "dvc"} <= set(here)
+    here = Origin("abc", {"data/drawings": "d.dir"}).agreement(["train.lr"])
+    wanted = {"commit", "parameter train.seed", "data/drawings", "Python", "torch", "dvc"}
+    assert wanted <= set(here)
     assert "parameter train.lr" not in here
     assert differences(here, here) == []
     there = here | {"torch": "1.0", "space": {"train.lr": [1]}}
@@ -186,78 +183,133 @@ def test_an_agreement_has_all_that_a_result_depends_on() -> None:
     ]
 
 
-def test_a_password_in_the_url_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match=r"^error: --storage: must not have a password") as caught:
-        refuse_password("postgresql://somebody:open-sesame@host/name")
-    assert "open-sesame" not in str(caught.value)
-    with pytest.raises(SystemExit):
-        refuse_password("postgresql://somebody@host/name?password=open-sesame")
+def test_a_password_in_the_url_is_refused() -> None:
+    for url in "postgresql://somebody:open-sesame@host/name", "postgresql://somebody@host/name?password=open-sesame":
+        with pytest.raises(UserError, match=r"^--storage: must not have a password") as caught:
+            refuse_password(url)
+        assert "open-sesame" not in str(caught.value)
     refuse_password("postgresql://somebody@host/name")
     refuse_password("sqlite:///search.db")
 
 
-def results(study: optuna.Study, ran: list[object]) -> None:
-    def objective(trial: Trial) -> float:
-        ran.append(trial.user_attrs.get(MEMBER))
+def test_what_is_no_study_of_this_command_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    optuna.create_study(storage=url, study_name="minimised")
+    optuna.create_study(storage=url, study_name="foreign", direction="maximize").add_trial(
+        optuna.create_trial(value=0.5)
+    )
+    optuna.create_study(storage=url, study_name="empty", direction="maximize")
+    for name in "minimised", "foreign":
+        with pytest.raises(UserError, match=f"^{name}: must be a study of this command, got another program's"):
+            open_study(url, name, {})
+    study, _ = open_study(url, "empty", {"torch": "1"})
+    assert study.user_attrs == {AGREEMENT: {"torch": "1"}}
+    with pytest.raises(UserError, match=r"^empty: was begun .*, got\n  torch: 1 there, 2 here\nMake them equal"):
+        open_study(url, "empty", {"torch": "2"})
+
+    for wrong in "nonsense", "sqlite:////no/where":
+        with pytest.raises(UserError, match=r"^--storage: must be a database that can be used, got [^\n]*$"):
+            open_study(wrong, "study", {})
+    with create_engine(url).begin() as connection:
+        connection.execute(text("UPDATE version_info SET schema_version = 1, library_version = '0.1'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = 'v0.9.0.a'"))
+    with pytest.raises(UserError, match=r"^--storage: must be a database that can be used, got [^\n]*$"):
+        open_study(url, "empty", {"torch": "1"})
+
+
+def engine(url: str | None, names: list[str], run: Callable[[Runner, Trial, str], float | None]) -> Engine:
+    """An engine of trials that are no trainings."""
+    study, place = open_study(url, "study", {})
+    return Engine(study, place, names, {}, cast(Any, SimpleNamespace(run=run, prune=None)))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_each_member_runs_once(tmp_path: Path, shared: bool) -> None:
+    ran, names = list[str](), [f"s-{number}" for number in range(9)]
+
+    def run(_runner: Runner, _trial: Trial, name: str) -> float | None:
+        ran.append(name)
+        time.sleep(0.05)
+        return None if name == "s-3" else 0.5
+
+    url = f"sqlite:///{tmp_path}/study.db" if shared else None
+    with ThreadPoolExecutor(3) as threads:  # three commands begin in the same moment, with a database that is empty
+        engines = list(threads.map(lambda _: engine(url, names, run), range(3 if shared else 1)))
+        list(threads.map(lambda each: each.work(), [*engines, *engines]))
+    assert sorted(ran) == names
+    states = [trial.state for trial in engines[0].study.trials]
+    assert (states.count(TrialState.COMPLETE), states.count(TrialState.PRUNED)) == (8, 1)
+    assert TrialState.RUNNING not in states
+
+
+def test_trials_choose_in_the_order_of_their_numbers() -> None:
+    study, lost = optuna.create_study(), LostTrials(60)
+    first, second = study.ask(), study.ask()
+    with ThreadPoolExecutor() as threads:
+        later = threads.submit(claim, second, ["a", "b"], lost)
+        time.sleep(0.3)
+        assert claim(first, ["a", "b"], lost) == "a"
+        assert later.result() == "b"
+
+
+def test_an_error_ends_the_work_and_an_interrupted_trial_is_repeated_with_its_parameters() -> None:
+    values = list[float]()
+
+    def run(runner: Runner, trial: Trial, name: str) -> float:
+        values.append(propose({"train.lr": {"low": 0.1, "high": 1.0}}, {}, trial, name).params["train.lr"])
+        if len(values) == 1:
+            raise InterruptedExperiment
+        if name == "b":
+            raise UserError("b: fails")
         return 0.5
 
-    study.optimize(once(objective, total=2), n_trials=1, catch=SurplusError)
+    work = engine(None, ["a", "b", "c"], run)
+    with pytest.raises(UserError, match=r"^b: fails$"):
+        work.run(1, "sweep")
+    assert len(values) == 3
+    assert values[0] == values[1] != values[2]
 
 
-def test_what_another_process_runs_is_not_run_again() -> None:
-    study, ran = optuna.create_study(), list[object]()
-    for _ in range(2):  # two machines begin at the same time
-        for member in "a", "b":
-            study.enqueue_trial({}, user_attrs={MEMBER: member})
-    for _ in range(5):
-        results(study, ran)
-    assert ran == ["a", "b"]
+def test_lost_trials_are_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One without a heartbeat of late, and one whose process died before its first."""
+    monkeypatch.setattr(storage, "HEARTBEAT", 1)
+    monkeypatch.setattr(storage, "SILENCE", 2)
+    url, ran = f"sqlite:///{tmp_path}/study.db", list[str]()
+    study, _ = open_study(url, "study", {})
+    killed = "from experiments.storage import *\nimport os, sys\nstudy = optuna.load_study(study_name='study', storage="
+    killed += "Database(sys.argv[1]))\ndef end(trial):\n  trial.set_user_attr('member', 'a')\n  import time\n"
+    killed += "  time.sleep(1)\n  os._exit(0)\nstudy.optimize(end)"
+    path = os.pathsep.join(["tools", "stages"])
+    subprocess.run([sys.executable, "-c", killed, url], env=os.environ | {"PYTHONPATH": path}, check=False)
+    study.ask()
+    states = [(trial.state, trial.user_attrs.get(MEMBER)) for trial in study.trials]
+    assert states == [(TrialState.RUNNING, "a"), (TrialState.RUNNING, None)]
 
-
-def test_a_search_has_no_more_trials_than_wanted() -> None:
-    study, ran = optuna.create_study(), list[object]()
-    dead = study.ask()
-    study.tell(dead, state=optuna.trial.TrialState.FAIL)
-    for _ in range(3):
-        results(study, ran)
-    assert len(ran) == 2
-
-
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning", "ignore:Heartbeat of storage")
-def test_a_trial_that_died_before_its_first_heartbeat_is_noticed(tmp_path: Path) -> None:
-    study = optuna.create_study(storage=Storage(f"sqlite:///{tmp_path}/study.db"))
-    dead = study.ask()
-    begin_heartbeats(study)
-    connection = sqlite3.connect(tmp_path / "study.db")
-    connection.execute("UPDATE trial_heartbeats SET heartbeat = datetime(heartbeat, '-1 hour')")
-    connection.commit()
-    connection.close()
-    begin_heartbeats(study)  # and does not hide it for longer
-    optuna.storages.fail_stale_trials(study)
-    assert study.trials[dead.number].state == optuna.trial.TrialState.FAIL
-    assert study.trials[-1].state == optuna.trial.TrialState.WAITING
-
-
-def test_a_trial_that_others_gave_up_is_no_bug() -> None:
-    study = optuna.create_study()
-
-    def objective(trial: Trial) -> float:
-        other = optuna.load_study(study_name=study.study_name, storage=study._storage)
-        other.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    def run(_runner: Runner, _trial: Trial, name: str) -> float:
+        ran.append(name)
         return 0.5
 
-    with pytest.raises(AssertionError) as caught:  # Optuna's own, behind which the reason is hidden
-        study.optimize(objective, n_trials=1)
-    assert isinstance(database_error(caught.value), ValueError | optuna.exceptions.UpdateFinishedTrialError)
-    assert database_error(AssertionError()) is None
+    engine(url, ["a", "b"], run).work()
+    assert sorted(ran) == ["a", "b"]
+    assert [trial.state for trial in study.trials][:2] == [TrialState.FAIL, TrialState.FAIL]
 
 
-def test_a_dead_trial_is_repeated_with_its_parameters() -> None:
-    study = optuna.create_study()
-    dead = study.ask()
-    value = dead.suggest_float("x", 0, 1)
-    dead.set_user_attr(MEMBER, "a")
-    again(study, dead)
-    repeated = study.ask()
-    assert repeated.suggest_float("x", 0, 1) == value
-    assert repeated.user_attrs == {MEMBER: "a"}
+def test_a_trial_that_others_gave_up_is_no_bug(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(_runner: Runner, trial: Trial, _name: str) -> float:
+        if trial.number == 0:
+            optuna.load_study(study_name="study", storage=work.storage).tell(trial.number, state=TrialState.FAIL)
+        return 0.5
+
+    for url in None, f"sqlite:///{tmp_path}/study.db":
+        work = engine(url, ["a"], run)
+        work.work()
+        assert capsys.readouterr().out.startswith("note: this trial's heartbeats did not arrive in time; another ")
+        assert [trial.state for trial in work.study.trials] == [TrialState.FAIL, TrialState.COMPLETE]
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    def run(_runner: Runner, _trial: Trial, _name: str) -> float:
+        raise AssertionError("a bug")
+
+    with pytest.raises(AssertionError, match="a bug"):
+        engine(None, ["a"], run).work()

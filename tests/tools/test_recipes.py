@@ -8,22 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import measure_recipes as benchmark
-from conftest import ROOT, Run
-from digits.models.model_file import load_model
-from digits.training.params import TrainParams, refuse_conflicts
-from doc_tables import with_table
-
 import pandas as pd
 import pytest
 import yaml
+
+import measure_recipes as benchmark
+import recipe
+from conftest import ROOT, Call, Run
+from digits.models.model_file import load_model
+from digits.training.params import TrainParams, refuse_conflicts
+from doc_tables import with_table
 
 RECIPES = benchmark.read_recipes(ROOT)
 COMMITTED: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
 GROUPS = {"model": ["mlp", "cnn"], "optimizer": ["sgd"], "schedule": ["step"]}
 # A network in the time that a test has.
 SMALL = ("-S", "train.epochs=1", "-S", "train.mlp.width=32", "-S", "train.cnn.width=4", "-S", "train.threads=1")
-FLOAT32 = ("-S", "train.precision=float32")  # few processors have units for bfloat16
+FLOAT32 = ("-S", "train.precision=float32")  # few processors support bfloat16
 
 
 def chosen_keys(train: dict[str, Any]) -> set[str]:
@@ -37,7 +38,7 @@ def chosen_keys(train: dict[str, Any]) -> set[str]:
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_sets_all_that_counts_and_nothing_else(name: str) -> None:
     recipe = RECIPES[name]
-    assert list(recipe) == ["train"]
+    assert list(recipe) == ["train"]  # `offline`, which also chooses a data set, is not measured
     assert set(recipe["train"]) == chosen_keys(recipe["train"])
     refuse_conflicts(TrainParams(**benchmark.merge(COMMITTED, recipe)["train"]))
 
@@ -68,9 +69,7 @@ def test_a_recipe_runs_as_an_experiment(project: Path, run: Run, name: str) -> N
     }
     assert run(project, "dvc", "exp", "list", "--name-only").split() == [name]
     output = run(project, "python", "tools/recipe.py", name, status=1)
-    assert output.startswith(
-        f"error: --name: has to be new, got the existing experiment {name}; `dvc exp apply {name}`"
-    )
+    assert output.startswith(f"error: --name: must be new, got the existing experiment {name}; `dvc exp apply {name}`")
     run(project, "python", "tools/recipe.py", name, "-n", "other", *SMALL, "-S", "train.seed=1", *FLOAT32, "train")
     assert run(project, "dvc", "exp", "list", "--name-only").split() == [name, "other"]
     info = load_model(project / "models/model.safetensors").info
@@ -108,5 +107,11 @@ def test_ctrl_c_lets_dvc_tidy_up(
     assert "Traceback" not in (tmp_path / "printed").read_text()
 
 
-def test_an_unknown_recipe_is_answered_with_the_known_ones(run: Run) -> None:
-    assert "choose from" in run(ROOT, "python", "tools/recipe.py", "cnn-bets", status=2)
+def test_an_unknown_recipe_is_answered_with_the_known_ones(call: Call) -> None:
+    assert "choose from" in call(recipe, ROOT, "cnn-bets", status=2)[1]
+
+
+def test_a_wrong_option_is_dvcs_to_refuse(project: Path, run: Run) -> None:
+    assert "unrecognized arguments: --no-such-option" in run(
+        project, "python", "tools/recipe.py", "linear", "--no-such-option", status=2
+    )

@@ -4,14 +4,15 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import ROOT, Run, commit, draw_shapes, edit
-
 import pytest
+
+import reproduce
+from conftest import ROOT, Call, Run, commit, edit
+from samples import draw_shapes
 
 REPRODUCE = ("python", "tools/reproduce.py")
 
@@ -30,7 +31,7 @@ def test_the_pipeline_as_committed(project: Path, tmp_path: Path, run: Run) -> N
     assert "uncommitted changes are left out" in output
     assert re.search(r"the same bytes in \d+ outputs of 5 stages\n", output)
     # The lock file is MNIST's, the parameters are those of the tests.
-    assert "error: reproduce: this machine does not give the committed dvc.lock, got other bytes in\n  down" in output
+    assert "error: reproduce: this machine does not give the committed dvc.lock, got differences in\n  down" in output
     assert list(tmp_path.iterdir()) == []
     assert not (project / "data/raw").exists()
 
@@ -50,8 +51,14 @@ def test_what_depends_on_time_is_named(make_project: Callable[[], Path], tmp_pat
 
 
 @pytest.mark.long
-def test_data_that_is_added_to_dvc(make_project: Callable[[], Path], tmp_path: Path, run: Run) -> None:
+def test_data_that_is_added_to_dvc_in_a_folder_of_a_larger_repository(
+    make_project: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, run: Run
+) -> None:
     project = make_project()
+    larger = tmp_path_factory.mktemp("larger")
+    shutil.rmtree(project / ".git")
+    project = project.rename(larger / "project")
+    run(larger, "git", "init", "--quiet")
     draw_shapes(project / "data/shapes", 5)
     run(project, "dvc", "add", "data/shapes")
     edit(project / "params.yaml", "dataset: optdigits", "dataset: folder")
@@ -74,17 +81,16 @@ def test_a_run_that_fails_is_shown(project: Path, tmp_path: Path, run: Run) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_processor_that_cannot_be_emulated(run: Run, tmp_path: Path) -> None:
-    command = (sys.executable, *REPRODUCE[1:], "--cpu", "Z80")
-    output = run(ROOT, *command, status=1, PATH=str(tmp_path))
-    assert output == (
+def test_a_processor_that_cannot_be_emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert call(reproduce, ROOT, "--cpu", "Z80", status=1)[1] == (
         "error: --cpu: qemu-x86_64 not found; install it, on Debian and Ubuntu with `apt install qemu-user`\n"
     )
     emulator = tmp_path / "qemu-x86_64"
     emulator.write_text("#!/bin/sh\necho \"qemu-x86_64: unable to find CPU model '$2'\" >&2\nexit 1\n")
     emulator.chmod(0o755)
-    output = run(ROOT, *command, status=1, PATH=str(tmp_path))
-    assert output == "error: --cpu: unable to find CPU model 'Z80', got Z80; see `qemu-x86_64 -cpu help`\n"
+    _, said = call(reproduce, ROOT, "--cpu", "Z80", status=1)
+    assert said == "error: --cpu: unable to find CPU model 'Z80', got Z80; see `qemu-x86_64 -cpu help`\n"
 
 
 @pytest.mark.long

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from conftest import some_tensors
-from digits.training.augmentation import Augmentation
-
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
+
+from digits.training.augmentation import Augmentation
+from samples import some_tensors
 
 IMAGES, _ = some_tensors(0, 200)
 NONE = {"degrees": 0.0, "shift": 0.0, "scale": 0.0, "shear": 0.0, "alpha": 0.0, "sigma": 4.0, "share": 1.0}
@@ -16,7 +16,8 @@ RECIPE = GEOMETRY | {"share": 0.5, "stroke": 1.0, "noise": 0.2}
 
 
 def augment(images: torch.Tensor, strengths: Mapping[str, float], seed: int = 0) -> torch.Tensor:
-    return Augmentation(**NONE | dict(strengths))(images, torch.Generator().manual_seed(seed))
+    everything = len(images), slice(None)
+    return Augmentation(**NONE | dict(strengths))(images, torch.Generator().manual_seed(seed), *everything)
 
 
 def centers(images: torch.Tensor) -> torch.Tensor:
@@ -109,11 +110,8 @@ def test_a_share_of_the_images_is_changed() -> None:
 
 def test_an_image_is_changed_alike_whoever_changes_the_others() -> None:
     augmentation, batch = Augmentation(**RECIPE), IMAGES[:30]
-    together = augmentation(batch, torch.Generator().manual_seed(3))
-    shares = [
-        augmentation(batch[first:last], torch.Generator().manual_seed(3), len(batch), first)
-        for first, last in ((0, 7), (7, 7), (7, 30))
-    ]
+    parts = [slice(0, 30), slice(0, 7), slice(7, 30)]
+    together, *shares = [augmentation(batch[part], torch.Generator().manual_seed(3), 30, part) for part in parts]
     torch.testing.assert_close(torch.cat(shares), together)
 
 

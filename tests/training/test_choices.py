@@ -2,16 +2,16 @@
 
 from types import MethodType
 
-from conftest import ROOT
-from digits.training.choices import choose_augmentation, choose_gradient, choose_optimizer
-from digits.training.gradients import addmm_portably
-from digits.training.params import TrainParams
-from digits.training.processes import ALONE
-from small_networks import build
-
 import pytest
 import torch
 import yaml
+
+from conftest import ROOT
+from digits.training.augmentation import choose_augmentation
+from digits.training.gradients import addmm_portably, choose_gradient
+from digits.training.optimizers import choose_optimizer
+from digits.training.params import TrainParams
+from small_networks import build
 
 COMMITTED = yaml.safe_load((ROOT / "params.yaml").read_text())["train"]
 
@@ -47,13 +47,13 @@ def test_the_augmentation() -> None:
 
 
 def test_the_gradient() -> None:
-    softmax = choose_gradient(given(label_smoothing=0.5), build("logistic"), ALONE)
+    softmax = choose_gradient(given(label_smoothing=0.5), build("logistic"))
     assert isinstance(softmax, MethodType)
     assert vars(softmax.__self__)["targets"][0, :2].tolist() == pytest.approx([0.55, 0.05])
     assert vars(softmax.__self__)["addmm"] is addmm_portably
-    native = choose_gradient(given(arithmetic="native"), build("logistic"), ALONE)
+    native = choose_gradient(given(arithmetic="native"), build("logistic"))
     assert isinstance(native, MethodType)
     assert vars(native.__self__)["addmm"] is torch.addmm
-    network = choose_gradient(given(model="cnn", label_smoothing=0.5, precision="bfloat16"), build("cnn"), ALONE)
+    network = choose_gradient(given(model="cnn", label_smoothing=0.5, precision="bfloat16"), build("cnn"))
     assert isinstance(network, MethodType)
     assert {"label_smoothing": 0.5, "bfloat16": True}.items() <= vars(network.__self__).items()

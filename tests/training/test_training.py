@@ -4,23 +4,21 @@ import math
 from pathlib import Path
 from typing import Any
 
-from conftest import CLASSES, some_digits, some_tensors
-from digits.data.dataset import Dataset
-from digits.foundation.stage import UserError
-from digits.foundation.tensors import write_tensors
-from digits.models.classifier import Classifier, build_layers, predict, restore, to_pixels
-from digits.models.model_file import load_model, save_model
-from digits.training.gradients import ClosedForm
-from digits.training.loop import Training, fit, resolve_device
-from digits.training.optimizers import Lbfgs, Optimizer
-from digits.training.schedules import Schedule
-from small_networks import info_of
-
-import numpy as np
 import pytest
 import torch
 from torch import nn
 from torchvision.transforms import ToTensor
+
+from digits.dataset import Dataset
+from digits.foundation.stage import UserError
+from digits.models.classifier import Classifier, build_layers, to_pixels
+from digits.models.model_file import save_model
+from digits.training.gradients import ClosedForm
+from digits.training.loop import Training, fit, resolve_device
+from digits.training.optimizers import Lbfgs, Optimizer
+from digits.training.schedules import Schedule
+from samples import CLASSES, some_digits, some_tensors
+from small_networks import info_of
 
 TRAIN, VAL, EMPTY = some_digits(0, 730), some_digits(730, 1000), some_digits(0, 0)
 IMAGES, LABELS = some_tensors(0, 730)
@@ -179,31 +177,3 @@ def test_processes_that_torchrun_starts_need_a_gpu_each(monkeypatch: pytest.Monk
         monkeypatch.setenv("LOCAL_RANK", rank)
         with pytest.raises(UserError, match=r"train\.processes: each needs a GPU of its own, got 2 here"):
             resolve_device("cuda")
-
-
-def test_a_model_survives_its_file(tmp_path: Path) -> None:
-    model = Classifier(build_layers("logistic", {}, CLASSES, seed=0), 0.13, 0.31)
-    save_model(tmp_path / "model", model.arrays(), info_of("logistic", {}))
-    loaded = load_model(tmp_path / "model")
-    assert loaded.info == info_of("logistic", {})
-    assert torch.equal(predict(restore(loaded), VAL_IMAGES, 99), predict(model, VAL_IMAGES, 99))
-
-
-def test_a_damaged_model_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "model.safetensors"
-    with pytest.raises(UserError, match="is missing"):
-        load_model(path)
-    path.write_bytes(b"\x80\x04N.")
-    with pytest.raises(UserError, match="is damaged: "):
-        load_model(path)
-    for tensors, metadata in (
-        ({"a": np.zeros(1)}, None),
-        ({"a": np.zeros(1)}, {"model": "1"}),
-        ({"a": np.zeros(1)}, {"model": info_of("logistic", {}).model_dump_json()}),
-        ({"a": np.zeros(1)}, {"model": info_of("logistic", {"a": 1}).model_dump_json()}),
-        ({"a": np.zeros(1)}, {"model": info_of("logistic", {}).model_dump_json().replace("{}", "3")}),
-        ({"a": np.zeros(1)}, {"model": info_of("logistic", {}).model_dump_json().replace("logistic", "other")}),
-    ):
-        write_tensors(path, tensors, metadata)
-        with pytest.raises(UserError, match="is damaged: "):
-            load_model(path)

@@ -1,19 +1,28 @@
-"""What the experiments of a sweep or a search are made from.
+"""What the experiments of a sweep or a search are made from, and what machines must agree on to share them.
 
 DVC takes the last commit and the workspace as they are when an experiment begins, so those that a command runs one
 after the other are of one kind only if nobody changes anything meanwhile.
 """
 
+import platform
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from importlib.metadata import Distribution, version
 from typing import Any
 
-from experiments.pictures import used_pictures
-from experiments.revisions import experiments
-from experiments.runs import Run, read_run
-from experiments.study.study import TrialError
-from foundation.command import ROOT
-from foundation.repository import git, md5_of_file
+from dvc.dependency import Dependency
+from dvc.repo import Repo
+
+from command import ROOT
+from digits.foundation.stage import UserError
+from digits.foundation.yaml_text import flattened, parse_yaml
+from experiments.runs import Run
+from repository import flat_params, git, md5_of_file
+
+WIRING = "dvc.yaml"
+CODE = "stages/"
+DRAWINGS = "data/drawings"
 
 
 @dataclass(frozen=True)
@@ -22,13 +31,11 @@ class Origin:
 
     Attributes:
         commit: the last one.
-        code: MD5 of every script and module of the stages, by path.
-        pictures: MD5 of folders of the user's own pictures, by path.
+        files: MD5 of dvc.yaml, of the code that the stages depend on, and of the user's own pictures, by path.
     """
 
     commit: str
-    code: dict[str, str]
-    pictures: dict[str, str]
+    files: dict[str, str]
 
     def difference(self, run: Run, params: Mapping[str, Any]) -> str | None:
         """How a run differs from one that is made from this, with all these parameters; None if it does not."""
@@ -37,36 +44,69 @@ class Origin:
                 return f"a different {name}, got {value}"
         pictures = used_pictures(params)
         for path, md5 in run.files.items():
-            if path.startswith("stages/") and self.code.get(path) != md5:
-                return f"different code, got another {path}"
-            if path in pictures and self.pictures.get(path) != md5:
-                return f"different pictures, got another {path}"
+            if (path in pictures or path.startswith(CODE)) and self.files.get(path) != md5:
+                return f"different {'pictures' if path in pictures else 'code'}, got another {path}"
         return None
 
-    def read(self, name: str, params: Mapping[str, Any], stages: Collection[str] | None = None) -> Run:
-        """The run of an experiment that has just ended.
+    def agreement(self, free: Collection[str]) -> dict[str, Any]:
+        """All that a trial's result depends on here, except the parameters `free`, each with a name for people.
 
-        Args:
-            name: of the experiment.
-            params: all of them, by dotted name.
-            stages: those that ran, unless all did.
-
-        Raises:
-            TrialError: it was made from something else.
+        Data other than the user's pictures follow from the parameters: archives are checked against published hashes.
         """
-        commit = experiments(self.commit).get(name)
-        run = read_run(commit, stages) if commit else None
-        problem = self.difference(run, params) if run else "another commit below it"
-        if not run or problem:
-            raise TrialError(
-                f"error: {name}: has {problem}, since something changed while this command ran; undo that and "
-                f"`dvc exp remove {name}`, then run the same command again"
-            )
-        return run
+        params = {f"parameter {name}": value for name, value in flat_params().items() if name not in free}
+        return {"commit": self.commit, **params, **self.files, "Python": platform.python_version(), **libraries()}
 
 
-def origin(pictures: dict[str, str]) -> Origin:
-    """The last commit and the workspace as they are now, with pictures of which the MD5 is known already."""
-    paths = sorted((ROOT / "stages").rglob("*.py"))
-    code = {path.relative_to(ROOT).as_posix(): md5_of_file(path) for path in paths}
-    return Origin(git("rev-parse", "HEAD") or "", code, pictures)
+def origin(pictures: Collection[str] = ()) -> Origin:
+    """The last commit and the workspace as they are now.
+
+    Args:
+        pictures: folders of the user's own, relative to the repository root or absolute.
+
+    Raises a `UserError` if DVC would keep no experiments, or they would not see some files.
+    """
+    if git("rev-parse", "--is-shallow-repository") == "true":
+        raise UserError(
+            "Git: has only the last commits here, with which DVC keeps no experiments; `git fetch --unshallow`"
+        )
+    stages = parse_yaml((ROOT / WIRING).read_text(encoding="utf-8"))["stages"].values()
+    code = {path for stage in stages for path in stage["deps"] if path.startswith(CODE)}
+    there = [path for path in (*sorted(code), *sorted(pictures)) if (ROOT / path).exists()]
+    with Repo(str(ROOT)) as repo:
+        for path in there:
+            refuse_hidden(path, repo)
+        files = {path: Dependency(None, str(ROOT / path), repo=repo).get_hash().value for path in there}
+    return Origin(git("rev-parse", "HEAD") or "", {WIRING: md5_of_file(ROOT / WIRING)} | files)
+
+
+def used_pictures(params: Mapping[str, Any]) -> set[str]:
+    """The folders of pictures that runs with these parameters, by dotted name, are trained on."""
+    own = {str(params["download.folder.path"])} if params.get("download.dataset") == "folder" else set()
+    return own | ({DRAWINGS} if params.get("preprocess.drawings") else set())
+
+
+def refuse_hidden(path: str, repo: Repo) -> None:
+    """Raise a `UserError` if a path has files that neither Git nor DVC knows, which experiments would not see."""
+    listed = (git("ls-files", "-z", "--others", "--", path) or "").split("\0")
+    hidden = [file for file in listed if file and not repo.dvcignore.is_ignored_file(str(ROOT / file))]
+    outs = [out.fs_path for out in repo.index.outs] if hidden else []
+    hidden = [file for file in hidden if not any((ROOT / file).is_relative_to(out) for out in outs)]
+    if hidden:
+        raise UserError(
+            f"{path}: has files that experiments do not see, got {', '.join(hidden[:3])}; "
+            f"`git add -f {path}` shows them"
+        )
+
+
+def libraries() -> dict[str, str]:
+    """The installed versions of the packages in requirements.txt, some of which only certain pictures need."""
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    names = re.findall(r"^([\w.-]+)==", text, re.MULTILINE)
+    return {name: version(name) if any(Distribution.discover(name=name)) else "none" for name in names}
+
+
+def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """A line for each entry in which two agreements differ."""
+    there, here = (dict(flattened(values)) for values in (there, here))
+    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+    return [f"{name}: {there.get(name, 'none')} there, {here.get(name, 'none')} here" for name in names]

@@ -1,17 +1,12 @@
 """Runs of the pipeline, as Git has them: parameters, inputs and results."""
 
-import io
 import json
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.revisions import LOCK, Files, NotFoundError, experiments, is_current, read_files
-from foundation.repository import flattened
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SEED = "train.seed"
 RESULTS = [LOCK, "metrics/train.json", "metrics/test.json", "metrics/train.csv"]
@@ -36,13 +31,6 @@ class Run:
     files: dict[str, str]
     metrics: dict[str, float]
     csv: str
-
-    @property
-    def curves(self) -> "pd.DataFrame":
-        """What metrics/train.csv holds, a row per epoch."""
-        import pandas as pd  # here, since it loads slowly, and most commands do without
-
-        return pd.read_csv(io.StringIO(self.csv))
 
     @property
     def val_size(self) -> int:
@@ -80,36 +68,32 @@ def run_of(files: Files, stages_of_it: Collection[str] | None = None) -> Run:
     Raises:
         NotFoundError: some are missing or damaged.
     """
-    stages = {name: entry for name, entry in files.stages.items() if stages_of_it is None or name in stages_of_it}
+    stages = {name: stage for name, stage in files.stages.items() if stages_of_it is None or name in stages_of_it}
     if "train" not in stages:
-        raise NotFoundError(f"error: dvc.lock: has no stage train in {files.revision}, got {', '.join(stages)}")
-    params = {
-        name: value
-        for stage, entry in stages.items()
-        if stage != "export"  # which only repeats them, and may be left from an earlier run
-        for section in entry.get("params", {}).values()
-        for name, value in flattened(section)
-    }
+        raise NotFoundError(f"dvc.lock: has no stage train in {files.revision}, got {', '.join(stages)}")
+    params: dict[str, Any] = {}
+    deps: dict[str, str] = {}
+    for name, stage in stages.items():
+        deps |= stage.deps
+        if name != "export":  # which only repeats parameters, and may be left from an earlier run
+            params |= stage.params
+    made = {path for stage in stages.values() for path in stage.outs}
+    read = {path: md5 for path, md5 in deps.items() if path not in made}
+    return Run(
+        files.revision, params, stages["train"].deps, read, metrics_of(files, stages), files["metrics/train.csv"]
+    )
+
+
+def metrics_of(files: Files, stages: dict[str, Any]) -> dict[str, float]:
+    """The metrics of a run of these stages."""
     metrics: dict[str, float] = {}
     for split in ("train", "test") if is_current(stages, "evaluate") else ("train",):
         path = f"metrics/{split}.json"
         try:
             metrics |= json.loads(files[path])
         except ValueError:
-            raise NotFoundError(f"error: {files.revision}: {path} is damaged, got no JSON; `dvc repro` rewrites it")
-    inputs = {dep["path"]: dep["md5"] for dep in stages["train"]["deps"]}
-    return Run(files.revision, params, inputs, files_of(stages), metrics, files["metrics/train.csv"])
-
-
-def files_of(stages: Mapping[str, Any]) -> dict[str, str]:
-    """The MD5 of what stages read and none wrote, by path: code, and the user's own pictures.
-
-    Args:
-        stages: those of a dvc.lock.
-    """
-    made = {out["path"] for stage in stages.values() for out in stage.get("outs", [])}
-    deps = [dep for stage in stages.values() for dep in stage.get("deps", [])]
-    return {dep["path"]: dep["md5"] for dep in deps if dep["path"] not in made}
+            raise NotFoundError(f"{files.revision}: {path} is damaged, got no JSON; `dvc repro` rewrites it")
+    return metrics
 
 
 def gather(revisions: Sequence[str]) -> list[Run]:
@@ -118,14 +102,13 @@ def gather(revisions: Sequence[str]) -> list[Run]:
     Raises:
         NotFoundError: a named revision, or HEAD, has no results.
     """
-    wanted = list(revisions or ["HEAD"])
-    others = [] if revisions else list(experiments())
-    files = read_files([*wanted, *others], RESULTS)
-    runs, skipped = [run_of(files[name]) for name in wanted], []
-    for name in others:
+    runs, skipped = [], []
+    for name, files in read_files(revisions or ["HEAD", *experiments()], RESULTS).items():
         try:
-            runs.append(run_of(files[name]))
+            runs.append(run_of(files))
         except NotFoundError:
+            if revisions or name == "HEAD":
+                raise
             skipped.append(name)
     if skipped:
         print(f"left out, without results: {', '.join(skipped)}", file=sys.stderr)

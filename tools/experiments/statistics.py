@@ -33,6 +33,11 @@ class Comparison(NamedTuple):
         return (self.gained - self.lost) / self.images
 
     @property
+    def interval(self) -> Interval:
+        """The 95 % interval of the difference."""
+        return difference_interval(self.gained, self.lost, self.images)
+
+    @property
     def verdict(self) -> str:
         """What p says of the second."""
         if self.changed == 0:
@@ -44,10 +49,10 @@ class Comparison(NamedTuple):
 
 def compare(judged: Sequence[tuple[str, str, str]]) -> Comparison:
     """Compare two classifiers by the actual class, the first's and the second's prediction for each image."""
-    right = [(first == actual, second == actual) for actual, first, second in judged]
-    gained, lost = right.count((False, True)), right.count((True, False))
+    correct = [(first == actual, second == actual) for actual, first, second in judged]
+    gained, lost = correct.count((False, True)), correct.count((True, False))
     changed = sum(first != second for _, first, second in judged)
-    return Comparison(len(right), changed, gained, lost, mcnemar_test(gained, lost))
+    return Comparison(len(correct), changed, gained, lost, mcnemar_test(gained, lost))
 
 
 def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -56,25 +61,18 @@ def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
     return [comparison._replace(p=p) for comparison, p in zip(comparisons, p_values, strict=True)]
 
 
-def wilson_interval(right: int, images: int) -> Interval:
-    """The 95 % score interval of an accuracy.
-
-    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
-    """
-    center = (right + Z * Z / 2) / (images + Z * Z)
-    margin = Z / (images + Z * Z) * math.sqrt(right * (images - right) / images + Z * Z / 4)
-    return max(0.0, center - margin), min(1.0, center + margin)
-
-
 def mcnemar_test(gained: int, lost: int) -> float:
     """The exact p of McNemar's test: how likely fair coins are to split the images at least as unevenly as this.
 
     Source: Q. McNemar, Note on the sampling error of the difference between correlated proportions or percentages,
     Psychometrika 12 (1947); with the binomial distribution in place of the normal one.
     """
-    from scipy.stats import binomtest  # takes a second, which `--help` need not wait for
-
-    return 1.0 if gained == lost else float(binomtest(gained, gained + lost).pvalue)
+    fewer, total = min(gained, lost), gained + lost
+    term = tail = 1  # in units of 1 / 2**total
+    for heads in range(fewer):
+        term = term * (total - heads) // (heads + 1)
+        tail += term
+    return 1.0 if gained == lost else tail / 2 ** (total - 1)
 
 
 def difference_interval(gained: int, lost: int, images: int) -> Interval:
@@ -105,23 +103,6 @@ def images_needed(discordant: float, difference: float, level: float = LEVEL) ->
     return math.ceil((root / difference) ** 2)
 
 
-def detectable_difference(discordant: int, images: int, level: float = LEVEL) -> float | None:
-    """The difference in accuracy that is detected with 80 % power; None if there are too few images for any.
-
-    Args:
-        discordant: how many of the images only one of the two gets right.
-
-    Source: Connor's formula, above, solved for the difference.
-    """
-    z_level, z_power = NormalDist().inv_cdf(1 - level / 2), NormalDist().inv_cdf(POWER)
-    fewest = math.ceil((z_level + z_power) ** 2)  # with fewer, not even if all are gained
-    if images < fewest:
-        return None
-    share = max(discordant, fewest) / images
-    root = z_level * math.sqrt(images) + z_power * math.sqrt(images - z_level**2 + z_power**2)
-    return math.sqrt(share) * root / (images + z_power**2)
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values corrected so that, with 95 % probability, none is below 0.05 by chance.
 
@@ -141,15 +122,12 @@ def conclusion(first: str, second: str, found: Comparison, comparisons: int) -> 
         return f"{second} predicts the same as {first} for each of the {images}."
     if found.verdict != NO_EVIDENCE:
         more = "more" if found.verdict == BETTER else "fewer"
-        count = f"{abs(found.gained - found.lost):,} {more} of {images} right"
+        count = f"{abs(found.gained - found.lost):,} {more} of {images} correct"
         return f"{second} is {found.verdict} than {first}: it gets {count}, more than chance among images explains."
-    discordant, level = found.gained + found.lost, LEVEL / comparisons  # the level that Holm asks of the smallest p
-    no_evidence = f"No evidence of a difference between {second} and {first}: "
-    detectable = detectable_difference(discordant, found.images, level)
-    if detectable is None:
-        return f"{no_evidence}{images} are too few to detect any."
-    no_evidence += f"{images} would reveal one of about {100 * detectable:.2f} points (80 % power); "
+    no_evidence = f"No evidence of a difference between {second} and {first}"
     if found.difference == 0:
-        return f"{no_evidence}gains and losses cancel out here."
-    needed = float(f"{images_needed(discordant / found.images, found.difference, level):.2g}")
-    return f"{no_evidence}to confirm the {100 * abs(found.difference):.2f} seen here takes about {needed:,.0f} images."
+        return f"{no_evidence}: gains and losses cancel out here."
+    level = LEVEL / comparisons  # that Holm asks of the smallest p
+    needed = float(f"{images_needed((found.gained + found.lost) / found.images, found.difference, level):.2g}")
+    seen = f"{100 * abs(found.difference):.2f} points seen here"
+    return f"{no_evidence}: to confirm the {seen} takes about {needed:,.0f} images (80 % power)."

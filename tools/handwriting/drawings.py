@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from digits.foundation.files import replacing
 from digits.pictures.files import read_picture
 from digits.pictures.ink import NoDigitError
 from handwriting.recognizer import Recognizer
-
-from PIL import Image
 
 
 def read_png(png: bytes) -> Image.Image:
@@ -58,8 +59,8 @@ class Drawings:
         path = self.folder / name / f"{hashlib.sha256(png).hexdigest()[:16]}.png"
         with self.lock:
             new = not path.exists()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(png)
+            with replacing(path) as temporary:
+                temporary.write_bytes(png)
             others = {other for name in self.classes if (other := self.folder / name / path.name).exists()} - {path}
             for other in others:
                 other.unlink(missing_ok=True)

@@ -1,18 +1,47 @@
-"""The exported model, which needs ONNX Runtime, NumPy, OpenCV and Pillow."""
+"""The exported model. It needs no PyTorch."""
 
-import json
-import sys
 from pathlib import Path
-
-from digits.pictures.conversion import CONVERSIONS
-from foundation.command import ROOT
+from typing import Annotated, Literal, Self
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel, Field, Json, ValidationError, model_validator
+
+from command import ROOT
+from digits.dataset import Classes, DatasetName
+from digits.export.runtime import ONNX_ERRORS, open_session, run_session
+from digits.foundation.params import first_problem, printable
+from digits.foundation.stage import UserError
+from digits.pictures.conversion import CONVERSIONS
 
 MODEL = ROOT / "models/model.onnx"
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Metrics(BaseModel):
+    """The accuracy on the test images, its 95 % interval, and their number."""
+
+    accuracy: Share
+    accuracy_low: Share
+    accuracy_high: Share
+    images: Annotated[int, Field(ge=1, le=10**9)]
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if not self.accuracy_low <= self.accuracy <= self.accuracy_high:
+            raise ValueError("the accuracy must be in its interval")
+        return self
+
+
+class About(BaseModel):
+    """What a model file says of itself."""
+
+    architecture: Annotated[str, Field(pattern=r"^[ -~]{1,100}$")]
+    dataset: DatasetName
+    classes: Json[Classes]
+    pictures: Literal["strokes", "whole"]
+    metrics: Json[Metrics]
 
 
 class Recognizer:
@@ -21,47 +50,53 @@ class Recognizer:
     Args:
         path: the ONNX file.
 
+    Attributes:
+        architecture, dataset, classes, pictures, metrics: what the file says of itself.
+
     Raises:
-        SystemExit: the file is missing, damaged, or holds something else.
+        UserError: the file is missing, damaged, or holds something else.
     """
 
     def __init__(self, path: Path = MODEL) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # more are slower for such a small network
         try:
-            self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-            about = self._session.get_modelmeta().custom_metadata_map
-            self.architecture, self.dataset = about["architecture"], about["dataset"]
-            self.classes: list[str] = json.loads(about["classes"])
-            self.pictures = about["pictures"]
-            self._convert = CONVERSIONS[self.pictures]
-            metrics = json.loads(about["metrics"])
-            self.accuracy, self.low, self.high = (float(metrics[f"accuracy{end}"]) for end in ("", "_low", "_high"))
-            self.images = int(metrics["images"])
-            probabilities = self.probabilities(np.zeros((1, 28, 28), np.uint8))
-            if not np.isfinite(probabilities).all():
-                raise ValueError("its weights are damaged")
-            # Drawings are saved in folders of these names.
-            if len(self.classes) != probabilities.size or any("/" in name or name[0] == "." for name in self.classes):
-                raise ValueError("its classes are damaged")
+            self._session = open_session(path.read_bytes())
+            about = About.model_validate(self._session.get_modelmeta().custom_metadata_map)
+            self.architecture, self.dataset, self.classes = about.architecture, about.dataset, about.classes
+            self.pictures, self.metrics = about.pictures, about.metrics
+            for count in (1, 2):
+                self._check(count)
         except OSError as error:
-            sys.exit(f"error: {path}: {error.strerror}; `dvc repro` makes models/model.onnx")
-        except Exception:  # ONNX Runtime raises a dozen unrelated classes
-            sys.exit(f"error: {path}: is not a model that `dvc repro` made; `dvc checkout --force` restores that")
+            raise UserError(f"{path}: {error.strerror}; `dvc repro` makes models/model.onnx")
+        except ONNX_ERRORS as error:
+            problem = first_problem(error) if isinstance(error, ValidationError) else str(error).partition("\n")[0]
+            raise UserError(
+                f"{path}: is not a model that `dvc repro` made, got {printable(problem)}; `dvc checkout --force` "
+                "restores that"
+            )
+
+    def _check(self, count: int) -> None:
+        """Make sure that the model gives probabilities for so many images.
+
+        Raises:
+            ValueError: it does not.
+        """
+        found = self.probabilities(np.zeros((count, 28, 28), np.uint8))
+        if found.dtype != np.float32 or found.shape != (count, len(self.classes)):
+            raise ValueError(f"probabilities {found.dtype} {found.shape} for {count} images")
+        if not (found >= 0).all() or not (np.abs(found.sum(axis=1) - 1) < 1e-3).all():
+            raise ValueError(f"probabilities with sums {found.sum(axis=1).tolist()}")
 
     def convert(self, picture: Image.Image) -> NDArray[np.uint8]:
         """A picture as an image like those that the model was trained on, uint8 (28, 28).
 
         Raises:
-            NoDigitError: it has to show one digit, or another thing that is drawn or written, and does not.
+            NoDigitError: it must show one digit, or another thing that is drawn or written, and does not.
         """
-        return self._convert(picture)
+        return CONVERSIONS[self.pictures](picture)
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The probability of each class, float32 (N, classes), for images from `convert`, uint8 (N, 28, 28)."""
-        pixels = images[:, None].astype(np.float32) / 255
-        result: NDArray[np.float32] = self._session.run(["probabilities"], {"pixels": pixels})[0]
-        return result
+        return run_session(self._session, ["probabilities"], images)[0]
 
     def by_class(self, image: NDArray[np.uint8]) -> dict[str, float]:
         """The probability of each class, by name, for an image from `convert`, uint8 (28, 28)."""
@@ -69,10 +104,11 @@ class Recognizer:
 
     def introduction(self) -> str:
         """Which model it is, its test accuracy, and, for a linear one of a known data set, a far better recipe."""
-        trained = f"{self.architecture}, trained on {self.dataset}"
+        found = self.metrics
         lines = [
-            f"{trained}: {self.accuracy:.2%} of {self.images:,} test images right",
-            f"(95 % interval {self.low:.2%} to {self.high:.2%})",
+            f"{self.architecture}, trained on {self.dataset}: {found.accuracy:.2%} of {found.images:,} test images "
+            "correct",
+            f"(95 % interval {found.accuracy_low:.2%} to {found.accuracy_high:.2%})",
         ]
         if self.architecture == "logistic" and self.dataset != "folder":
             lines.append("This is the linear model; `make cnn` trains a far better one.")

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from command import ROOT
+from digits import dataset
 from digits.pictures.files import NoPictureError
-from foundation.command import ROOT
 from handwriting.drawings import Drawings, answer, read_png
 from handwriting.recognizer import Recognizer
 
 PAGE = Path(__file__).with_name("page.html")
-DRAWINGS = ROOT / "data/drawings"  # which the pipeline reads
-METHODS = {"/": "GET", "/answer": "POST", "/undo": "POST"}  # and POST for /drawings/ with the name of a class
+DRAWINGS = ROOT / dataset.DRAWINGS  # which the pipeline reads
 MAX_BYTES = 1_000_000
+MAX_CONNECTIONS = 100  # each takes a file descriptor, of which macOS gives 256
 POLICY = (
     "default-src 'none'; connect-src 'self'; img-src data:; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -43,14 +44,24 @@ class DrawServer(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], recognizer: Recognizer, drawings: Path) -> None:
         super().__init__(address, Handler)
         self.recognizer, self.drawings = recognizer, Drawings(drawings, recognizer.classes)
-        self.methods = METHODS | {f"/drawings/{name}": "POST" for name in recognizer.classes}
+        self.free = threading.Semaphore(MAX_CONNECTIONS)
         self.answering = threading.Lock()  # held by whoever ends Python, which aborts if a thread is in OpenCV then
         listening = ipaddress.ip_address(str(self.server_address[0]))
         self.local = listening.is_loopback
-        # The header Host as browsers of this machine send it.
         host = "127.0.0.1" if listening.is_unspecified else str(listening)
-        self.names = {f"{name}:{self.server_port}".removesuffix(":80") for name in (host, "localhost")}
         self.url = f"http://{host}:{self.server_port}/"
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer the requests of a connection in a thread; wait for another one to end if there are many."""
+        self.free.acquire()
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """What that thread does."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Stay silent if the browser has only closed the connection."""
@@ -71,14 +82,16 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 60
 
     def respond(self) -> None:
-        self.path = unquote(self.path)
         try:
             body = self.read_body()  # even if refused, since the next request follows it
-            self.check()
-            if self.path == "/":
+            self.check_sender()
+            path = unquote(self.path)
+            if (self.command, path) == ("GET", "/"):
                 self.send_page()
+            elif self.command == "POST":
+                self.send(HTTPStatus.OK, self.result(path, body))
             else:
-                self.send(HTTPStatus.OK, self.result(body))
+                raise RefusalError(HTTPStatus.NOT_FOUND, "no such page")
         except RefusalError as refusal:
             status, problem = refusal.args
             self.send(status, {"problem": problem})
@@ -88,8 +101,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send(HTTPStatus.INTERNAL_SERVER_ERROR, {"problem": "the server has a bug; see its terminal"})
             raise
 
-    # The names that http.server looks for.
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = respond  # noqa: N815
+    do_GET = do_POST = respond  # noqa: N815 - the names that http.server looks for
 
     def read_body(self) -> bytes:
         length = self.headers.get("Content-Length", "" if self.command == "POST" else "0")
@@ -97,25 +109,18 @@ class Handler(BaseHTTPRequestHandler):
             return self.rfile.read(int(length))
         self.close_connection = True
         if re.fullmatch("[0-9]+", length):
-            raise RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"has to be at most {MAX_BYTES:,} bytes")
-        raise RefusalError(HTTPStatus.LENGTH_REQUIRED, "Content-Length has to give the number of bytes")
+            raise RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"must be at most {MAX_BYTES:,} bytes")
+        raise RefusalError(HTTPStatus.LENGTH_REQUIRED, "Content-Length must give the number of bytes")
 
-    def check(self) -> None:
-        """Refuse requests that the page does not make."""
-        host, origin = self.headers.get("Host"), self.headers.get("Origin")
+    def check_sender(self) -> None:
+        """Refuse the requests of other pages."""
+        host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
         # By DNS rebinding, another site could point its own name at this machine and be allowed to read the answers.
-        if host not in self.server.names and (self.server.local or not re.fullmatch(r"[0-9.]+(:[0-9]+)?", str(host))):
-            wanted = f"that of {self.server.url}" if self.server.local else "this machine's IP address"
-            raise RefusalError(HTTPStatus.FORBIDDEN, f"Host has to be {wanted}, got {host}")
+        # Addresses are no names, and ports do not matter: one may be forwarded, by `ssh -L` for example.
+        if not re.fullmatch(r"(localhost|[0-9.]+)(:[0-9]+)?", host):
+            raise RefusalError(HTTPStatus.FORBIDDEN, f"Host must be localhost or an IP address, got {host}")
         if self.command == "POST" and origin not in (None, f"http://{host}"):
-            raise RefusalError(HTTPStatus.FORBIDDEN, f"Origin has to be this page's, got {origin}")
-        method = self.server.methods.get(self.path)
-        if method is None:
-            is_class = self.path.startswith("/drawings/")
-            problem = "the model has no such class; load this page again" if is_class else "no such page"
-            raise RefusalError(HTTPStatus.NOT_FOUND, problem)
-        if method != self.command:
-            raise RefusalError(HTTPStatus.METHOD_NOT_ALLOWED, f"the method has to be {method}, got {self.command}")
+            raise RefusalError(HTTPStatus.FORBIDDEN, f"Origin must be this page's, got {origin}")
 
     def send_page(self) -> None:
         nonce = secrets.token_urlsafe()
@@ -129,33 +134,28 @@ class Handler(BaseHTTPRequestHandler):
         page = page.replace("{classes}", json.dumps(drawings.classes).replace("<", r"\u003c"))
         self.send(HTTPStatus.OK, page, **{"Content-Security-Policy": POLICY.format(nonce=nonce)})
 
-    def result(self, body: bytes) -> dict[str, Any]:
+    def result(self, path: str, body: bytes) -> dict[str, Any]:
         """What the model takes a drawing for, where it was saved, or as what it was before."""
-        if self.path == "/undo":
-            return self.change_drawings(body)
+        drawings = self.server.drawings
+        name = path.removeprefix("/drawings/")
         try:
-            image = read_png(body)
+            if path == "/undo":
+                return {"label": drawings.undo(body.decode(errors="replace")), "count": drawings.count()}
+            if path == "/answer":
+                image = read_png(body)
+                with self.server.answering:
+                    return answer(self.server.recognizer, image)
+            if name in drawings.classes and name != path:
+                read_png(body)
+                return {"saved": str(drawings.save(name, body)), "count": drawings.count()}
         except NoPictureError as error:
             raise RefusalError(HTTPStatus.BAD_REQUEST, str(error))
-        if self.path != "/answer":
-            return self.change_drawings(body)
-        with self.server.answering:
-            return answer(self.server.recognizer, image)
-
-    def change_drawings(self, body: bytes) -> dict[str, Any]:
-        """Save a drawing, or undo the save that the page names by what it got as `saved`."""
-        drawings = self.server.drawings
-        try:
-            if self.path == "/undo":
-                result = {"label": drawings.undo(body.decode(errors="replace"))}
-            else:
-                result = {"saved": str(drawings.save(self.path.removeprefix("/drawings/"), body))}
         except KeyError:
             raise RefusalError(HTTPStatus.CONFLICT, "there is no such save to undo")
         except OSError as error:
             problem = f"{drawings.folder}: cannot be written, got {error.strerror}"
             raise RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, problem)
-        return {**result, "count": drawings.count()}
+        raise RefusalError(HTTPStatus.NOT_FOUND, "the model has no such class; load this page again")
 
     def send(self, status: HTTPStatus, content: str | dict[str, Any], **headers: str) -> None:
         """Send a page, or an object as JSON."""
@@ -163,16 +163,13 @@ class Handler(BaseHTTPRequestHandler):
         body = text.encode()
         headers |= {"Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(body))}
         headers |= {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-        if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = self.server.methods[self.path]
         if self.close_connection:
             headers["Connection"] = "close"
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Stay silent: there are many requests per second."""

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from digits.data.dataset import Dataset, Description
-from digits.data.picture_folder import read_pictures
+from digits.data.picture_folder import as_dataset, read_pictures
+from digits.dataset import Dataset, Description
 
 HELD_OUT = 77  # of 256, so 30 %
 
@@ -34,12 +34,9 @@ def read_drawings(folder: Path, files: Sequence[Path], about: Description) -> Dr
     Raises:
         UserError, OSError: as `read_pictures` does.
     """
-    pictures = read_pictures(folder, files, about.classes, about.pictures)
-    sides: tuple[list[int], list[int]] = ([], [])
-    for position, digest in enumerate(pictures.digests):
-        sides[is_held_out(digest)].append(position)
-    taught, held_out = map(pictures.dataset, sides)
-    return Drawings(taught, held_out, pictures.problems)
+    pictures, problems = read_pictures(folder, files, about.classes, about.pictures)
+    taught, held_out = ([each for each in pictures if is_held_out(each.digest) == side] for side in (False, True))
+    return Drawings(as_dataset(taught), as_dataset(held_out), problems)
 
 
 def is_held_out(digest: bytes) -> bool:

@@ -9,21 +9,13 @@ import struct
 import zlib
 from pathlib import Path
 
-from digits.foundation.files import missing_file, replacing
-from digits.foundation.stage import UserError
-
 import numpy as np
 
+from digits.foundation.files import missing_file
+from digits.foundation.stage import UserError
+
 UNSIGNED_BYTE = 8  # the format's code for the data type
-MAX_BLOCK = 2**16 - 1  # bytes of a stored block
 MAX_ITEMS = 10**6  # bounds what a header can claim; MNIST has 60,000, the largest EMNIST set 814,255
-
-
-def write_idx(path: Path, array: np.ndarray) -> None:
-    """Write `array`, uint8 of any shape, as a gzipped IDX file, the same bytes every time."""
-    header = struct.pack(f">HBB{array.ndim}I", 0, UNSIGNED_BYTE, array.ndim, *array.shape)
-    with replacing(path) as temporary:
-        temporary.write_bytes(_stored(header + array.astype(np.uint8).tobytes()))
 
 
 def read_idx(path: Path, item_shape: tuple[int, ...]) -> np.ndarray:
@@ -53,34 +45,19 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> np.ndarray:
     return np.frombuffer(values, dtype=np.uint8).reshape(-1, *item_shape)
 
 
-def _stored(content: bytes) -> bytes:
-    """`content` as a gzip file without compression, which would depend on the versions of Python and zlib.
-
-    Source: RFC 1952, section 2.3, for the file, and RFC 1951, section 3.2.4, for the blocks in it.
-    """
-    file_header = b"\x1f\x8b\x08" + bytes(6) + b"\xff"  # deflate; no flags, no time, system unknown
-    blocks = [content[start : start + MAX_BLOCK] for start in range(0, len(content), MAX_BLOCK)]
-    last = len(blocks) - 1
-    stored = [
-        struct.pack("<BHH", index == last, len(block), len(block) ^ 0xFFFF) + block
-        for index, block in enumerate(blocks)
-    ]
-    return file_header + b"".join(stored) + struct.pack("<II", zlib.crc32(content), len(content))
-
-
 def _count_items(path: Path, header: bytes, item_shape: tuple[int, ...]) -> int:
     """The number of items that the header claims, after checking the rest of it."""
     ndim = 1 + len(item_shape)
     magic = struct.pack(">HBB", 0, UNSIGNED_BYTE, ndim)
     if header[:4] != magic:
-        raise _damaged(path, f"its magic number has to be {magic.hex()}, got {header[:4].hex() or 'nothing'}")
+        raise _damaged(path, f"its magic number must be {magic.hex()}, got {header[:4].hex() or 'nothing'}")
     if len(header) < 4 + 4 * ndim:
         raise _damaged(path, "it ends inside its header")
     count, *shape = struct.unpack(f">{ndim}I", header[4:])
     if tuple(shape) != item_shape:
-        raise _damaged(path, f"its items have to be of shape {item_shape}, got {tuple(shape)}")
+        raise _damaged(path, f"its items must be of shape {item_shape}, got {tuple(shape)}")
     if not 1 <= count <= MAX_ITEMS:
-        raise _damaged(path, f"it has to hold 1 to {MAX_ITEMS:,} items, got {count:,}")
+        raise _damaged(path, f"it must hold 1 to {MAX_ITEMS:,} items, got {count:,}")
     return int(count)
 
 

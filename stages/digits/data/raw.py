@@ -1,24 +1,38 @@
-"""The raw data: a folder with four archives of images and labels, as MNIST has them, and what data set they are."""
+"""The raw data: a folder that holds a data set, as the four archives of MNIST or as tensors, and says which it is."""
 
+import shutil
 from pathlib import Path
 
-from digits.data.dataset import Dataset, Description
-from digits.data.idx import read_idx, write_idx
-from digits.foundation.files import read_json, write_json
+import numpy as np
+
+from digits.data.idx import read_idx
+from digits.dataset import Dataset, Description, load_dataset, save_dataset
+from digits.foundation.files import read_json, replacing, write_json
 from digits.foundation.stage import UserError
 
-import numpy as np
-from pydantic import TypeAdapter
-
 DESCRIPTION = "dataset.json"
+# The labels and the images of each split. The first archive is the smallest: it shows soonest whether a mirror works.
+ARCHIVES = {
+    "test": ("t10k-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz"),
+    "train": ("train-labels-idx1-ubyte.gz", "train-images-idx3-ubyte.gz"),
+}
+ARCHIVE_NAMES = [name for names in ARCHIVES.values() for name in names]
 
 
 def write_raw(folder: Path, about: Description, train: Dataset, test: Dataset) -> None:
-    """Write a data set to archives of MNIST's names and format."""
-    for prefix, dataset in (("train", train), ("t10k", test)):
-        images_path, labels_path = _paths(folder, prefix)
-        write_idx(images_path, dataset.images)
-        write_idx(labels_path, dataset.labels)
+    """Write a data set as tensors, in place of what `folder` holds."""
+    _remove_files(folder)
+    save_dataset(folder / "train.safetensors", train)
+    save_dataset(folder / "test.safetensors", test)
+    write_description(folder, about)
+
+
+def copy_archives(source: Path, folder: Path, about: Description) -> None:
+    """Copy the archives in `source`, in place of what `folder` holds."""
+    _remove_files(folder)
+    for name in ARCHIVE_NAMES:
+        with replacing(folder / name) as temporary:
+            shutil.copyfile(source / name, temporary)
     write_description(folder, about)
 
 
@@ -33,24 +47,30 @@ def read_description(folder: Path) -> Description:
     Raises:
         UserError: the file that says so is missing or damaged.
     """
-    return read_json(folder / DESCRIPTION, TypeAdapter(Description))
+    return read_json(folder / DESCRIPTION, Description)
 
 
-def read_raw(folder: Path, prefix: str, classes: int) -> Dataset:
-    """Read the archives in `folder` whose names begin with `prefix`, "train" or "t10k".
+def read_raw(folder: Path, split: str, classes: int) -> Dataset:
+    """Read the images of a split, "train" or "test", from tensors if there are any, or else from archives.
 
     Raises:
-        UserError: an archive is missing or damaged, or the two do not match, or a label is not below `classes`.
+        UserError: a file is missing or damaged, or the archives do not match, or a label is not below `classes`.
     """
-    images_path, labels_path = _paths(folder, prefix)
+    tensors = folder / f"{split}.safetensors"
+    if tensors.is_file():
+        return load_dataset(tensors, classes)
+    labels_path, images_path = (folder / name for name in ARCHIVES[split])
     images, labels = read_idx(images_path, (28, 28)), read_idx(labels_path, ())
     advice = f"delete {folder} and run `dvc repro`"
     if len(images) != len(labels):
-        raise UserError(f"{images_path}: has to hold an image per label, got {len(images)} for {len(labels)}; {advice}")
+        raise UserError(f"{images_path}: must hold an image per label, got {len(images)} for {len(labels)}; {advice}")
     if labels.max() >= classes:
-        raise UserError(f"{labels_path}: labels have to be 0 to {classes - 1}, got {labels.max()}; {advice}")
+        raise UserError(f"{labels_path}: labels must be 0 to {classes - 1}, got {labels.max()}; {advice}")
     return Dataset(images, labels.astype(np.int64))
 
 
-def _paths(folder: Path, prefix: str) -> tuple[Path, Path]:
-    return folder / f"{prefix}-images-idx3-ubyte.gz", folder / f"{prefix}-labels-idx1-ubyte.gz"
+def _remove_files(folder: Path) -> None:
+    """Remove the files of another data set; DVC has removed them, but this may have been started without it."""
+    for path in sorted(folder.glob("*")):
+        if path.is_file():
+            path.unlink()

@@ -1,11 +1,11 @@
 """Networks, scored and explained by PyTorch."""
 
-from digits.models.classifier import predict, restore, to_pixels
-from digits.models.model_file import Model
-
 import numpy as np
 import torch
 from torch.utils.dlpack import from_dlpack
+
+from digits.models.classifier import predict, restore, to_pixels
+from digits.models.model_file import Model
 
 
 class Network:

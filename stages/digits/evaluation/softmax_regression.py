@@ -1,8 +1,8 @@
 """Softmax regression, scored and explained by NumPy: importing PyTorch would take longer than all the rest."""
 
-from digits.models.model_file import Model
-
 import numpy as np
+
+from digits.models.model_file import Model
 
 
 class SoftmaxRegression:

@@ -1,10 +1,10 @@
 """The figure of the data set, drawn by preprocess."""
 
-from digits.data.dataset import Description
-from digits.figures.style import COLORS, new_figure, shorten, tile
-
 import numpy as np
 from matplotlib.figure import Figure
+
+from digits.dataset import Description
+from digits.figures.style import COLORS, new_figure, shorten, show_images
 
 COLUMNS = 12
 
@@ -24,7 +24,7 @@ def draw_data(about: Description, images: np.ndarray, labels: dict[str, np.ndarr
     for label in range(classes):
         chosen = images[labels["train"] == label][:COLUMNS]
         shown[label, : len(chosen)] = chosen
-    sheet.imshow(255 - tile(shown, gap=2, fill=0), cmap="gray", vmin=0, vmax=255, aspect="equal")
+    show_images(sheet, shown.reshape(-1, 28, 28), COLUMNS, gap=2)
     rows = 16 + 30 * np.arange(classes)
     sheet.set(yticks=rows, yticklabels=[shorten(name, 16) for name in about.classes], xticks=[])
     sheet.tick_params(length=0)

@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from digits.figures.style import COLORS, new_figure, shorten, tile
-
 import numpy as np
 from matplotlib.figure import Figure
+
+from digits.figures.style import COLORS, new_figure, shorten, show_images, tile
 
 ROWS, COLUMNS = 4, 8  # of the most wrong
 MOST_CLASSES = 20  # in the gallery of confusions; with more, an image would have a few pixels
@@ -28,12 +28,9 @@ def draw_most_wrong(
     wrong = np.flatnonzero(actual != predicted)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][: ROWS * COLUMNS]
     title = f"Most wrong: {len(worst)} of {len(wrong):,} errors on {len(images):,} test images, actual → predicted"
-    rows = max(1, math.ceil(len(worst) / COLUMNS))
-    figure = new_figure(10, 0.9 + 1.2 * rows, title)
+    figure = new_figure(10, 0.9 + 1.2 * max(1, math.ceil(len(worst) / COLUMNS)), title)
     axes = figure.subplots()
-    shown = np.zeros((rows * COLUMNS, 28, 28), dtype=np.uint8)
-    shown[: len(worst)] = images[worst]
-    axes.imshow(255 - tile(shown.reshape(rows, COLUMNS, 28, 28), gap=10, fill=0), cmap="gray", vmin=0, vmax=255)
+    show_images(axes, images[worst], COLUMNS, gap=10)
     # Long names leave no room for the confidence.
     short = max(map(len, names)) <= 2
     for position, index in enumerate(worst):
@@ -57,16 +54,14 @@ def draw_confused(
     wrong = actual != predicted
     errors = np.bincount(actual[wrong], minlength=len(names)) + np.bincount(predicted[wrong], minlength=len(names))
     chosen = np.sort(np.argsort(-errors, kind="stable")[:MOST_CLASSES])
-    place = {label: position for position, label in enumerate(chosen.tolist())}
-    gallery = np.zeros((len(chosen), len(chosen), 28, 28), dtype=np.uint8)
-    for index in np.argsort(confidence, kind="stable"):
-        row, column = place.get(actual[index]), place.get(predicted[index])
-        if wrong[index] and row is not None and column is not None:
-            gallery[row, column] = images[index]
+    gallery = np.zeros((len(names), len(names), 28, 28), dtype=np.uint8)
+    by_confidence = np.argsort(confidence, kind="stable")
+    for index in by_confidence[wrong[by_confidence]]:  # so the most confident error of each kind remains
+        gallery[actual[index], predicted[index]] = images[index]
     what = "the most confident one" if len(chosen) == len(names) else f"{len(chosen)} classes with the most errors"
     figure = new_figure(7, 7, f"One error of each kind: {what}")
     axes = figure.subplots()
-    axes.imshow(255 - tile(gallery, gap=2, fill=0), cmap="gray", vmin=0, vmax=255)
+    show_images(axes, gallery[np.ix_(chosen, chosen)].reshape(-1, 28, 28), len(chosen), gap=2)
     ticks, labels = 16 + 30 * np.arange(len(chosen)), [shorten(names[label], 12) for label in chosen]
     axes.set(xticks=ticks, xlabel="predicted", yticks=ticks, yticklabels=labels, ylabel="actual")
     axes.set_xticklabels(labels, rotation=90 if max(map(len, labels)) > 2 else 0)
@@ -87,29 +82,17 @@ def draw_saliency(saliency: np.ndarray, names: Sequence[str]) -> Figure:
     """
     columns = min(len(names), SALIENCY_COLUMNS)
     rows = math.ceil(len(names) / columns)
-    figure = new_figure(
-        10,
-        max(3.4, 0.4 + 1.9 * rows),
-        "What the model looks at: pixels that speak for a class (blue) and against it (red)",
-    )
+    title = "What the model looks at: pixels that speak for a class (blue) and against it (red)"
+    figure = new_figure(10, max(3.4, 0.4 + 1.9 * rows), title)
     axes = figure.subplots()
     limit = float(np.abs(saliency).max()) or 1.0
-    shown = np.full((rows * columns, 28, 28), np.nan)
-    shown[: len(names)] = saliency
-    drawn = axes.imshow(
-        tile(shown.reshape(rows, columns, 28, 28), gap=4, fill=np.nan), cmap="RdBu", vmin=-limit, vmax=limit
-    )
+    drawn = axes.imshow(tile(saliency, columns, gap=4, fill=np.nan), cmap="RdBu", vmin=-limit, vmax=limit)
     for label, name in enumerate(names):
         row, column = divmod(label, columns)
         axes.text(6 + 32 * column, 6 + 32 * row, shorten(name, 12), ha="left", va="top", fontsize=12)
     axes.set_axis_off()
-    figure.colorbar(
-        drawn,
-        ax=axes,
-        label="change of the logit, less the mean of all,\nper standard deviation of the pixel",
-        shrink=0.9,
-        aspect=10 * rows,
-    )
+    unit = "change of the logit, less the mean of all,\nper standard deviation of the pixel"
+    figure.colorbar(drawn, ax=axes, label=unit, shrink=0.9, aspect=10 * rows)
     return figure
 
 

@@ -1,15 +1,16 @@
-"""The style of the figures, and images of digits arranged in a grid."""
+"""The style of the figures, and images arranged in a grid."""
 
 from pathlib import Path
 
-from digits.foundation.files import replacing
-
 import numpy as np
 from matplotlib import rcdefaults, rcParams
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Blue and orange from the colour-blind-safe palette of Okabe and Ito, and a gray.
-COLORS = ["#0072b2", "#e69f00", "#999999"]
+from digits.foundation.files import replacing
+
+# The palette of Okabe and Ito, distinguishable with any kind of colour blindness, with a gray in place of its black.
+COLORS = ["#0072b2", "#e69f00", "#999999", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"]
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
@@ -29,17 +30,22 @@ def save_figure(path: Path, figure: Figure) -> None:
         figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
-def tile(images: np.ndarray, gap: int, fill: float) -> np.ndarray:
-    """Arrange images, (R, C, H, W), in R rows and C columns with `gap` pixels of `fill` between and around them.
+def show_images(axes: Axes, images: np.ndarray, columns: int, gap: int) -> None:
+    """Draw images, uint8 (N, 28, 28), as `tile` arranges them, dark on light."""
+    axes.imshow(tile(255 - images, columns, gap, fill=255), cmap="gray", vmin=0, vmax=255)
+
+
+def tile(images: np.ndarray, columns: int, gap: int, fill: float) -> np.ndarray:
+    """Arrange images, (N, H, W), in at least one row, with `gap` pixels of `fill` between and around them.
 
     Returns:
-        (R (H + gap) + gap, C (W + gap) + gap), of the images' type.
+        (R (H + gap) + gap, C (W + gap) + gap), of the images' type, for R rows and C columns.
     """
-    rows, columns, height, width = images.shape
-    padded = np.full((rows, columns, height + gap, width + gap), fill, dtype=images.dtype)
-    padded[:, :, gap:, gap:] = images
-    canvas = padded.transpose(0, 2, 1, 3).reshape(rows * (height + gap), columns * (width + gap))
-    return np.pad(canvas, ((0, gap), (0, gap)), constant_values=fill)
+    missing = -len(images) % columns if len(images) else columns
+    padded = np.pad(images, ((0, missing), (gap, 0), (gap, 0)), constant_values=fill)
+    _, height, width = padded.shape
+    rows = padded.reshape(-1, columns, height, width).swapaxes(1, 2).reshape(-1, columns * width)
+    return np.pad(rows, ((0, gap), (0, gap)), constant_values=fill)
 
 
 def shorten(name: str, longest: int) -> str:

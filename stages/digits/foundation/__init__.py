@@ -1,14 +1,25 @@
-"""How a stage runs, fails, reads parameters and writes files. Knows nothing about digits; used by every stage."""
+"""How a stage runs, fails, reads parameters and writes files. Knows nothing about digits; used by every stage.
+
+Importing this package makes Python name a missing package in one line instead of a traceback.
+"""
 
 import sys
 from importlib.util import find_spec
+from types import TracebackType
 
-# DVC runs the stages with the first `python` on PATH, which may be the wrong one.
-NEEDED = ["cv2", "filelock", "matplotlib", "numpy", "onnx", "onnxruntime", "PIL"]
-NEEDED += ["platformdirs", "pydantic", "requests", "safetensors", "sklearn", "torch", "tqdm", "yaml"]
-missing = [name for name in NEEDED if find_spec(name) is None]
-if missing:
-    sys.exit(
-        f"error: python: {', '.join(missing)} not installed for {sys.executable}; "
-        "activate the environment of requirements.txt (source .venv/bin/activate), or use `make run`"
-    )
+_usual_hook = sys.excepthook
+
+
+def explain_missing_package(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Print one line instead of a traceback if a package is missing: DVC runs the first `python` on PATH."""
+    if isinstance(error, ModuleNotFoundError) and find_spec(name := str(error.name).partition(".")[0]) is None:
+        print(
+            f"error: python: {name} not installed for {sys.executable}; `source .venv/bin/activate`, or install it by "
+            "`pip install -r requirements.txt`",
+            file=sys.stderr,
+        )
+    else:
+        _usual_hook(kind, error, traceback)
+
+
+sys.excepthook = explain_missing_package

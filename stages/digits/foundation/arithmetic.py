@@ -9,9 +9,8 @@ import platform
 import sys
 from pathlib import Path
 
-from digits.foundation.stage import UserError
-
 CPUINFO = Path("/proc/cpuinfo")
+put_aside: dict[str, str] = {}  # the user's own settings of the libraries
 
 SWITCHES = {
     # Intel MKL, PyTorch's matrix products. It is the slowest choice, but the only one that MKL also makes on AMD.
@@ -46,21 +45,28 @@ def unsuitable_machine() -> str | None:
 def use_portable_arithmetic() -> None:
     """Make this process compute the same bytes as on other machines; on an unsuitable machine, do nothing.
 
-    The libraries read the switches when they are loaded. Whatever the user's environment tells them is dropped, so that
-    it cannot contradict.
-
-    Raises:
-        UserError: a library has been loaded already, without the switches.
+    The libraries read the switches when they are loaded, so this does nothing either once one is. Whatever the user's
+    environment tells them is put aside, so that it cannot contradict.
     """
-    loaded = [name for name in ("numpy", "torch") if name in sys.modules]
-    if unsuitable_machine() or (loaded and SWITCHES.items() <= os.environ.items()):
+    if unsuitable_machine() or loaded_libraries():
         return
-    if loaded:
-        raise UserError(
-            "python: NumPy and PyTorch have to be imported after the switches of portable arithmetic are set, got "
-            f"{' and '.join(loaded)} loaded already; find out by what, a .pth file or sitecustomize, with "
-            "`python -X importtime -c pass`"
-        )
     for name in [name for name in os.environ if name.startswith(PREFIXES)]:
-        del os.environ[name]
+        if (value := os.environ.pop(name)) != SWITCHES.get(name):
+            put_aside[name] = value
     os.environ |= SWITCHES
+
+
+def use_native_arithmetic() -> None:
+    """Undo `use_portable_arithmetic`, before a library is loaded."""
+    for name in SWITCHES:
+        os.environ.pop(name, None)
+    os.environ |= put_aside
+
+
+def libraries_without_switches() -> list[str]:
+    """The libraries that were loaded before the switches could be set, for example by a .pth file."""
+    return [] if unsuitable_machine() or SWITCHES.items() <= os.environ.items() else loaded_libraries()
+
+
+def loaded_libraries() -> list[str]:
+    return [name for name in ("numpy", "torch") if name in sys.modules]

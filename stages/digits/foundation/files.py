@@ -2,15 +2,15 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
 from digits.foundation.params import first_problem, printable
 from digits.foundation.stage import UserError
-
-from pydantic import TypeAdapter, ValidationError
 
 Value = TypeVar("Value")
 MAX_JSON_BYTES = 1_000_000  # of a longer file the end is cut off, which makes it invalid
@@ -39,60 +39,63 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-def missing_file(path: Path) -> UserError:
+def missing_file(path: Path | str) -> UserError:
     """The error for a file that an earlier stage should have written."""
     return UserError(f"{path}: is missing; `dvc repro` makes it")
 
 
-def damaged_file(path: Path, problem: str) -> UserError:
-    """The error for a file that has to be written again."""
+def damaged_file(path: Path | str, problem: str) -> UserError:
+    """The error for a file that must be written again."""
     return UserError(f"{path}: is damaged: {printable(problem)}; delete it and run `dvc repro`")
 
 
-def read_json(path: Path, schema: TypeAdapter[Value]) -> Value:
-    """Read a JSON file and check it against `schema`.
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn the errors of a block that reads `path`, and checks it with pydantic, into errors that help the user.
 
     Raises:
-        UserError: it is missing or damaged, or does not match.
+        UserError: the file is missing or damaged, or does not match its schema.
     """
     try:
-        with path.open("rb") as file:
-            return schema.validate_json(file.read(MAX_JSON_BYTES))
+        yield
     except FileNotFoundError:
         raise missing_file(path)
     except ValidationError as error:
         raise damaged_file(path, first_problem(error))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise damaged_file(path, str(error))
+
+
+class Row(BaseModel):
+    """A row of a CSV file; columns that it does not declare are left out."""
+
+
+def read_json(path: Path, schema: type[Value]) -> Value:
+    """Read a JSON file and check it against `schema`; raises as `reading` does."""
+    with reading(path), path.open("rb") as file:
+        return TypeAdapter(schema).validate_json(file.read(MAX_JSON_BYTES))
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write `values` as indented JSON, floats rounded to 6 digits."""
-    rounded = {key: round(value, 6) if isinstance(value, float) else value for key, value in values.items()}
+    content = json.dumps(_rounded(values), indent=2, allow_nan=False) + "\n"
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(rounded, indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n")
+        temporary.write_text(content, encoding="utf-8", newline="\n")
 
 
-def read_csv(path: Path, schema: TypeAdapter[Value]) -> Value:
-    """Read a file that `write_csv` wrote and check its rows, mappings of text, against `schema`, that of a list.
-
-    Raises:
-        UserError: it is missing or damaged, or has rows that do not match.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return schema.validate_python(csv.DictReader(file))
-    except FileNotFoundError:
-        raise missing_file(path)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise damaged_file(path, str(error))
-    except ValidationError as error:
-        raise damaged_file(path, first_problem(error))
+def read_csv(path: Path, row: type[Value]) -> list[Value]:
+    """Read a file that `write_csv` wrote and check its rows against `row`, a `Row`; raises as `reading` does."""
+    with reading(path), path.open(encoding="utf-8", newline="") as file:
+        return TypeAdapter(list[row]).validate_python(csv.DictReader(file))  # type: ignore[valid-type]
 
 
-def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write `rows`, which share their keys, as CSV with a header, floats rounded to 6 digits, None as an empty cell."""
-    rows = list(rows)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        for row in rows:
-            writer.writerow({key: round(value, 6) if isinstance(value, float) else value for key, value in row.items()})
+        writer.writerows(map(_rounded, rows))
+
+
+def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: round(value, 6) if isinstance(value, float) else value for key, value in values.items()}

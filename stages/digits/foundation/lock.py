@@ -1,13 +1,19 @@
 """One process at a time: a file lock that is released when its process ends, however it ends."""
 
+import errno
 import os
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
+# How a file system says that it has no locks: Lustre mounted without them, NFS without its lock daemon, others.
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
-def acquire(path: Path, *, wait: bool = False) -> FileLock | None:
-    """Take the lock `path` and write this process's id into it.
+def acquire(path: Path, *, wait: bool = False) -> BaseFileLock | None:
+    """Take the lock `path`, or `path`.soft on a file system without locks: a file that exists while the lock is held.
+
+    filelock notes in that one which process holds it, and takes it over from one of this machine that has died.
 
     Args:
         path: of a file that serves as the lock; its folder is created.
@@ -17,19 +23,31 @@ def acquire(path: Path, *, wait: bool = False) -> FileLock | None:
         The lock, which is released when it is garbage-collected, or None if another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
+    timeout = -1 if wait else 0
+    lock: BaseFileLock = FileLock(path, fallback_to_soft=False)
     try:
-        lock.acquire(timeout=-1 if wait else 0, poll_interval=0.5)
+        lock.acquire(timeout, poll_interval=0.5)
+        path.write_text(f"{os.getpid()}\n", encoding="utf-8")
     except Timeout:
         return None
-    try:
-        path.write_text(f"{os.getpid()}\n", encoding="utf-8")
     except OSError as error:
-        error.filename = str(path)  # on a full disk, the system names no file
-        raise
+        if error.errno not in NO_LOCKS:
+            error.filename = str(path)  # on a full disk, the system names no file
+            raise
+        lock = SoftFileLock(soft(path))
+        try:
+            lock.acquire(timeout, poll_interval=0.5)
+        except Timeout:
+            return None
     return lock
 
 
 def holder(path: Path) -> str:
     """Id of the process that holds the lock `path`, or "unknown"."""
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else "unknown"
+    files = [file for file in (soft(path), path) if file.is_file()]
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    return lines[0] if lines else "unknown"
+
+
+def soft(path: Path) -> Path:
+    return path.with_name(f"{path.name}.soft")

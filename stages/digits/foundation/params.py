@@ -1,17 +1,16 @@
 """Reading a section of params.yaml and checking all of it."""
 
-import re
 import reprlib
-from collections import Counter
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 
-from digits.foundation.stage import UserError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field as Field  # for the scripts, which import no packages
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from digits.foundation.stage import UserError
+from digits.foundation.yaml_text import parse_yaml
 
 PARAMS = Path("params.yaml")
 MAX_BYTES = 100_000  # of params.yaml; PyYAML takes seconds to read that many
@@ -24,36 +23,10 @@ class Section(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def _parse_number(value: Any) -> Any:
-    """Turn text in scientific notation into a float: YAML 1.1 reads `1e-05` (no dot) as text."""
-    is_number = isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?", value)
-    return float(value) if is_number else value
-
-
-Number = Annotated[float, BeforeValidator(_parse_number)]
-Share = Annotated[Number, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 # NumPy and PyTorch both accept every seed in this range.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Schema = TypeVar("Schema", bound=Section)
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which also rejects duplicate keys and merge keys (`<<`).
-
-    PyYAML would silently take the last of duplicate keys; a few lines of merge keys can use any amount of memory.
-    """
-
-    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for (_, name), count in Counter((key.tag, key.value) for key in keys).items():
-            if count > 1:
-                raise yaml.MarkedYAMLError(problem=f"duplicate key {short_repr(name)}", problem_mark=node.start_mark)
-        if any(key.tag == "tag:yaml.org,2002:merge" for key in keys):
-            raise yaml.MarkedYAMLError(
-                problem="merge keys (`<<`) are not supported, write the values out", problem_mark=node.start_mark
-            )
-        return node
 
 
 def read_params(section: str, schema: type[Schema]) -> Schema:
@@ -79,11 +52,11 @@ def read_values(section: str) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or not valid YAML, or the section is missing.
     """
-    document = _read_yaml()
+    document = read_yaml(PARAMS, f"`git checkout HEAD {PARAMS}` restores it")
     values = document.get(section) if isinstance(document, dict) else None
     if not isinstance(values, dict):
         raise UserError(
-            f"{PARAMS}: section `{section}` has to be a group of parameters, got {short_repr(values)}; "
+            f"{PARAMS}: section `{section}` must be a group of parameters, got {short_repr(values)}; "
             f"`git checkout HEAD {PARAMS}` restores it"
         )
     return values
@@ -112,22 +85,29 @@ def short_repr(value: Any) -> str:
         return "a number with thousands of digits"
 
 
-def printable(text: str) -> str:
-    """The first 300 characters of `text`, with control characters escaped."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text[:300])
+def printable(text: str, longest: int | None = 300) -> str:
+    """The first `longest` characters of `text`, or all, with control characters escaped."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text[:longest])
 
 
-def _read_yaml() -> Any:
+def read_yaml(path: Path, advice: str) -> Any:
+    """The values in a YAML file that people may have written.
+
+    Args:
+        advice: what to do if it cannot be read.
+
+    Raises:
+        UserError: it is missing, not valid YAML, or has more than `MAX_BYTES`.
+    """
     try:
-        with PARAMS.open("rb") as file:
+        with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
-        return _Loader(content.decode("utf-8")).get_single_data()
-    # PyYAML lets Python's own errors through if text is not a value of its type, such as the date 2026-13-01.
-    except (OSError, yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
-        problem = printable(str(error))
-        raise UserError(f"{PARAMS}: cannot be read: {problem}; `git checkout HEAD {PARAMS}` restores it")
+        return parse_yaml(content.decode("utf-8"))
+    except (OSError, ValueError) as error:
+        problem = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path}: cannot be read: {printable(str(problem))}; {advice}")
 
 
 def _describe_in_section(section: str, details: Mapping[str, Any], model: type[Section]) -> str:
@@ -135,7 +115,7 @@ def _describe_in_section(section: str, details: Mapping[str, Any], model: type[S
     if details["type"] == "missing":
         return f"{where}: is missing; add it"
     if details["type"] == "model_type":
-        return f"{where}: has to be a group of parameters, got {short_repr(details['input'])}"
+        return f"{where}: must be a group of parameters, got {short_repr(details['input'])}"
     if details["type"] == "extra_forbidden":
         *groups, name = details["loc"]
         for group in groups:

@@ -2,12 +2,14 @@
 
 import errno
 import gc
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from digits.foundation.arithmetic import libraries_without_switches
 from digits.foundation.lock import acquire, holder
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -20,12 +22,18 @@ MACHINE_ERRORS = {
 # So many new objects start a search for garbage; by default, hundreds do. On import, libraries make hundreds of
 # thousands, and hardly any of them is garbage: looking for it takes a fifth of the time in which train starts and ends.
 GARBAGE_THRESHOLD = 100_000
-# How PyTorch and C++ put it in a RuntimeError.
-OUT_OF_MEMORY = "allocate memory", "out of memory", "bad_alloc", "MemoryError"
+# How PyTorch and C++ put it in a RuntimeError, and the loader of shared libraries in an ImportError.
+OUT_OF_MEMORY = "allocate memory", "out of memory", "bad_alloc", "MemoryError", "failed to map segment"
 
 
 class UserError(Exception):
     """A problem that the user can fix: where it is, what it is, and what to do about it."""
+
+
+def escape_unencodable() -> None:
+    """Let standard output escape characters that its encoding lacks, as standard error does by default."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def run(main: Callable[[], None]) -> None:
@@ -35,12 +43,19 @@ def run(main: Callable[[], None]) -> None:
     permission or no memory.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    escape_unencodable()
     gc.set_threshold(GARBAGE_THRESHOLD)
     # As torchrun numbers the processes that train together on this machine.
     is_first_here = os.environ.get("LOCAL_RANK", "0") == "0"
     try:
         if Path.cwd() != ROOT:
             raise UserError(f"working directory: not the repository root, got {Path.cwd()}; cd {ROOT}")
+        if loaded := libraries_without_switches():
+            raise UserError(
+                "python: NumPy and PyTorch must be imported after the switches of portable arithmetic are set, got "
+                f"{' and '.join(loaded)} loaded already; find out by what, a .pth file or sitecustomize, with "
+                "`python -X importtime -c pass`"
+            )
         lock = acquire(LOCK) if is_first_here else None
         if not lock and is_first_here:
             raise UserError(
@@ -61,8 +76,8 @@ def run(main: Callable[[], None]) -> None:
             raise
         where = error.filename or "standard output or a temporary file"
         sys.exit(f"error: {where}: {error.strerror}; fix this and {ADVICE}")
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not any(words in str(error) for words in OUT_OF_MEMORY):
+    except (MemoryError, RuntimeError, ImportError) as error:
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
         sys.exit(
             "error: memory: not enough for this stage; close other programs, or lower batch_size or the network's "

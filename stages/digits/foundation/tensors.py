@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from digits.foundation.files import damaged_file, missing_file, replacing
-
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+
+from digits.foundation.files import damaged_file, missing_file, replacing
 
 TYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype(np.uint8), "I64": np.dtype(np.int64), "F32": np.dtype(np.float32)}
 
@@ -29,11 +29,11 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: dict[
         temporary.write_bytes(save(dict(tensors), metadata))
 
 
-def read_tensors(path: Path, *, at_random: bool = False) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read_tensors(path: Path | str, *, at_random: bool = False) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read the tensors and the metadata of a file that `write_tensors` wrote.
 
     The tensors are read-only and mapped from the file: what is used is read, several processes share it, and the system
-    drops it again where memory is scarce.
+    drops it again where memory is scarce. safetensors itself would copy them.
 
     Args:
         at_random: they will be read a bit here, a bit there, so the system shall not read what follows each bit, too.
@@ -41,29 +41,26 @@ def read_tensors(path: Path, *, at_random: bool = False) -> tuple[dict[str, np.n
     Raises:
         UserError: it is missing or damaged.
     """
+    path = Path(path)
     if not path.is_file():
         raise missing_file(path)
-    try:
-        with safe_open(path, framework="np") as file:  # checks that the tensors fill the file, without a gap
-            parts = {name: file.get_slice(name) for name in file.offset_keys()}
-            metadata = file.metadata() or {}
-        with path.open("rb") as opened:
-            content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-        if at_random and hasattr(mmap, "MADV_RANDOM"):  # Windows has no such thing
-            content.madvise(mmap.MADV_RANDOM)
-    except (OSError, SafetensorError) as error:
-        raise damaged_file(path, str(error).partition("\n")[0])
     tensors: dict[str, np.ndarray] = {}
-    start = 8 + int.from_bytes(content[:8], "little")  # after the header and its size
-    for name, part in parts.items():
-        kind, shape = part.get_dtype(), part.get_shape()
-        if kind not in TYPES:
-            raise damaged_file(path, f"expected the types {', '.join(TYPES)}, got {name} {kind}")
-        try:
-            tensors[name] = np.frombuffer(content, TYPES[kind], math.prod(shape), start).reshape(shape)
-        except ValueError as error:  # no element, but a side that is longer than any
-            raise damaged_file(path, f"{name}: {error}")
-        start += tensors[name].nbytes
+    try:
+        with safe_open(path, framework="np") as file, path.open("rb") as opened:
+            content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+            start = 8 + int.from_bytes(content[:8], "little")  # after the header and its size
+            for name in file.offset_keys():  # they fill the file without a gap: safe_open has checked that
+                part = file.get_slice(name)
+                kind, shape = part.get_dtype(), part.get_shape()
+                if kind not in TYPES:
+                    raise damaged_file(path, f"expected the types {', '.join(TYPES)}, got {name} {kind}")
+                tensors[name] = np.frombuffer(content, TYPES[kind], math.prod(shape), start).reshape(shape)
+                start += tensors[name].nbytes
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError, ValueError) as error:  # ValueError: no element, but a side longer than any
+        raise damaged_file(path, str(error).partition("\n")[0])
+    if at_random and hasattr(mmap, "MADV_RANDOM"):  # Windows has no such thing
+        content.madvise(mmap.MADV_RANDOM)
     return tensors, metadata
 
 

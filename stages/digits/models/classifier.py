@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from digits.models.model_file import Model
-from digits.models.networks import layers_of
-
 import numpy as np
 import torch
 from torch import nn
+
+from digits.models.model_file import Model
+from digits.models.networks import layers_of
 
 
 class Classifier(nn.Module):

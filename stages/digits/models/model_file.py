@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from digits.data.dataset import Description
+import numpy as np
+from pydantic import Field, ValidationError
+
+from digits.dataset import Description
 from digits.foundation.files import damaged_file
 from digits.foundation.params import Section, first_problem
 from digits.foundation.tensors import describe, read_tensors, write_tensors
 from digits.models.layers import Layer
 from digits.models.networks import NETWORKS, layers_of
-
-import numpy as np
-from pydantic import Field, ValidationError
 
 MAX_INFO_CHARACTERS = 50_000  # longer metadata is cut off, which makes it invalid JSON
 
@@ -53,7 +53,7 @@ def save_model(path: Path, tensors: Mapping[str, np.ndarray], info: ModelInfo) -
     write_tensors(path, tensors, metadata={"model": json.dumps(info.model_dump())})
 
 
-def load_model(path: Path) -> Model:
+def load_model(path: Path | str) -> Model:
     """Read a file that `save_model` wrote.
 
     Raises:
@@ -70,7 +70,7 @@ def load_model(path: Path) -> Model:
     return Model(info, layers, {name: tensor.copy() for name, tensor in tensors.items()})
 
 
-def _check_tensors(path: Path, tensors: dict[str, np.ndarray], layers: list[Layer]) -> None:
+def _check_tensors(path: Path | str, tensors: dict[str, np.ndarray], layers: list[Layer]) -> None:
     """Reject tensors whose names, types or shapes are not those of the layers, and values that training cannot give."""
     expected = {"mean": (), "std": ()} | {
         f"layers.{index}.{name}": shape for index, layer in enumerate(layers) for name, shape in layer.tensors.items()
@@ -83,6 +83,6 @@ def _check_tensors(path: Path, tensors: dict[str, np.ndarray], layers: list[Laye
             raise damaged_file(path, f"expected {needed}, got {got}")
         invalid = tensors[name][~np.isfinite(tensors[name])]
         if len(invalid) > 0:
-            raise damaged_file(path, f"{name} has to be finite, got {invalid[0]}")
+            raise damaged_file(path, f"{name} must be finite, got {invalid[0]}")
     if tensors["std"] <= 0:
-        raise damaged_file(path, f"std has to be positive, got {tensors['std']}")
+        raise damaged_file(path, f"std must be positive, got {tensors['std']}")

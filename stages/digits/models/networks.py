@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Annotated, Any
 
+from pydantic import Field
+
 from digits.foundation.params import Section, Share
 from digits.models.layers import Layer, batch_norm2d, conv2d, flatten, linear, max_pool2d, relu
 from digits.models.layers import dropout as dropout_layer
-
-from pydantic import Field
 
 
 class NetworkOptions(Section):
@@ -36,7 +36,7 @@ def mlp(classes: int, width: int, depth: int, dropout: float) -> list[Layer]:
     sizes = [28 * 28] + [width] * depth
     return [
         flatten(),
-        *(layer for inputs, outputs in pairwise(sizes) for layer in hidden(inputs, outputs, dropout)),
+        *(layer for i, o in pairwise(sizes) for layer in (linear(i, o), relu(), dropout_layer(dropout))),
         linear(width, classes),
     ]
 
@@ -71,11 +71,6 @@ def cnn(classes: int, width: int, depth: int, dropout: float) -> list[Layer]:
         dropout_layer(dropout),
         linear(4 * width * 3 * 3, classes),
     ]
-
-
-def hidden(inputs: int, outputs: int, dropout: float) -> list[Layer]:
-    """A fully connected layer of `mlp`."""
-    return [linear(inputs, outputs), relu(), dropout_layer(dropout)]
 
 
 def block(inputs: int, outputs: int, depth: int) -> list[Layer]:

@@ -31,14 +31,16 @@ def read_picture(
     try:
         with warnings.catch_warnings():  # damaged EXIF data does not make a picture unreadable
             warnings.simplefilter("ignore")
+            if isinstance(file, Path) and file.exists() and not file.is_file():
+                raise NoPictureError("it is not a regular file")  # a named pipe, for example, may never say anything
             if formats is None and _is_heic(file):
                 _register_heic()
-            image: Image.Image = Image.open(file, formats=formats)
-            if image.width * image.height > max_pixels:
-                raise NoPictureError(f"it has more than {max_pixels:,} pixels")
-            image.draft("RGB", (LONGEST, LONGEST))  # saves most of the work for a camera's JPEG file
-            image.load()
-            return _upright(_reduced(image))
+            with Image.open(file, formats=formats) as image:
+                if image.width * image.height > max_pixels:
+                    raise NoPictureError(f"it has more than {max_pixels:,} pixels")
+                image.draft("RGB", (LONGEST, LONGEST))  # saves most of the work for a camera's JPEG file
+                image.load()
+                return _upright(_reduced(image))
     except (NoPictureError, MemoryError):
         raise
     except Image.DecompressionBombError:
@@ -60,13 +62,9 @@ def _is_heic(file: Path | IO[bytes]) -> bool:
 
 
 def _register_heic() -> None:
-    """Let Pillow read HEIC.
-
-    Raises:
-        NoPictureError: the package for it is missing.
-    """
+    """Let Pillow read HEIC, or raise a NoPictureError if the package for it is missing."""
     try:
-        import pi_heif  # here, since it is only needed for such files
+        import pi_heif  # here, since it takes 0.2 s, and only such files need it
     except ImportError:
         raise NoPictureError("it is in HEIC format; `pip install pi-heif` lets it be read")
     pi_heif.register_heif_opener()

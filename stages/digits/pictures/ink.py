@@ -1,17 +1,16 @@
 """Find the ink on a picture: a drawing or a photograph, dark on light or light on dark."""
 
-from digits.pictures.lines import Floats, without_lines
-
 import cv2
 import numpy as np
 from PIL import Image
+
+from digits.pictures.lines import Floats, without_lines
 
 WORKING_SIDE = 320  # pixels; larger pictures are scaled down
 FAINTEST = 24  # of 255; anything fainter is not ink
 PAPER = 0.75  # of the longer side: the side of a square that ink does not fill, and paper does
 ONE_SIDED = 0.7  # of a quantile, for noise that is cut off at the end of the range; chosen on noisy validation images
 SKEWED = 0.5  # less: ink and paper cover about as much
-NOTHING = "there is nothing on it, or it is too faint"
 
 
 class NoDigitError(ValueError):
@@ -36,7 +35,7 @@ def find_ink(image: Image.Image) -> Floats:
         if _spread(other) > 1.15 * _spread(ink):
             ink = other
     if not ink.any():
-        raise NoDigitError(NOTHING)
+        raise NoDigitError("there is nothing on it, or it is too faint")
     return ink
 
 

@@ -7,13 +7,13 @@ Source: Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database of handwritten 
 
 from dataclasses import dataclass
 
-from digits.pictures.ink import NoDigitError, SeveralDigitsError, find_ink
-from digits.pictures.lines import Floats
-from digits.pictures.shapes import Shape, find_shapes
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
+
+from digits.pictures.ink import NoDigitError, SeveralDigitsError, find_ink
+from digits.pictures.lines import Floats
+from digits.pictures.shapes import find_shapes
 
 SIDE, BOX = 28, 20
 FINE = 10  # the factor by which the box is enlarged to correct the width of strokes
@@ -46,8 +46,10 @@ def find_digits(image: Image.Image) -> list[Digit]:
     digits = []
     for shape in find_shapes(find_ink(image)):
         (height, width), (left, top, right, bottom) = shape.ink.shape, shape.box
+        ink = shape.ink[top:bottom, left:right]
+        _refuse_other_shapes(ink, shape.parts)
         box = left / width, top / height, right / width, bottom / height
-        digits.append(Digit(_centered(_scaled(_checked(shape))), box))
+        digits.append(Digit(_centered(_scaled(ink)), box))
     return digits
 
 
@@ -67,35 +69,20 @@ def to_mnist_format(image: Image.Image) -> NDArray[np.uint8]:
     return digits[0].image
 
 
-def _checked(shape: Shape) -> Floats:
-    """The ink of a shape, cropped to it.
-
-    Raises:
-        NoDigitError: it cannot be a digit.
-    """
-    ink = shape.cropped()
-    if shape.parts > MOST_PARTS:
-        raise NoDigitError(f"it shows {shape.parts} shapes; one at a time")
-    if _is_stacked(ink):
-        raise NoDigitError("it shows 2 shapes above each other; one at a time")
-    if ink.shape[1] > WIDEST * ink.shape[0]:
-        raise NoDigitError("it is wider than a digit; one at a time")
-    return ink
-
-
-def _is_stacked(ink: Floats) -> bool:
-    """Whether it is as high as two digits above each other, and empty about the middle."""
+def _refuse_other_shapes(ink: Floats, parts: int) -> None:
+    """Raise a NoDigitError if ink, cropped to its box and in so many unconnected parts, cannot be a digit."""
     height, width = ink.shape
     middle = ink[round(0.35 * height) : round(0.65 * height)]
-    return 0.3 < width / height < 0.4 and not middle.any(axis=1).all()
+    if parts > MOST_PARTS:
+        raise NoDigitError(f"it shows {parts} shapes; one at a time")
+    if 0.3 < width / height < 0.4 and not middle.any(axis=1).all():  # as high as two digits, and empty about the middle
+        raise NoDigitError("it shows 2 shapes above each other; one at a time")
+    if width > WIDEST * height:
+        raise NoDigitError("it is wider than a digit; one at a time")
 
 
 def _scaled(ink: Floats) -> Floats:
-    """The digit in MNIST's box, with strokes as wide as in MNIST, 0 to 255, float32, 20 pixels on the longer side.
-
-    Raises:
-        NoDigitError: it has no strokes.
-    """
+    """The digit in MNIST's box, with strokes as wide as in MNIST, 0 to 255, float32, 20 pixels on the longer side."""
     image = Image.fromarray(ink.round().astype(np.uint8))
     width = _stroke_width(_resized(image, BOX * FINE, Image.Resampling.BICUBIC)) / FINE
     if width > BLOB:

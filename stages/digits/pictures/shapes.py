@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from digits.pictures.ink import SeveralDigitsError
-from digits.pictures.lines import Floats
-
 import cv2
 import numpy as np
+
+from digits.pictures.ink import SeveralDigitsError
+from digits.pictures.lines import Floats
 
 FRAME = 0.12  # of each side; a long shape with nothing farther inside is a frame, or a piece of one
 SPECK = 0.02  # share of the ink of the largest piece; smaller ones are ignored
@@ -40,10 +40,6 @@ class Shape:
     def height(self) -> int:
         _, top, _, bottom = self.box
         return bottom - top
-
-    def cropped(self) -> Floats:
-        left, top, right, bottom = self.box
-        return self.ink[top:bottom, left:right]
 
     def __add__(self, other: "Shape") -> "Shape":
         return Shape(np.maximum(self.ink, other.ink), self.parts + other.parts)
@@ -79,11 +75,7 @@ def _without_frame(ink: Floats) -> Floats:
 
 
 def _pieces(ink: Floats) -> list[Shape]:
-    """The pieces that are not specks, at least one. On a small picture, a gap of two pixels does not break a piece.
-
-    Raises:
-        SeveralDigitsError: there are more than `MOST_PIECES`.
-    """
+    """The pieces that are not specks, at least one. On a small picture, a gap of two pixels does not break a piece."""
     gap = 2 if max(ink.shape) < SMALL else 0
     near = cv2.dilate((ink > 0).astype(np.uint8), np.ones((1 + gap, 1 + gap), np.uint8))
     labels = np.where(ink > 0, cv2.connectedComponents(near)[1], 0)

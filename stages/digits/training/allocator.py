@@ -11,7 +11,7 @@ LARGEST_MMAP_THRESHOLD = 32 * 1024**2
 def keep_freed_memory() -> None:
     """Make the C library keep freed memory for the next batch, on Linux with glibc; elsewhere do nothing.
 
-    By default it returns large blocks to the system, which has to clear their pages again for every batch: up to a
+    By default it returns large blocks to the system, which must clear their pages again for every batch: up to a
     third of the training time of a convolutional network.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None

@@ -1,20 +1,24 @@
 """Data augmentation: every image is changed a little, differently each time."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
+from digits.training.params import TrainParams
+
 SIZE = 28
 
 
+@dataclass(kw_only=True)
 class Augmentation:
     """A random affine map for each image and, optionally, more.
 
     Elastic distortions are random smooth displacements. Other pens draw thinner or thicker strokes, and other cameras
     add noise; both are for a share of the images only, since they cost accuracy on the others.
 
-    Args:
+    Attributes:
         degrees: largest rotation in either direction.
         shift: largest shift in either direction, in pixels, of rows and of columns.
         scale: largest change of width and of height, as a fraction.
@@ -29,54 +33,41 @@ class Augmentation:
     networks applied to visual document analysis, ICDAR (2003).
     """
 
-    def __init__(
-        self,
-        *,
-        degrees: float,
-        shift: float,
-        scale: float,
-        shear: float,
-        alpha: float = 0.0,
-        sigma: float = 1.0,
-        share: float = 0.0,
-        stroke: float = 0.0,
-        noise: float = 0.0,
-    ) -> None:
-        self.degrees, self.shift, self.scale, self.shear = degrees, shift, scale, shear
-        self.alpha = alpha
-        self.share, self.stroke, self.noise = share, stroke, noise
-        distance = torch.arange(SIZE)[:, None] - torch.arange(SIZE)
-        self.smoothing = torch.exp(-(distance**2) / (2 * sigma**2)) / (sigma * math.sqrt(2 * math.pi))
+    degrees: float
+    shift: float
+    scale: float
+    shear: float
+    alpha: float = 0.0
+    sigma: float = 1.0
+    share: float = 0.0
+    stroke: float = 0.0
+    noise: float = 0.0
 
-    def __call__(
-        self, images: torch.Tensor, generator: torch.Generator, batch_size: int | None = None, first: int = 0
-    ) -> torch.Tensor:
+    def __post_init__(self) -> None:
+        distance = torch.arange(SIZE)[:, None] - torch.arange(SIZE)
+        density = torch.exp(-(distance**2) / (2 * self.sigma**2))
+        self.smoothing = density / (self.sigma * math.sqrt(2 * math.pi))
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator, batch_size: int, part: slice) -> torch.Tensor:
         """Transform images; pixels from outside the old image are 0.
 
         Args:
-            images: uint8 (N, 28, 28), 0 to 255, all of a batch or some.
+            images: uint8 (N, 28, 28), 0 to 255, all of a batch or a part of it.
             generator: draws for the whole batch, so that each image gets the same whoever computes the others.
-            batch_size: of the whole batch, N by default.
-            first: where in it the images begin.
+            batch_size: of the whole batch.
+            part: which of its images these are.
 
         Returns:
             float32 (N, 28, 28) in the same range.
         """
-        count = batch_size or len(images)
-        mine = slice(first, first + len(images))
-        maps = self.affine_maps(count, generator)[mine]
-        bends = uniform(generator, 2, count, SIZE, SIZE)[:, mine] if self.alpha > 0 else None
-        changes = self.changes(count, generator)[mine] if self.share > 0 else None
-        noise = self.noise_values(count, generator)[mine] if self.share > 0 else None
-        values = images.unsqueeze(1).float()
-        if len(images) == 0:  # affine_grid does not take it
-            return values.squeeze(1)
+        maps = self.affine_maps(batch_size, generator)[part]
         grid = functional.affine_grid(maps, [len(images), 1, SIZE, SIZE], align_corners=False)
-        if bends is not None:
-            grid += self.displacements(bends)
-        values = functional.grid_sample(values, grid.to(values.device), align_corners=False)
-        if changes is not None and noise is not None:
-            values = (change_strokes(values, changes) + noise.to(values.device)).clamp(0, 255)
+        if self.alpha > 0:
+            grid += self.displacements(uniform(generator, 2, batch_size, SIZE, SIZE)[:, part])
+        values = functional.grid_sample(images.unsqueeze(1).float(), grid.to(images.device), align_corners=False)
+        if self.share > 0:
+            values = change_strokes(values, self.changes(batch_size, generator)[part].to(images.device))
+            values = (values + self.noise_values(batch_size, generator)[part].to(images.device)).clamp(0, 255)
         return values.squeeze(1)
 
     def affine_maps(self, count: int, generator: torch.Generator) -> torch.Tensor:
@@ -111,6 +102,13 @@ class Augmentation:
         return torch.rand(count, generator=generator) < self.share
 
 
+def choose_augmentation(params: TrainParams) -> Augmentation | None:
+    """How the parameters say to change the images of a batch, if at all."""
+    if params.augment == "none":
+        return None
+    return Augmentation(**params.affine.model_dump() | getattr(params, params.augment).model_dump())
+
+
 def change_strokes(values: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
     """Move the edges of strokes.
 
@@ -120,7 +118,7 @@ def change_strokes(values: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
     """
     thicker = functional.max_pool2d(values, kernel_size=3, stride=1, padding=1)
     thinner = -functional.max_pool2d(-values, kernel_size=3, stride=1, padding=1)
-    change = change.to(values.device)[:, None, None, None]
+    change = change[:, None, None, None]
     return values + change.clamp(min=0) * (thicker - values) + change.clamp(max=0) * (values - thinner)
 
 

@@ -1,7 +1,7 @@
 """Checkpoints, from which training resumes after its process has died.
 
-They are not DVC outputs, because DVC deletes those before a stage runs. They are kept after training has finished,
-because DVC may die before it records the results.
+They are not DVC outputs, because DVC deletes those before a stage runs. The one of a finished training is kept until
+the next one starts, because DVC may die before it records the results.
 """
 
 import hashlib
@@ -15,15 +15,14 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
+import torch
+
 from digits.foundation.files import replacing
 from digits.foundation.lock import acquire, holder
 from digits.foundation.stage import ROOT
+from digits.foundation.yaml_text import parse_lock
 
-import numpy as np
-import torch
-import yaml
-
-MAX_CHECKPOINTS = 10  # older ones are removed
 MAX_SAVE_SHARE = 0.01  # of the training time, spent on saving
 INITIAL_SAVE_SECONDS = 0.002  # assumed until a save has been measured
 DIGEST_BYTES = 32  # of the SHA-256 in front of the state
@@ -38,12 +37,15 @@ class Checkpoint:
 
     def __init__(self, key: str) -> None:
         self.path = repository_root(ROOT) / ".checkpoints" / f"{key}.pt"
+        self.finished = self.path.with_suffix(".finished")
         lock = self.path.with_suffix(".lock")
         self.lock = acquire(lock)
         if not self.lock:
             print(f"process {holder(lock)} is already running this training; waiting for its results", flush=True)
             self.lock = acquire(lock, wait=True)
-        remove_old_checkpoints(self.path.parent)
+        if self.finished.exists():
+            self.finished.rename(self.path)
+        remove_finished(self.path.parent)
         self.last_save, self.save_seconds = time.monotonic(), INITIAL_SAVE_SECONDS
 
     def load(self) -> dict[str, Any] | None:
@@ -53,11 +55,9 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         digest, content = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
-        try:
+        with suppress(UnpicklingError):
             if hashlib.sha256(content).digest() == digest:
                 return dict(torch.load(io.BytesIO(content), weights_only=True))  # tensors and plain values, never code
-        except UnpicklingError:
-            pass
         print(f"warning: {self.path}: is damaged; training starts over", file=sys.stderr)
         return None
 
@@ -79,6 +79,20 @@ class Checkpoint:
         self.last_save = time.monotonic()
         self.save_seconds = self.last_save - start
 
+    def finish(self) -> None:
+        """Let the next training that starts remove this checkpoint, since its results have been written."""
+        self.path.rename(self.finished)
+
+
+def remove_finished(folder: Path) -> None:
+    """Remove the checkpoints of finished trainings, unless a process holds their lock."""
+    for path in folder.glob("*.finished"):
+        lock_path = path.with_suffix(".lock")
+        if lock := acquire(lock_path):
+            path.unlink(missing_ok=True)  # another process does the same at the same time
+            lock_path.unlink(missing_ok=True)  # last, so that whoever takes it next finds no checkpoint
+            lock.release()
+
 
 def repository_root(folder: Path) -> Path:
     """The root of the real repository, even if `folder` is a copy that DVC made for an experiment."""
@@ -86,17 +100,13 @@ def repository_root(folder: Path) -> Path:
 
 
 def training_key(params: str, inputs: Iterable[Path], device: torch.device, processor: Any) -> str:
-    """A hash of everything the resulting bytes depend on: parameters, inputs, code, libraries, processor and threads.
-
-    Args:
-        processor: its capabilities, as far as the bytes depend on them.
-    """
-    machine = torch.__version__, np.__version__, processor, device, torch.get_num_threads()
-    parts = [params, *map(str, machine)]
+    """SHA-256, as hexadecimal digits, of everything the resulting bytes depend on; of the processor, what matters."""
+    settings = params, torch.__version__, np.__version__, str(processor), str(device), torch.get_num_threads()
+    key = hashlib.sha256(repr(settings).encode())
     for path in [*inputs, *code_files()]:
         with path.open("rb") as file:
-            parts.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+            key.update(hashlib.file_digest(file, "sha256").digest())
+    return key.hexdigest()
 
 
 def code_files() -> list[Path]:
@@ -111,22 +121,6 @@ def is_recorded(stage: str, output: Path) -> bool:
     If so, DVC knows about the run that wrote it, and runs the stage again only because it was forced to.
     """
     lock = ROOT / "dvc.lock"
-    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.is_file() else {}
+    stages = parse_lock(lock.read_text(encoding="utf-8")) if lock.is_file() else {}
     md5 = hashlib.md5(output.read_bytes(), usedforsecurity=False).hexdigest()
-    outputs = stages.get(stage, {}).get("outs", [])
-    return any(entry["path"] == output.as_posix() and entry["md5"] == md5 for entry in outputs)
-
-
-def remove_old_checkpoints(folder: Path) -> None:
-    """Keep the latest checkpoints and those of running processes."""
-
-    def last_written(lock: Path) -> float:
-        path = lock.with_suffix(".pt")
-        return path.stat().st_mtime if path.exists() else 0.0
-
-    with suppress(FileNotFoundError):  # another process does the same at the same time
-        for path in sorted(folder.glob("*.lock"), key=last_written, reverse=True)[MAX_CHECKPOINTS:]:
-            lock = acquire(path)
-            # The lock is removed last, so that whoever takes it next finds no checkpoint.
-            for file in [*folder.glob(f"*{path.stem}.pt*"), path] if lock else []:
-                file.unlink()
+    return stage in stages and stages[stage].outs.get(output.as_posix()) == md5

@@ -6,12 +6,14 @@ The closed form agrees with autograd to rounding and takes half the time or less
 from collections.abc import Callable
 from typing import Any, cast
 
-from digits.models.classifier import Classifier, to_pixels
-
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+
+from digits.models.classifier import Classifier, to_pixels
+from digits.training.optimizers import Gradient
+from digits.training.params import TrainParams
 
 
 class ClosedForm:
@@ -25,16 +27,9 @@ class ClosedForm:
         model: a classifier with one linear layer, whose parameters are shared, not copied.
         label_smoothing: share of the probability, in [0, 1), that is spread over all classes.
         addmm: `torch.addmm`, or `addmm_portably` for portable arithmetic.
-        summed: take the sum of the cross-entropies instead of their mean.
     """
 
-    def __init__(
-        self,
-        model: Classifier,
-        label_smoothing: float,
-        addmm: Callable[..., Any] = torch.addmm,
-        summed: bool = False,
-    ) -> None:
+    def __init__(self, model: Classifier, label_smoothing: float, addmm: Callable[..., Any] = torch.addmm) -> None:
         linear = cast(nn.Linear, model.layers[-1])
         self.weight, self.bias = linear.weight, linear.bias
         self.weight_grad, self.bias_grad = torch.empty_like(self.weight), torch.empty_like(self.bias)
@@ -45,7 +40,6 @@ class ClosedForm:
         self.targets = one_hot * (1 - label_smoothing) + label_smoothing / model.classes
         self.zero = torch.zeros((), device=self.weight.device)
         self.addmm = addmm
-        self.summed = summed
 
     @torch.no_grad()
     def logits(self, values: torch.Tensor) -> torch.Tensor:
@@ -72,9 +66,7 @@ class ClosedForm:
         """
         values = images.flatten(1).float()
         logits = self.logits(values)
-        slope = logits.softmax(dim=0).sub_(self.targets.index_select(1, labels))
-        if not self.summed:
-            slope.div_(len(labels))
+        slope = logits.softmax(dim=0).sub_(self.targets.index_select(1, labels)).div_(len(labels))
         torch.sum(slope, dim=1, out=self.bias_grad)
         self.addmm(self.zero, slope, values, alpha=self.scale, out=self.weight_grad)
         if self.shift:
@@ -85,7 +77,7 @@ class ClosedForm:
 def addmm_portably(
     bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, alpha: float, out: torch.Tensor
 ) -> torch.Tensor:
-    """`torch.addmm` for tensors on the CPU, by NumPy, in half the time that PyTorch takes if it has to be portable.
+    """`torch.addmm` for tensors on the CPU, by NumPy, in half the time that PyTorch takes if it must be portable.
 
     It multiplies the transposed matrices, which takes OpenBLAS less time if `a` has few rows.
 
@@ -107,21 +99,12 @@ class Backpropagation:
         label_smoothing: share of the probability, in [0, 1), that is spread over all classes.
         precision: float32, or bfloat16 where autocast considers it safe; weights and updates stay float32.
         channels_last: store images and convolution weights with the channels innermost.
-        summed: take the sum of the cross-entropies instead of their mean.
     """
 
-    def __init__(
-        self,
-        model: Classifier,
-        label_smoothing: float,
-        precision: str,
-        channels_last: bool,
-        summed: bool = False,
-    ) -> None:
+    def __init__(self, model: Classifier, label_smoothing: float, precision: str, channels_last: bool) -> None:
         self.model = model.to(memory_format=torch.channels_last) if channels_last else model
         self.label_smoothing = label_smoothing
         self.bfloat16 = precision == "bfloat16"
-        self.reduction = "sum" if summed else "mean"
 
     def gradient(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Set `grad` of the parameters for a batch.
@@ -136,6 +119,13 @@ class Backpropagation:
         self.model.zero_grad()
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits: torch.Tensor = self.model(to_pixels(images)).float()
-        loss = functional.cross_entropy(logits, labels, reduction=self.reduction, label_smoothing=self.label_smoothing)
-        loss.backward()
+        functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing).backward()
         return logits.detach().T
+
+
+def choose_gradient(params: TrainParams, model: Classifier) -> Gradient:
+    """How to compute the gradient: in closed form for softmax regression, by autograd for the other models."""
+    if params.model == "logistic":
+        addmm = addmm_portably if params.arithmetic == "portable" else torch.addmm
+        return ClosedForm(model, params.label_smoothing, addmm).gradient
+    return Backpropagation(model, params.label_smoothing, params.precision, params.channels_last).gradient

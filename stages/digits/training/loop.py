@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from digits.data.dataset import Dataset
-from digits.evaluation.scoring import loss_and_accuracy
+import numpy as np
+import torch
+from torch.utils.dlpack import from_dlpack
+
+from digits.dataset import Dataset
 from digits.foundation.params import params_error
 from digits.models.classifier import Classifier, predict
+from digits.scoring import DIVERGED, loss_and_accuracy
 from digits.training.augmentation import Augmentation
 from digits.training.optimizers import Gradient, Lbfgs, Optimizer
 from digits.training.processes import ALONE, GPU_EACH, Processes
 from digits.training.schedules import Schedule
-
-import numpy as np
-import torch
-from torch.utils.dlpack import from_dlpack
 
 VAL_BATCH_SIZE = 1000
 # Training metrics are computed for this many batches at once; one by one would take a tenth of the training time.
@@ -100,11 +100,11 @@ def fit(
     during the epoch, on augmented images. The validation metrics describe the model at the end of the epoch.
 
     Args:
-        gradient: sets the gradients of the loss.
+        gradient: sets the gradients of the loss, a mean over the images that it gets.
         schedule: the learning rate and the number of epochs.
         augmentation: applied to every batch, or None.
         batch_size: images per update; the last batch of an epoch may have fewer.
-        processes: that train the model together; `gradient` is then that of a mean over the images of all.
+        processes: that train the model together.
 
     Yields:
         The row: epoch (from 1), train_loss, train_accuracy, val_loss and val_accuracy (None without validation images),
@@ -113,6 +113,7 @@ def fit(
     Raises:
         UserError: the loss, a parameter or a running statistic is no longer finite.
     """
+    gradient = processes.averaged(gradient, training.optimizer.parameters)
     epochs = schedule.epochs
     updates = math.ceil(len(train) / batch_size)
     device = training.model.mean.device
@@ -125,12 +126,11 @@ def fit(
         train_loss, train_accuracy = train_epoch(
             training, gradient, images, labels, augmentation, batch_size, lrs, processes
         )
+        processes.follow_first(training.model.buffers())  # statistics that each gathers from its own images
         val_loss, val_accuracy = validate(training.model, val_images, val.labels, processes)
         finite = [tensor.isfinite().all() for tensor in training.model.state_dict().values()]
         if not (math.isfinite(train_loss + (val_loss or 0.0)) and all(finite)):
-            raise params_error(
-                f"train.lr: the loss is no longer finite in epoch {epoch + 1}, got lr {schedule.lr:g}; lower it"
-            )
+            raise params_error(f"train.lr: {DIVERGED} in epoch {epoch + 1}, got lr {schedule.lr:g}; lower it")
         row = {
             "epoch": epoch + 1,
             "train_loss": train_loss,
@@ -165,7 +165,7 @@ def train_epoch(
             share = processes.share(len(batch))
             batch_images = images.index_select(0, batch[share])
             if augmentation:
-                batch_images = augmentation(batch_images, training.generator, len(batch), share.start)
+                batch_images = augmentation(batch_images, training.generator, len(batch), share)
             batch_logits[:, share] = training.optimizer.step(gradient, batch_images, batch_labels[share], next(lr))
         processes.sum([logits])
         loss, accuracy = loss_and_accuracy(logits.T.cpu().numpy(), shuffled.cpu().numpy())

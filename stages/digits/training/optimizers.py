@@ -13,6 +13,9 @@ from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
+from digits.models.classifier import Classifier
+from digits.training.params import TrainParams
+
 BETAS = 0.9, 0.999  # like EPSILON, the default of torch.optim
 EPSILON = 1e-8
 MAX_EVALUATIONS = 25  # of the objective per update, enough for the line search to finish
@@ -34,18 +37,13 @@ class Optimizer:
     """
 
     def __init__(
-        self,
-        name: str,
-        parameters: Iterable[torch.Tensor],
-        weight_decay: float,
-        momentum: float = 0.0,
+        self, name: str, parameters: Iterable[torch.Tensor], weight_decay: float, *, momentum: float = 0.0,
         nesterov: bool = False,
-    ) -> None:
-        self.name = name
-        self.parameters = list(parameters)
+    ) -> None:  # fmt: skip
+        self.name, self.parameters = name, list(parameters)
         self.weight_decay, self.momentum, self.nesterov = weight_decay, momentum, nesterov
         self.momenta: list[torch.Tensor | None] = [None for _ in self.parameters]
-        adaptive = [] if name == "sgd" else self.parameters
+        adaptive = [] if self.name == "sgd" else self.parameters
         self.means = [torch.zeros_like(parameter) for parameter in adaptive]
         self.squares = [torch.zeros_like(parameter) for parameter in adaptive]
         self.steps = [torch.zeros((), device=parameter.device) for parameter in adaptive]
@@ -116,3 +114,10 @@ class Lbfgs:
         self.optimizer.param_groups[0]["lr"] = lr
         self.optimizer.step(objective)
         return seen[0]
+
+
+def choose_optimizer(params: TrainParams, model: Classifier) -> Optimizer | Lbfgs:
+    """How to use the gradient."""
+    if params.optimizer == "lbfgs":
+        return Lbfgs(model.parameters(), params.weight_decay, params.label_smoothing)
+    return Optimizer(params.optimizer, model.parameters(), params.weight_decay, **params.sgd.model_dump())

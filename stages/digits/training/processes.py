@@ -1,29 +1,33 @@
 """Processes, on one machine or several, that train one model together: each computes its share of every batch.
 
 PyTorch connects them (torch.distributed). Every process draws the same random numbers and makes the same updates, so
-that all hold the same model; only the first one writes files.
+that all hold the same model; only the first one writes files. Nothing but tensors is sent: to read a pickled object,
+as PyTorch's functions for objects do, is to run the code of whoever sent it.
 """
 
+import io
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
-
-from digits.foundation.params import params_error
-from digits.foundation.stage import UserError
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
-from torch.distributed.rendezvous import rendezvous
 
-T = TypeVar("T")
+from digits.foundation.params import params_error
+from digits.foundation.stage import UserError
+from digits.training.optimizers import Gradient
+
 FIRST = os.environ.get("RANK", "0") == "0"  # as torchrun numbers the processes
+FOLDER = "DIGITS_PROCESSES"  # variable: where the processes that this script starts on one machine meet
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 PROCESSES_PER_CORE = 4  # more only take memory, about 300 MB each
-# For a machine that has lost its power; a process that dies is noticed at once.
+# For a process that has stopped or a machine that has lost its power; a process that dies is noticed at once.
 TIMEOUT = timedelta(minutes=2)
 GPU_EACH = "each needs a GPU of its own"
 
@@ -31,24 +35,23 @@ GPU_EACH = "each needs a GPU of its own"
 class Processes:
     """The processes of this training.
 
+    Each method that sends something raises UserError if another process has ended or does not answer.
+
     Attributes:
         rank: the number of this one, from 0.
         count: of all of them.
+        device: of the tensors that they can send.
     """
 
-    def __init__(self, rank: int = 0, count: int = 1) -> None:
-        self.rank, self.count = rank, count
+    def __init__(self, rank: int = 0, count: int = 1, device: torch.device | None = None) -> None:
+        self.rank, self.count, self.device = rank, count, device
 
     def share(self, count: int) -> slice:
         """Which of `count` items are this process's: as many as any other's, up to one."""
         return slice(self.rank * count // self.count, (self.rank + 1) * count // self.count)
 
     def sum(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Replace each of these tensors, which all processes have, by its sum over them.
-
-        Raises:
-            UserError: another process has ended.
-        """
+        """Replace each of these tensors, which all processes have, by its sum over them."""
         if self.count == 1:
             return
         flat = torch.cat([tensor.flatten() for tensor in tensors])
@@ -57,30 +60,63 @@ class Processes:
         for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
-    def from_first(self, value: T) -> T:
-        """The value that the first process has.
+    def averaged(self, gradient: Gradient, parameters: Sequence[torch.Tensor]) -> Gradient:
+        """The gradient of the mean over the images of all processes, from that of the mean over a process's own.
 
-        Raises:
-            UserError: another process has ended.
+        DistributedDataParallel adds up in another order after its first update, and so after resuming: with three
+        processes, other bytes.
         """
-        values = [value]
-        if self.count > 1:
+        if self.count == 1:
+            return gradient
+
+        def gradient_of_all(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            logits = gradient(images, labels)
+            gradients = [cast(torch.Tensor, parameter.grad) for parameter in parameters]
+            count = torch.tensor([float(len(labels))], device=logits.device)
+            for one in gradients:
+                one.mul_(count)
+            self.sum([count, *gradients])
+            for one in gradients:
+                one.div_(count)
+            return logits
+
+        return gradient_of_all
+
+    def follow_first(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Replace each of these tensors, which all processes have, by that of the first process."""
+        for tensor in tensors if self.count > 1 else ():
+            sent = tensor.to(self.device)
             with lost_process():
-                dist.broadcast_object_list(values, weights_only=True)
-        return values[0]
+                dist.broadcast(sent, src=0)
+            tensor.copy_(sent)
+
+    def from_first(self, state: dict[str, Any] | None) -> dict[str, Any] | None:
+        """What the first process has for `state`, of tensors, plain values, lists and mappings."""
+        if self.count == 1:
+            return state
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        content = torch.frombuffer(buffer.getbuffer(), dtype=torch.uint8)
+        size = torch.tensor(len(content))
+        self.follow_first([size])
+        content = content if self.rank == 0 else torch.empty(int(size), dtype=torch.uint8)
+        self.follow_first([content])
+        received: dict[str, Any] | None = torch.load(io.BytesIO(content.numpy().tobytes()), weights_only=True)
+        return received
 
     def require_same(self, key: str) -> None:
-        """Raise an error in all processes unless all have this key.
+        """Raise an error in all processes unless all have this key, an SHA-256 as hexadecimal digits.
 
         Raises:
-            UserError: they do not, or another process has ended.
+            UserError: they do not.
         """
         if self.count == 1:
             return
-        keys = [key] * self.count
+        own = torch.frombuffer(bytearray.fromhex(key), dtype=torch.uint8).to(self.device)
+        keys = [torch.empty_like(own) for _ in range(self.count)]
         with lost_process():
-            dist.all_gather_object(keys, key)
-        if others := [str(rank) for rank, other in enumerate(keys) if other != keys[0]]:
+            dist.all_gather(keys, own)
+        if others := [str(rank) for rank, other in enumerate(keys) if not torch.equal(other, keys[0])]:
             raise params_error(
                 "train.processes: all need the same parameters, data, code, libraries and, in native arithmetic, "
                 f"processor, got others than in the first one in {', '.join(others)}"
@@ -90,14 +126,21 @@ class Processes:
 ALONE = Processes()
 
 
+def usable_cores() -> int:
+    """How many cores this process may use: fewer than the machine has under taskset or in a container's CPU set."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def lost_process() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
         raise UserError(
-            f"train.processes: another process has probably ended, got {str(error).splitlines()[0]}; see its "
-            "output, then run the same command again, which resumes the training"
+            "train.processes: another process has ended, or has not answered for two minutes, got "
+            f"{str(error).splitlines()[0]}; see its output, then run the same command again, which resumes the training"
         )
 
 
@@ -110,73 +153,62 @@ def connected(count: int, device: torch.device) -> Iterator[Processes]:
     """
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started not in (1, count):
-        raise params_error(f"train.processes: has to be the number that torchrun starts, got {count} and {started}")
+        raise params_error(f"train.processes: must be the number that torchrun starts, got {count} and {started}")
     if count == 1:
         yield ALONE
         return
     if device.type == "mps" or (device.type == "cuda" and started == 1 and count > torch.cuda.device_count()):
         raise params_error(f"train.processes: {GPU_EACH}, got {count}; set train.device to cpu")
-    # The store connects the processes, as long as it exists.
-    _store, others = (None, []) if started == count else start_others(count)
-    try:
-        with lost_process():
-            connect("nccl" if device.type == "cuda" else "gloo", others)
-        yield Processes(dist.get_rank(), count)
-        with lost_process():
-            dist.barrier()  # or a process that ends early would look like one that is lost
-    finally:
-        # Its threads may still hold tensors; one that frees a tensor while Python ends would abort the process.
-        if dist.is_initialized():
-            dist.destroy_process_group()
-        stop(others)
+    with ExitStack() as stack:
+        others = stack.enter_context(others_started(count)) if started == 1 else []
+        try:
+            with lost_process():
+                connect("nccl" if device.type == "cuda" else "gloo", count, others)
+            yield Processes(dist.get_rank(), count, device)
+            with lost_process():
+                dist.barrier()  # or a process that ends early would look like one that is lost
+        finally:
+            # Its threads may still hold tensors; one that frees a tensor while Python ends would abort the process.
+            if dist.is_initialized():
+                dist.destroy_process_group()
 
 
-def start_others(count: int) -> tuple[Any, list["subprocess.Popen[bytes]"]]:
-    """Start this script again, until it runs in `count` processes, all with the variables that torchrun would set.
+@contextmanager
+def others_started(count: int) -> Iterator[list["subprocess.Popen[bytes]"]]:
+    """Start this script again, until it runs in `count` processes; end those that are left after the block.
+
+    They meet in a folder that only this user can enter, and then talk through this machine's loopback interface.
 
     Raises:
         UserError: they are too many for the machine.
     """
-    most = PROCESSES_PER_CORE * (os.cpu_count() or 1)
+    most = PROCESSES_PER_CORE * usable_cores()
     if count > most:
         raise params_error(
-            f"train.processes: has to be at most {most} on this machine, {PROCESSES_PER_CORE} for each core, got "
+            f"train.processes: must be at most {most} on this machine, {PROCESSES_PER_CORE} for each core, got "
             f"{count:,}; lower it, or start them on several machines with torchrun"
         )
-    # PyTorch documents this class, but leaves it out of __all__, so mypy does not see it.
-    open_store: Any = dist.TCPStore  # type: ignore[attr-defined]
-    store = open_store("127.0.0.1", 0, count, is_master=True, wait_for_workers=False, timeout=TIMEOUT)
-    os.environ |= {
-        "RANK": "0",
-        "WORLD_SIZE": str(count),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(store.port),
-        "TORCHELASTIC_USE_AGENT_STORE": "True",  # this process has opened the port already
-    }
-    command = [sys.executable, *sys.argv]
     others: list[subprocess.Popen[bytes]] = []
-    try:
+    with tempfile.TemporaryDirectory(prefix="digits-") as folder, ExitStack() as stack:
+        os.environ |= {"WORLD_SIZE": str(count), FOLDER: folder, "GLOO_SOCKET_IFNAME": LOOPBACK}
         for rank in map(str, range(1, count)):
-            others.append(
-                subprocess.Popen(  # noqa: S603 - the command is this very script, as the user started it
-                    command, env=os.environ | {"RANK": rank, "LOCAL_RANK": rank}, stdout=subprocess.DEVNULL
-                )
-            )
+            others.append(start({"RANK": rank, "LOCAL_RANK": rank}))
+            stack.callback(others[-1].wait)
+            stack.callback(others[-1].kill)
+        yield others
+
+
+def start(variables: dict[str, str]) -> "subprocess.Popen[bytes]":
+    """Start this script again."""
+    try:
+        return subprocess.Popen(  # noqa: S603 - the command is this very script, as the user started it
+            [sys.executable, *sys.argv], env=os.environ | variables, stdout=subprocess.DEVNULL
+        )
     except OSError as error:
-        stop(others)
-        raise params_error(f"train.processes: this machine cannot start {count:,}, got {error.strerror}; lower it")
-    return store, others
+        raise params_error(f"train.processes: this machine cannot start so many, got {error.strerror}; lower it")
 
 
-def stop(others: Sequence["subprocess.Popen[bytes]"]) -> None:
-    """End processes that this one has started."""
-    for process in others:
-        process.kill()
-    for process in others:
-        process.wait()
-
-
-def connect(backend: str, others: Sequence["subprocess.Popen[bytes]"]) -> None:
+def connect(backend: str, count: int, others: Sequence["subprocess.Popen[bytes]"]) -> None:
     """Connect to the other processes.
 
     Args:
@@ -185,7 +217,12 @@ def connect(backend: str, others: Sequence["subprocess.Popen[bytes]"]) -> None:
     Raises:
         RuntimeError: one of them has ended.
     """
-    store, rank, count = next(rendezvous("env://", timeout=TIMEOUT))
+    if FOLDER not in os.environ:
+        dist.init_process_group(backend, timeout=TIMEOUT)  # as torchrun's variables say
+        return
+    rank = int(os.environ.get("RANK", "0"))
+    # PyTorch documents this class, but leaves it out of __all__, so mypy does not see it.
+    store: Any = dist.FileStore(f"{os.environ[FOLDER]}/store", count)  # type: ignore[attr-defined]
     store.set(f"started {rank}", "")
     while others and not store.check([f"started {rank}" for rank in range(count)]):
         for process in others:

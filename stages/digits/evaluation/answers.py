@@ -1,0 +1,74 @@
+"""What a trained model answers to images, and how good its answers are."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from digits.dataset import Dataset
+from digits.evaluation.softmax_regression import SoftmaxRegression
+from digits.foundation.stage import UserError
+from digits.models.model_file import Model
+from digits.scoring import log_softmax, loss_and_accuracy, score
+
+
+class Scorer(Protocol):
+    """A way to compute logits and their slopes."""
+
+    def predict(self, images: np.ndarray, batch_size: int) -> np.ndarray:
+        """Logits, float32 (N, classes), of images, uint8 (N, 28, 28), `batch_size` at a time."""
+
+    def slope(self, images: np.ndarray, label: int) -> np.ndarray:
+        """What `mean_saliency` asks for."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A model's answers to labelled images.
+
+    Attributes:
+        logits: float32 (N, classes).
+        actual, predicted: int64 (N,).
+        confidence: float64 (N,), the probability given to the predicted class.
+    """
+
+    logits: np.ndarray
+    actual: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+
+    def metrics(self) -> dict[str, Any]:
+        """Accuracy with its 95 % interval, the number of errors, the mean cross-entropy, and the number of images."""
+        loss, accuracy = loss_and_accuracy(self.logits, self.actual)
+        found = score(round(accuracy * len(self.actual)), len(self.actual))
+        images = found.pop("images")
+        return found | {"loss": loss, "images": images}
+
+
+def choose_scorer(model: Model) -> Scorer:
+    """NumPy for softmax regression, PyTorch for the other models."""
+    if model.info.architecture == "logistic":
+        return SoftmaxRegression(model)
+    from digits.evaluation.network import Network  # here, since it loads PyTorch, which takes seconds
+
+    return Network(model)
+
+
+def answer(scorer: Scorer, dataset: Dataset, batch_size: int) -> Answers:
+    """The answers to the images of a data set, `batch_size` at a time."""
+    logits = scorer.predict(dataset.images, batch_size)
+    confidence = np.exp(log_softmax(logits.astype(np.float64)).max(axis=1))
+    return Answers(logits, dataset.labels, logits.argmax(axis=1), confidence)
+
+
+def check_finite(logits: np.ndarray, saliency: np.ndarray, loss: float) -> None:
+    """Make sure that a model's weights are not so large that what is computed from them overflows.
+
+    Raises:
+        UserError: they are.
+    """
+    if not all(np.isfinite(values).all() for values in (logits, saliency, loss)):
+        raise UserError(
+            "models/model.safetensors: its weights are too large, got logits, a loss or gradients that are not finite; "
+            "lower train.lr and run `dvc repro`"
+        )

@@ -1,0 +1,1 @@
+"""The trained model for use without PyTorch, and the card that describes it. Used by export alone."""

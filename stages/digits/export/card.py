@@ -1,0 +1,94 @@
+"""The model card: what a model is, what it was trained on, how good it is, and what not to expect of it.
+
+Source of the idea and of its parts: M. Mitchell et al., Model cards for model reporting (2019).
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from digits.dataset import Summary
+from digits.export.results import Prediction
+from digits.models.model_file import ModelInfo
+from digits.published import OWN_SOURCE, PUBLISHED
+
+CONFUSIONS = 5  # that the card names
+LIMITS = {
+    "strokes": """\
+The model answers to every image of 28 x 28 pixels with one of its classes, whatever it shows. `tools/predict.py` and
+the page of `make draw`, which find what is written on a picture and bring it to that form, refuse empty pictures, blobs
+and several shapes where one is asked for. They do not refuse what is not among the classes: a model of digits takes a
+letter for a digit. Turned, thick and noisy writing is recognised less well: docs/your-own-pictures.md of the project
+has a table, by model.""",
+    "whole": """\
+The model answers to every picture with one of its classes, whatever it shows. It sees 28 x 28 gray pixels: what cannot
+be told apart at that size, or only by its colour, is not. Pictures that were taken in another way than the training
+pictures are recognised less well; by how much has not been measured.""",
+}
+TEMPLATE = Path(__file__).with_name("card.md")
+
+
+def model_card(
+    info: ModelInfo,
+    summary: Summary,
+    digest: str,
+    parameters: int,
+    metrics: Mapping[str, Any],
+    predictions: Sequence[Prediction],
+    params: Mapping[str, Any],
+) -> str:
+    """The card as Markdown.
+
+    Args:
+        digest: SHA-256 of the file of the training images, in hexadecimal.
+        parameters: their number.
+        metrics, predictions: of metrics/test.json and metrics/predictions.csv.
+        params: sections of params.yaml, as they are.
+    """
+    about = info.dataset
+    return TEMPLATE.read_text(encoding="utf-8").format(
+        architecture=info.architecture,
+        dataset=about.name,
+        classes=len(about.classes),
+        names=", ".join(about.classes),
+        parameters=parameters,
+        train=summary.train,
+        val=summary.val,
+        drawings=f" {summary.drawings:,} of them are the user's own drawings." if summary.drawings else "",
+        digest=digest,
+        source=PUBLISHED[about.name].source if about.name in PUBLISHED else OWN_SOURCE,
+        images=metrics["images"],
+        accuracy=metrics["accuracy"],
+        low=metrics["accuracy_low"],
+        high=metrics["accuracy_high"],
+        own=own_drawings(metrics),
+        confusions=frequent_confusions(predictions),
+        confidence=sum(row.confidence for row in predictions) / len(predictions),
+        ece=metrics["ece"],
+        limits=LIMITS[about.pictures],
+        params=yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True),
+    )
+
+
+def own_drawings(metrics: Mapping[str, Any]) -> str:
+    """The accuracy on the user's own drawings that are never trained on, if there are any."""
+    if "drawings_accuracy" not in metrics:
+        return ""
+    return (
+        f"\nOn {metrics['drawings_images']:,} drawings of the user's own that it was not trained on: "
+        f"{metrics['drawings_accuracy']:.2%} (95 % interval {metrics['drawings_accuracy_low']:.2%} to "
+        f"{metrics['drawings_accuracy_high']:.2%})."
+    )
+
+
+def frequent_confusions(predictions: Sequence[Prediction]) -> str:
+    """The most frequent errors, as a sentence."""
+    pairs = Counter((row.actual, row.predicted) for row in predictions if row.actual != row.predicted)
+    if not pairs:
+        return "It makes no error on them."
+    most = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS]
+    listed = ", ".join(f"{actual} for {predicted} ({n:,})" for (actual, predicted), n in most)
+    return f"It most often mistakes {listed}."

@@ -1,0 +1,41 @@
+"""Running the exported model by ONNX Runtime; the stage export and the tools use it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state
+
+# They have no base class of their own.
+ONNX_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(
+        kind
+        for kind in vars(onnxruntime_pybind11_state).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    ),
+)
+FATAL = 4  # the only severity that is logged, since errors are raised, too
+
+
+def open_session(model: bytes) -> onnxruntime.InferenceSession:
+    """A session of an ONNX model on one thread: more are slower for such small networks.
+
+    Raises:
+        One of `ONNX_ERRORS`: it is no ONNX model.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = FATAL
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def run_session(session: onnxruntime.InferenceSession, outputs: Sequence[str], images: np.ndarray) -> list[np.ndarray]:
+    """These outputs of a model, each (N, ...), for images, uint8 (N, 28, 28).
+
+    Raises:
+        One of `ONNX_ERRORS`: the model has other inputs or outputs.
+    """
+    found: list[np.ndarray] = session.run(outputs, {"pixels": images[:, None].astype(np.float32) / 255})
+    return found

@@ -1,0 +1,313 @@
+"""Pictures of a digit are converted to the MNIST format whatever they look like; others are refused."""
+
+import io
+from collections.abc import Callable
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from bad_input import little
+from digits.pictures.ink import NoDigitError, SeveralDigitsError
+from digits.pictures.mnist_format import find_digits, to_mnist_format
+from samples import some_digits
+
+Bytes = NDArray[np.uint8]
+MODES = ["L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I", "I;16", "I;16B", "F"]
+
+
+def drawing(*strokes: list[tuple[int, int]], width: int = 24, side: int = 280) -> Image.Image:
+    """Strokes on white paper, with soft edges."""
+    image = Image.new("L", (4 * side, 4 * side), 255)
+    for stroke in strokes:
+        points = [(4 * x, 4 * y) for x, y in stroke]
+        ImageDraw.Draw(image).line(points, fill=0, width=4 * width, joint="curve")
+        for x, y in points:
+            ImageDraw.Draw(image).circle((x, y), 2 * width, fill=0)
+    return image.resize((side, side), Image.Resampling.BOX)
+
+
+FOUR = drawing([(100, 40), (80, 150), (200, 150)], [(170, 60), (165, 240)])
+SEVEN = drawing([(80, 50), (200, 50), (130, 230)])
+
+
+def ink(image: Image.Image) -> NDArray[np.float64]:
+    """Of a picture with black on white: 0 to 1."""
+    return 1 - np.asarray(image, np.float64) / 255
+
+
+def photograph(image: Image.Image, ink_color: tuple[int, int, int], paper: int) -> Image.Image:
+    """Coloured ink on grained paper in a light that falls from the side, as a JPEG file has it."""
+    generator = np.random.default_rng(0)
+    share = np.pad(ink(image), ((100, 60), (300, 120)))[:, :, None]
+    light = np.linspace(0.7, 1.1, share.shape[1])[None, :, None]
+    colors = (share * np.array(ink_color) + (1 - share) * paper) * light + generator.normal(0, 5, (*share.shape[:2], 3))
+    file = io.BytesIO()
+    Image.fromarray(colors.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=70)
+    return Image.open(file)
+
+
+def vignetted(image: Image.Image) -> Image.Image:
+    """On paper that is half as bright in the corners as in the middle."""
+    y, x = np.mgrid[-1:1:280j, -1:1:280j]
+    return Image.fromarray((np.asarray(image) * (1 - 0.25 * (x * x + y * y))).astype(np.uint8))
+
+
+def specked(image: Image.Image) -> Image.Image:
+    """A fifth as wide as its page, with a speck in a corner."""
+    page = Image.new("L", (1400, 1400), 255)
+    page.paste(image, (1000, 900))
+    page.paste(0, (50, 50, 60, 60))
+    return page
+
+
+def transparent(image: Image.Image, color: tuple[int, int, int]) -> Image.Image:
+    """The strokes alone, in a colour."""
+    strokes = Image.new("RGBA", image.size, (*color, 0))
+    strokes.putalpha(Image.eval(image, lambda value: 255 - value))
+    return strokes
+
+
+def on_lines(image: Image.Image, across: bool) -> Image.Image:
+    """On ruled paper, or squared paper if lines also go across."""
+    page = np.pad(np.asarray(image), 20, constant_values=255).copy()
+    for start in range(5, len(page), 32):
+        page[start : start + 2] = np.minimum(page[start : start + 2], 110)
+        if across:
+            page[:, start : start + 2] = np.minimum(page[:, start : start + 2], 110)
+    return Image.fromarray(page)
+
+
+def framed(image: Image.Image, inset: int, width: int, sides: int = 4) -> Image.Image:
+    """With lines along some of its sides."""
+    page = np.asarray(image).copy()
+    for turn in range(sides):
+        np.rot90(page, turn)[inset : inset + width, inset : len(page) - inset] = 40
+    return Image.fromarray(page)
+
+
+def shadowed(image: Image.Image) -> Image.Image:
+    """Half of it in a shadow with a sharp edge."""
+    y, x = np.mgrid[:280, :280]
+    return Image.fromarray((np.asarray(image) * np.where(x + 0.5 * y > 210, 0.6, 1)).astype(np.uint8))
+
+
+def with_gaps(image: Image.Image) -> Image.Image:
+    """With two gaps in its strokes."""
+    image = image.copy()
+    for y in (120, 190):
+        image.paste(255, (0, y, 280, y + 8))
+    return image
+
+
+def similarity(first: Bytes, second: Bytes) -> float:
+    """The correlation of two images, moved by at most a pixel, since a centre of mass may lie between two."""
+    moved = [np.roll(second, (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    return max(float(np.corrcoef(first.ravel(), each.ravel())[0, 1]) for each in moved)
+
+
+PICTURES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "light on dark": lambda image: Image.eval(image, lambda value: 255 - value),
+    "faint": lambda image: Image.eval(image, lambda value: 180 + value // 5),
+    "colour on colour of the same brightness": lambda image: Image.merge(
+        "RGB", [image, Image.eval(image, lambda value: 128 - value // 2), Image.new("L", image.size, 90)]
+    ),
+    "moved": lambda image: Image.eval(image.rotate(0, translate=(-60, 20), fillcolor=255), int),
+    "half as large": lambda image: image.resize((140, 140), Image.Resampling.BOX),
+    "ten times as large": lambda image: image.resize((2800, 2800)),
+    "on a long page": lambda image: Image.fromarray(
+        np.pad(np.asarray(image), ((20, 700), (10, 10)), constant_values=255)
+    ),
+    "black, transparent": lambda image: transparent(image, (0, 0, 0)),
+    "white, transparent": lambda image: transparent(image, (255, 255, 255)),
+    "a photograph of ink": lambda image: photograph(image, (40, 50, 140), 215),
+    "a photograph of chalk": lambda image: photograph(image, (220, 220, 210), 50),
+    "in the light of a lamp": lambda image: vignetted(image),
+    "small, with a speck far away": lambda image: specked(image),
+    "on ruled paper": lambda image: on_lines(image, across=False),
+    "on squared paper": lambda image: on_lines(image, across=True),
+    "with a line along a side": lambda image: framed(image, 0, 6, sides=1),
+    "with lines along two sides": lambda image: framed(image, 0, 9, sides=2),
+    "on a table": lambda image: framed(image, 0, 18),
+    "in a frame": lambda image: framed(image, 10, 4),
+    "in a shadow": lambda image: shadowed(image),
+    "with specks": lambda image: Image.fromarray(
+        np.where(np.random.default_rng(0).random((280, 280)) < 0.001, 0, np.asarray(image)).astype(np.uint8)
+    ),
+}
+
+
+@pytest.mark.parametrize("image", [FOUR, SEVEN], ids=["4", "7"])
+@pytest.mark.parametrize("name", PICTURES)
+def test_other_pictures_of_a_digit_give_the_same_image(name: str, image: Image.Image) -> None:
+    assert similarity(to_mnist_format(image), to_mnist_format(PICTURES[name](image))) > 0.93
+
+
+def test_the_mode_of_a_picture_does_not_matter() -> None:
+    for mode in MODES:
+        # Pillow goes to each of them from one of these at least.
+        middle = next(middle for middle in ("L", "RGB", "RGBA") if can_convert(FOUR.convert(middle), mode))
+        image = FOUR.convert(middle).convert(mode)
+        assert np.abs(to_mnist_format(image).astype(int) - to_mnist_format(FOUR)).max() <= 1, mode
+    assert similarity(to_mnist_format(FOUR.convert("1")), to_mnist_format(FOUR)) > 0.97
+
+
+def can_convert(image: Image.Image, mode: str) -> bool:
+    try:
+        image.convert(mode)
+    except ValueError:
+        return False
+    return True
+
+
+def test_numbers_that_are_none_are_paper() -> None:
+    values = 1 - ink(FOUR)
+    values[:5] = np.nan
+    values[5:9] = np.inf
+    assert similarity(to_mnist_format(Image.fromarray((1 - values).astype(np.float32))), to_mnist_format(FOUR)) > 0.93
+    assert (
+        similarity(to_mnist_format(Image.fromarray((ink(FOUR) / 50).astype(np.float32))), to_mnist_format(FOUR)) > 0.97
+    )
+
+
+@pytest.mark.parametrize("image", [FOUR, SEVEN], ids=["4", "7"])
+def test_the_format_is_mnists(image: Image.Image) -> None:
+    converted = to_mnist_format(image)
+    assert converted.dtype == np.uint8
+    assert converted.shape == (28, 28)
+    assert converted.max() == 255
+    rows, columns = np.nonzero(converted)
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+    for axis in (0, 1):
+        assert abs(np.average(np.arange(28), weights=converted.sum(axis=1 - axis)) - 14) <= 0.5
+    height, width = (int(np.ptp(indices)) + 1 for indices in np.nonzero(ink(image) > 0))
+    assert (np.ptp(columns) + 1) / (np.ptp(rows) + 1) == pytest.approx(width / height, abs=0.06)
+
+
+@pytest.mark.parametrize("image", [FOUR, SEVEN], ids=["4", "7"])
+def test_what_is_in_mnist_format_stays_as_it_is(image: Image.Image) -> None:
+    converted = to_mnist_format(image)
+    repeated = to_mnist_format(Image.fromarray(converted)).astype(int)
+    assert np.abs(repeated - np.where(converted > 0.05 * 255, converted, 0)).max() <= 1
+
+
+def test_whatever_there_is_on_a_picture_it_is_a_digit_or_a_refusal() -> None:
+    digits = 0
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        height, width = generator.integers(1, 60, size=2)
+        pattern = generator.random((height, width)) < generator.choice([0.01, 0.1, 0.5, 0.9])
+        pattern = np.kron(pattern, np.ones((generator.integers(1, 5), generator.integers(1, 5))))
+        noise = generator.normal(0, generator.choice([0, 0, 20]), pattern.shape)
+        with suppress(NoDigitError):
+            picture = Image.fromarray((40 + 160 * pattern + noise).clip(0, 255).astype(np.uint8))
+            assert to_mnist_format(picture).max() == 255
+            digits += 1
+    assert 0 < digits < 200
+
+
+def test_very_thin_and_very_thick_strokes_come_to_widths_that_mnist_has() -> None:
+    points = [(80, 50), (200, 50), (130, 230)]
+    thin, least, most, thick = (int(to_mnist_format(drawing(points, width=width)).sum()) for width in (3, 12, 36, 60))
+    assert thin > 0.7 * least  # of a quarter of the width
+    assert thick < 1.45 * most  # of nearly twice the width
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (Image.new("L", (100, 100), 255), "nothing"),
+        (Image.eval(FOUR, lambda value: 240 + value // 17), "too faint"),
+        (Image.new("RGBA", (100, 100)), "nothing"),
+        (Image.new("I;16", (100, 100), 40_000), "nothing"),
+        (Image.new("L", (1, 1)), "nothing"),
+        (Image.new("L", (1, 300), 7), "nothing"),
+        (Image.effect_noise((200, 200), 20), "nothing"),
+        (Image.linear_gradient("L"), "nothing"),
+        (drawing([(60, 60), (60, 220)], [(220, 60), (220, 220)]), "2 shapes"),
+        (drawing([(60, 40), (120, 40), (120, 110)], [(60, 160), (120, 160), (120, 240)]), "2 shapes"),
+        (drawing(*[[(x, y), (x, y + 40)] for x in (40, 120, 200) for y in (40, 140, 220)]), "3 shapes"),
+        (drawing(*[[(x, y), (x, y)] for x in range(20, 270, 40) for y in range(20, 270, 40)], width=8), "7 shapes"),
+        (drawing([(120, 40), (120, 240)], [(158, 45), (158, 235)]), "2 shapes"),
+        (
+            drawing(
+                [(100, 60), (120, 60)],
+                [(150, 90), (170, 90)],
+                [(100, 120), (120, 120)],
+                [(150, 150), (170, 150)],
+                [(100, 180), (120, 180)],
+                width=14,
+            ),
+            "2 shapes",
+        ),
+        (drawing([(20, 140), (260, 140)]), "wider than a digit"),
+        (drawing([(140, 140), (140, 140)]), "blob"),
+        (drawing([(140, 140), (140, 140)], width=120), "blob"),
+    ],
+)
+def test_what_is_no_single_digit_is_refused(image: Image.Image, message: str) -> None:
+    with pytest.raises(NoDigitError, match=message):
+        to_mnist_format(image)
+
+
+def test_a_digit_that_the_pen_left_in_parts_is_one() -> None:
+    body, loose_bar = [(90, 60), (80, 130), (150, 130), (170, 190), (90, 230)], [(140, 45), (200, 40)]
+    digit = to_mnist_format(drawing(body, loose_bar))
+    assert not np.array_equal(digit, to_mnist_format(drawing(body)))  # the bar is part of it
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_a_line_along_the_border_of_a_small_picture_is_no_ink(turn: int) -> None:
+    small = np.asarray(SEVEN.resize((28, 28), Image.Resampling.BOX))
+    lined = small.copy()
+    np.rot90(lined, turn)[0] = 60
+    assert np.array_equal(to_mnist_format(Image.fromarray(lined)), to_mnist_format(Image.fromarray(small)))
+
+
+def test_a_digit_that_touches_the_edges_is_read() -> None:
+    for image in (FOUR, SEVEN):
+        box = Image.eval(image, lambda value: 255 - value).getbbox()
+        assert similarity(to_mnist_format(image.crop(box)), to_mnist_format(image)) > 0.9
+
+
+@pytest.mark.parametrize("image", [FOUR, SEVEN], ids=["4", "7"])
+@pytest.mark.parametrize("side", [280, 28])
+def test_gaps_do_not_break_a_digit(image: Image.Image, side: int) -> None:
+    broken = with_gaps(image).resize((side, side), Image.Resampling.BOX)
+    assert similarity(to_mnist_format(broken), to_mnist_format(image)) > 0.8
+
+
+def test_digits_are_found_from_left_to_right() -> None:
+    page = Image.new("L", (700, 280), 255)
+    for number, image in enumerate((SEVEN, FOUR, SEVEN)):
+        page.paste(image.crop((60, 0, 240, 280)), (20 + 220 * number, 0))
+    page.paste(0, (205, 130, 235, 140))  # a hyphen is no digit
+    digits = find_digits(page)
+    for digit, image in zip(digits, (SEVEN, FOUR, SEVEN), strict=True):
+        assert similarity(digit.image, to_mnist_format(image)) > 0.93
+    lefts = [digit.box[0] for digit in digits]
+    assert lefts == sorted(lefts)
+    left, top, right, bottom = digits[0].box
+    assert (left, top, right, bottom) == pytest.approx((28 / 700, 38 / 280, 172 / 700, 242 / 280), abs=0.03)
+    with pytest.raises(SeveralDigitsError, match="3 shapes"):
+        to_mnist_format(page)
+
+
+def test_hardly_any_of_the_bundled_digits_is_refused() -> None:
+    read = 0
+    for image in some_digits(0, 300).images:
+        with suppress(NoDigitError):
+            to_mnist_format(Image.fromarray(image))
+            read += 1
+    assert read >= 0.99 * 300
+
+
+@pytest.mark.parametrize("distance", [3, 5, 8])
+def test_dotted_paper_is_refused_at_little_cost(distance: int) -> None:
+    dots = np.full((320, 320), 255, np.uint8)
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        dots[4 + row :: distance, 4 + column :: distance] = 0
+    with little(seconds=3, megabytes=100), pytest.raises(NoDigitError):
+        to_mnist_format(Image.fromarray(dots))

@@ -1,0 +1,67 @@
+"""What all commands share: their help, their exit statuses, and the way to the stages' package `digits`.
+
+A command imports nothing but the standard library before this module, so that a missing package is named in one line.
+
+Exit statuses: 0, done; 1, an error, or an answer that is bad news (the command's help says which); 2, wrong usage;
+130, interrupted.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+INTERRUPTED = 130
+
+sys.path.append(str(ROOT / "stages"))
+
+from digits.foundation.params import printable  # noqa: E402 - found there
+from digits.foundation.stage import UserError, escape_unencodable  # noqa: E402
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose help shows the docstring of the command as it stands."""
+
+    def __init__(self, description: str | None) -> None:
+        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def positive(text: str) -> int:
+    """The whole number above 0 that an argument gives."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text}")
+    return int(text)
+
+
+def png_file(text: str) -> Path:
+    """The path of a PNG file to write that an argument gives."""
+    if not text.lower().endswith(".png"):
+        raise argparse.ArgumentTypeError(f"must be a PNG file, ending in .png, got {text}")
+    return Path(text)
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Call `main`. Ctrl-C ends it with status 130; a reader that leaves, such as `head`, ends it quietly.
+
+    Exits with status 1 and one message on a `UserError`, and if a file cannot be read or written.
+    """
+    escape_unencodable()
+    try:
+        try:
+            main()
+        finally:
+            sys.stdout.flush()
+    except UserError as error:
+        sys.exit(f"error: {printable(str(error), None)}")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # As the documentation of Python's signal module advises: otherwise, flushing at exit would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.exit(f"error: {printable(str(error.filename))}: cannot be read or written, got {error.strerror}")

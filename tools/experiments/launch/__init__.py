@@ -1,1 +1,0 @@
-"""Running DVC experiments, without waiting for DVC and the stages to start."""

@@ -1,1 +1,0 @@
-"""Searching for parameters with Optuna, each trial a DVC experiment."""

@@ -1,0 +1,91 @@
+"""The database that keeps the trials: SQLite on one machine, PostgreSQL or another server for several."""
+
+import sys
+import time
+import warnings
+from contextlib import suppress
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from digits.foundation.stage import UserError
+
+HEARTBEAT = 5  # seconds
+# Seconds without a heartbeat after which a trial counts as dead, and another process repeats it. A server that restarts
+# takes no heartbeats either.
+SILENCE, SILENCE_OF_SERVER = 20, 120
+OUTAGE = 300  # seconds for which a server that is gone is waited for
+# Options of PostgreSQL's driver. Without keepalives, a connection to a machine that lost its power is never given up.
+POSTGRESQL: dict[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "options": "-c TimeZone=UTC",  # heartbeats of machines in different time zones are compared
+}
+DATABASE_ERRORS = SQLAlchemyError, StorageInternalError
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are
+
+
+class Database(RDBStorage):
+    """A database of trials, with heartbeats of those that run.
+
+    Args:
+        url: as SQLAlchemy takes it, without a password.
+
+    Raises:
+        SQLAlchemyError, StorageInternalError, ImportError: it cannot be used.
+        RuntimeError: another version of Optuna made it.
+    """
+
+    def __init__(self, url: str) -> None:
+        local = url.startswith("sqlite")
+        engine: dict[str, Any] = {"connect_args": {"timeout": 60}} if local else {"pool_pre_ping": True}
+        if url.startswith("postgresql"):
+            engine["connect_args"] = POSTGRESQL
+        super().__init__(
+            url,
+            engine_kwargs=engine,
+            heartbeat_interval=HEARTBEAT,
+            grace_period=SILENCE if local else SILENCE_OF_SERVER,
+        )
+        if not local:
+            event.listen(self.engine, "do_connect", connect_patiently)
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Record a heartbeat. One that fails is left out, since an error would end all later ones, too."""
+        with suppress(*DATABASE_ERRORS):
+            super().record_heartbeat(trial_id)
+
+
+def connect_patiently(dialect: Any, _: Any, arguments: Any, options: Any) -> Any:
+    """Connect to a database that has been there before, and may be restarting."""
+    deadline, waiting = time.monotonic() + OUTAGE, False
+    while True:
+        try:
+            return dialect.connect(*arguments, **options)
+        except dialect.loaded_dbapi.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            if not waiting:
+                print(f"note: the database does not answer; waiting for up to {OUTAGE} s", file=sys.stderr, flush=True)
+            waiting = True
+            time.sleep(1)
+
+
+def refuse_password(url: str) -> None:
+    """Raise a `UserError` if a URL has a password, which all users of a machine see in its list of processes."""
+    with suppress(SQLAlchemyError):
+        parts = make_url(url)
+        if parts.password is not None or "password" in parts.query:
+            raise UserError(
+                "--storage: must not have a password, which everybody on this machine could read in the list of "
+                "processes; put it into ~/.pgpass or the variable PGPASSWORD"
+            )

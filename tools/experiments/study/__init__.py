@@ -1,1 +1,0 @@
-"""Trainings that several processes, on one machine or many, share by a database."""

@@ -1,1 +1,0 @@
-"""The experiments of a sweep, and the figure of their errors."""

@@ -1,0 +1,129 @@
+"""Run one member of a study as an experiment."""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+from optuna import TrialPruned
+from optuna.trial import Trial
+
+from digits.foundation.stage import UserError
+from digits.scoring import DIVERGED, PROGRESS
+from experiments.origin import Origin
+from experiments.remote import push
+from experiments.revisions import experiments
+from experiments.runner import Runner
+from experiments.runs import read_run
+from repository import git
+
+
+class Proposal(NamedTuple):
+    """What a trial runs."""
+
+    settings: list[str]  # as `dvc exp run -S` takes them
+    params: dict[str, Any]  # all of them, by dotted name
+
+
+@dataclass(frozen=True)
+class Task:
+    """How the members of a study are run.
+
+    Attributes:
+        origin: what their experiments are made from.
+        propose: says what a trial of the member of that name runs.
+        stages: that an experiment runs; all if empty.
+        prune: the epoch from which on the study's pruner may end a training; None for never.
+        remote: the Git remote to push experiments to, if any.
+    """
+
+    origin: Origin
+    propose: Callable[[Trial, str], Proposal]
+    stages: tuple[str, ...] = ()
+    prune: int | None = None
+    remote: str | None = None
+
+    def run(self, runner: Runner, trial: Trial, name: str) -> float | None:
+        """Run a member, unless its experiment exists, push it, and print a line about it.
+
+        Returns:
+            Its validation accuracy; None if it was pruned, its loss diverged, or it has no validation images.
+
+        Raises:
+            UserError: it failed, for a reason that would fail the next one, too.
+            InterruptedExperiment: it was ended.
+        """
+        proposal = self.propose(trial, name)
+        if name in experiments(self.origin.commit):
+            accuracy = self.read(name, proposal)
+        else:
+            begin = time.perf_counter()
+            accuracy, result = self.train(runner, trial, name, proposal)
+            params = " ".join(
+                f"{name.rpartition('.')[2]}={format(value, '.3g' if isinstance(value, float) else '')}"
+                for name, value in trial.params.items()
+            )
+            columns = [f"{name:16}", f"{result:14}", params, f"{time.perf_counter() - begin:.1f} s"]
+            print("  ".join(column for column in columns if column), flush=True)
+        if self.remote and name in experiments(self.origin.commit) and (problem := push(name, self.remote)):
+            raise UserError(f"{name}: cannot be pushed to {self.remote}, got\n{problem}\nIt is kept here and repeated.")
+        return accuracy
+
+    def train(self, runner: Runner, trial: Trial, name: str, proposal: Proposal) -> tuple[float | None, str]:
+        """Run the experiment of a member; return its validation accuracy as above, and its result in words."""
+        epochs: dict[int, float] = {}
+        watch = partial(report_epoch, trial, epochs) if self.prune else None
+        try:
+            failure = runner.run_experiment(name, proposal.settings, *self.stages[-1:], watch=watch)
+        except TrialPruned:
+            epoch, accuracy = epochs.popitem()
+            return None, f"val acc {accuracy:.4f} in epoch {epoch}, pruned"
+        if failure is None:
+            val_accuracy = self.read(name, proposal)
+            return val_accuracy, "finished" if val_accuracy is None else f"val acc {val_accuracy:.4f}"
+        if DIVERGED not in failure:
+            print(failure, file=sys.stderr)
+            raise UserError(
+                f"{name}: the experiment failed, got the output above; without the cause, the same command continues"
+            )
+        if epochs:
+            trial.report(math.nan, max(epochs) + 1)  # or Optuna would take the last accuracy for the value
+        return None, "loss diverged"
+
+    def read(self, name: str, proposal: Proposal) -> float | None:
+        """The validation accuracy of a member's experiment, if it has any.
+
+        Raises:
+            UserError: it was made from something else than this command began with.
+        """
+        base = self.origin.commit
+        commit = experiments(base).get(name)
+        if not commit:
+            raise UserError(
+                f"{name}: must be an experiment of commit {base}, with which this command began, got none; "
+                f"the last commit is {git('rev-parse', 'HEAD')} now; run the same command again"
+            )
+        run = read_run(commit, self.stages or None)
+        if problem := self.origin.difference(run, proposal.params):
+            raise UserError(
+                f"{name}: has {problem}, unlike what this command began with; undo that and "
+                f"`dvc exp remove {name}`, then run the same command again, or take another --name"
+            )
+        return run.metrics.get("val_accuracy")
+
+
+def report_epoch(trial: Trial, epochs: dict[int, float], line: str) -> None:
+    """Tell the pruner about an epoch, if this line of train is about one, and add its validation accuracy to `epochs`.
+
+    Raises:
+        TrialPruned: the pruner wants no more.
+    """
+    if match := PROGRESS.match(line):
+        epoch, accuracy = int(match[1]), float(match[2])
+        epochs[epoch] = accuracy
+        trial.report(accuracy, epoch)
+        if trial.should_prune():
+            raise TrialPruned

@@ -1,1 +1,0 @@
-"""How a command starts, fails and ends, and how it reads this repository."""
