@@ -86,6 +86,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 def read_csv(path: Path, row: type[Value]) -> list[Value]:
     """Read a file that `write_csv` wrote and check its rows against `row`, a `Row`; raises as `reading` does."""
     with reading(path), path.open(encoding="utf-8", newline="") as file:
+        # All rows at once, so that an error names the row; mypy wants the types in a list's brackets to be constant.
         return TypeAdapter(list[row]).validate_python(csv.DictReader(file))  # type: ignore[valid-type]
 
 

@@ -32,6 +32,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# PyYAML can be built without libyaml; mypy wants base classes to be constant.
 class _FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """For what DVC writes: libyaml's parser, which takes a sixth of the time, and may crash if nested deeply."""
 

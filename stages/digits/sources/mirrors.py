@@ -155,7 +155,7 @@ def _receive(url: str, body: bytearray, progress: "tqdm[Any]", done: Future[None
             while len(body) < MAX_BYTES and (chunk := response.raw.read1(CHUNK_BYTES)):
                 body += chunk
         done.set_result(None)
-    except Exception as error:
+    except Exception as error:  # whatever it is, bugs too: it is raised where the thread is waited for
         done.set_exception(_in_words(error))
 
 
