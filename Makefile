@@ -2,24 +2,27 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-# Other processors and systems cannot compute the portable bytes.
-NATIVE := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),,-S train.arithmetic=native)
-
 # pip would compile the packages on a single core; this takes all of them.
 COMPILE := .venv/bin/python -m compileall -qq -j 0 .venv/lib || true
+
+# A folder that `uv venv` has made has no pip.
+INSTALL = $(if $(wildcard .venv/bin/pip),.venv/bin/pip install --no-compile,uv pip install --python .venv/bin/python)
+
+# What is to be made if neither this folder nor one above it is a Git repository.
+GIT := $(if $(shell git rev-parse --git-dir 2>/dev/null),,.git)
 
 RECIPES := $(notdir $(basename $(wildcard recipes/*.yaml)))
 
 .PHONY: run draw test test-all verify reproduce experiments bench bench-recipes lint format constraints $(RECIPES)
 
-run: .venv/run.done .git
+run: .venv/run.done $(GIT)
 	@python stages/download.py --check; status=$$?; \
 	if [ $$status -eq 0 ]; then \
-		$(if $(NATIVE),dvc exp run $(NATIVE),dvc repro) && dvc metrics show metrics/test.json; \
+		dvc repro && dvc metrics show metrics/test.json; \
 	elif [ $$status -eq 3 ] && git diff --quiet HEAD -- params.yaml && grep -q '^  dataset: mnist$$' params.yaml; then \
 		printf '\nRunning on the digits bundled with scikit-learn instead. To switch to MNIST later:\n'; \
 		printf '  git checkout HEAD params.yaml && make run\n\n'; \
-		python tools/recipe.py offline --name offline-$$(date +%Y%m%d-%H%M%S) $(NATIVE) && dvc metrics show metrics/test.json; \
+		python tools/recipe.py offline --name offline-$$(date +%Y%m%d-%H%M%S) && dvc metrics show metrics/test.json; \
 	else \
 		exit $$status; \
 	fi
@@ -29,37 +32,39 @@ draw: .venv/run.done
 	@.venv/bin/python tools/draw.py $(ARGS)
 
 # Every module and every command, in minutes; test-all adds kills at random moments, whole searches, and the like.
-test: .venv/dev.done .git
+test: .venv/dev.done $(GIT)
 	.venv/bin/pytest -m "not long"
 
-test-all: .venv/dev.done .git
+test-all: .venv/dev.done $(GIT)
 	.venv/bin/pytest
 
 # Checks DVC's cache and the outputs, and lists damaged files.
-verify: .venv/run.done .git
+verify: .venv/run.done $(GIT)
 	@.venv/bin/python tools/verify.py
 
 # Runs the last commit twice from scratch and compares, also with the committed dvc.lock; ARGS="-S train.model=cnn" runs an
 # experiment instead, ARGS="--cpu Haswell" emulates a processor.
-reproduce: .venv/run.done .git
+reproduce: .venv/run.done $(GIT)
 	@.venv/bin/python tools/reproduce.py $(ARGS)
 
-# Lists the experiments by validation accuracy, best first, with the parameters in which they differ.
-experiments: .venv/run.done .git
-	@dvc exp show --no-pager --only-changed --hide-workspace --sort-by metrics/train.json:val_accuracy --sort-order desc \
-		--drop 'Created|State|Executor|(stages|data|models|metrics|plots)/.*|.*(loss|ece|low|high|images|errors|parameters|train_accuracy)'
+# Lists the experiments by validation accuracy, best first, with the parameters in which they differ, as Markdown, which
+# DVC does not cut to the width of the terminal. ARGS="--all-commits" is passed to `dvc exp show`.
+experiments: .venv/run.done $(GIT)
+	@dvc exp show --no-pager --md --only-changed --hide-workspace --sort-by metrics/train.json:val_accuracy --sort-order desc \
+		--drop 'Created|State|Executor|(stages|data|models|metrics|plots)/.*|.*(loss|ece|low|high|images|errors|parameters|train_accuracy)' \
+		$(ARGS) | awk '{ print } /──/ { found = 1 } END { if (!NR) exit 1; if (!found) print "no experiments: `dvc exp run` runs one" }'
 
 # QUICK=1 measures less, in some minutes, and does not overwrite the committed results.
-bench: .venv/run.done .git
+bench: .venv/run.done $(GIT)
 	.venv/bin/dvc repro
 	.venv/bin/python benchmarks/run.py $(if $(QUICK),--quick)
 
 # make cnn etc.: runs the recipe as an experiment of that name. ARGS="-S train.seed=1" is passed to `dvc exp run`.
-$(RECIPES): .venv/run.done .git
+$(RECIPES): .venv/run.done $(GIT)
 	@.venv/bin/python tools/recipe.py $@ $(ARGS)
 
 # Measures all recipes with five seeds, which takes hours; to measure fewer: NAMES="cnn mlp" SEEDS=2.
-bench-recipes: .venv/run.done .git
+bench-recipes: .venv/run.done $(GIT)
 	.venv/bin/python benchmarks/measure_recipes.py --seeds $(or $(SEEDS),5) $(NAMES)
 
 lint: .venv/dev.done
@@ -85,12 +90,12 @@ constraints:
 	$(PYTHON) -m venv .venv
 
 .venv/run.done: requirements.txt constraints.txt | .venv/bin/python
-	.venv/bin/pip install -r requirements.txt --no-compile
+	$(INSTALL) -r requirements.txt
 	@$(COMPILE)
 	touch $@
 
 .venv/dev.done: requirements-dev.txt requirements-machines.txt requirements.txt constraints.txt | .venv/bin/python
-	.venv/bin/pip install -r requirements-dev.txt --no-compile
+	$(INSTALL) -r requirements-dev.txt
 	@$(COMPILE)
 	touch $@ .venv/run.done
 

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from digits.foundation.arithmetic import use_native_arithmetic
-from digits.training.allocator import keep_freed_memory
+from digits.models.portable_arithmetic import use_portable_arithmetic
+from digits.training.machine import keep_freed_memory
 from digits.training.params import TrainParams
 
 
@@ -47,8 +47,8 @@ def train() -> dict[str, float]:
 def epoch(values: str, images: int) -> dict[str, float]:
     """Seconds of the fastest epoch of the stage train but the first, with `values` (JSON) for its params."""
     params = TrainParams(**json.loads(values))
-    if params.arithmetic == "native":
-        use_native_arithmetic()
+    if params.arithmetic == "portable" and not params.is_exact:
+        use_portable_arithmetic()
     import numpy as np
     import torch
 

@@ -19,9 +19,8 @@ import numpy as np
 import yaml
 from PIL import Image, ImageDraw
 
-from digits.data.drawings import is_held_out, read_drawings
-from digits.data.picture_folder import list_files
-from digits.published import PUBLISHED
+from digits.data.picture_folder import is_held_out, list_files, read_pictures
+from digits.known_datasets import PUBLISHED
 from handwriting.recognizer import Recognizer
 from strokes import HAND
 
@@ -69,8 +68,8 @@ def main() -> None:
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
         shutil.copytree(ROOT / "data/raw", clone / "data/raw")
         save(Path(name) / "unseen", UNSEEN, 1, taught=False)
-        drawings = read_drawings(Path(name) / "unseen", list_files(Path(name) / "unseen"), PUBLISHED["mnist"].about)
-        unseen = drawings.taught.extended(drawings.held_out, 1)
+        folder = Path(name) / "unseen"
+        unseen = read_pictures(folder, list_files(folder), PUBLISHED["mnist"].about).dataset
         print(f"{len(unseen)} of {10 * UNSEEN} unseen drawings are recognised as a single digit")
         print("| recipe | drawings per digit | unseen drawings, % | test images, % |\n|---|---:|---:|---:|")
         for recipe, changes in RECIPES.items():

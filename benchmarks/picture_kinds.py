@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,18 +56,6 @@ def page(digit: int, random: Random, height: tuple[float, float] = (0.5, 0.75)) 
     shape = (300, int(random.uniform(220, 420)))
     strokes, width = place(digit, random, shape, height, (0.05, 0.13))
     return ink(strokes, shape, width), np.ones((*shape, 3)) * random.uniform(200, 255) * random.uniform(0.95, 1, 3)
-
-
-def paint(digit: int, random: Random) -> Image.Image:
-    return picture(drawn(small(digit, random)))
-
-
-def thin(digit: int, random: Random) -> Image.Image:
-    return picture(drawn(small(digit, random, (0.05, 0.08))))
-
-
-def with_gaps(digit: int, random: Random) -> Image.Image:
-    return picture(drawn(small(digit, random, (0.06, 0.1), gaps=2)))
 
 
 def transparent(digit: int, random: Random) -> Image.Image:
@@ -133,10 +122,6 @@ def ruled(digit: int, random: Random, both: bool = False) -> Image.Image:
     color = np.array([random.uniform(60, 190)] * 2 + [random.uniform(150, 220)]) if random.random() < 0.7 else 90
     paper[lines] = np.minimum(color, 0.95 * paper[lines])
     return photograph(drawn(cover, pen_color(random), paper), random, 0.2)
-
-
-def squared(digit: int, random: Random) -> Image.Image:
-    return ruled(digit, random, both=True)
 
 
 def shadowed(digit: int, random: Random) -> Image.Image:
@@ -212,15 +197,15 @@ def like_mnist(digit: int, random: Random) -> Image.Image:
 
 KINDS: dict[str, Callable[[int, Random], Image.Image]] = {
     "like MNIST's": like_mnist,
-    "28 x 28 pixels, dark on light": paint,
-    "28 x 28 pixels, thin strokes": thin,
-    "28 x 28 pixels, strokes with gaps": with_gaps,
+    "28 x 28 pixels, dark on light": lambda digit, random: picture(drawn(small(digit, random))),
+    "28 x 28 pixels, thin strokes": lambda digit, random: picture(drawn(small(digit, random, (0.05, 0.08)))),
+    "28 x 28 pixels, strokes with gaps": lambda digit, random: picture(drawn(small(digit, random, (0.06, 0.1), 2))),
     "transparent": transparent,
     "light on dark": light_on_dark,
     "a line along the border": bordered,
     "cut out along the strokes": cut_out,
     "photograph: ruled paper": ruled,
-    "photograph: squared paper": squared,
+    "photograph: squared paper": partial(ruled, both=True),
     "photograph: a shadow": shadowed,
     "photograph: coloured pen and paper": coloured,
     "photograph: from the side": tilted,

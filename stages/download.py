@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from digits.data.picture_folder import as_dataset, check_unchanged, describe_folder, list_files, read_pictures
+from digits.data.picture_folder import check_unchanged, describe_folder, list_files, read_pictures
 from digits.data.raw import ARCHIVE_NAMES, copy_archives, write_raw
 from digits.data.split import split_every_class, stratified_split
 from digits.foundation.params import Field, Section, Seed, Share, params_error, printable, read_params
 from digits.foundation.stage import UserError, run
-from digits.published import PUBLISHED
+from digits.known_datasets import PUBLISHED
 from digits.sources.mirrors import MirrorsParams, cache_of, fetch, missing_archives
 from digits.sources.optdigits import load_optdigits
 
@@ -129,21 +129,26 @@ def write_folder(params: FolderParams) -> None:
     """
     folder = Path(params.path)
     files = list_files(folder)
-    about = describe_folder(folder, files, params.pictures)
-    pictures, problems = read_pictures(folder, files, about.classes, about.pictures)
+    about = describe_folder(name_of(folder), folder, files, params.pictures)
+    dataset, _, problems = read_pictures(folder, files, about)
     for problem in problems:
         print(f"note: {printable(problem)}")
-    dataset, converted = as_dataset(pictures), sum(picture.converted for picture in pictures)
     if few := [name for label, name in enumerate(about.classes) if (dataset.labels == label).sum() < 2]:
         raise params_error(
             f"download.folder: each class needs 2 pictures or more, one to train on and one to test, got fewer of "
             f"{', '.join(map(repr, few))} in {folder}; add some"
         )
-    print(f"folder: {len(dataset):,} pictures of {len(about.classes)} classes; {converted:,} converted to 28 x 28 gray")
+    print(f"{about.name}: {len(dataset):,} pictures of {len(about.classes)} classes, brought to 28 x 28 gray pixels")
     train, test = split_every_class(dataset.labels, params.test_share, params.seed)
     write_raw(RAW, about, dataset.take(train), dataset.take(test))
-    print(f"folder: {len(train):,} training and {len(test):,} test images in {RAW}")
+    print(f"{about.name}: {len(train):,} training and {len(test):,} test images in {RAW}")
     check_unchanged(folder, files)
+
+
+def name_of(folder: Path) -> str:
+    """The folder's own name, as far as it is short and printable, but never that of a published data set."""
+    name = "".join(filter(str.isprintable, folder.name)).strip(". ")[:40]
+    return f"folder {name}".strip() if name in ("", *PUBLISHED) else name
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 import digits.evaluation.tables as tables
 from digits.dataset import load_dataset
-from digits.evaluation.answers import answer, check_finite, choose_scorer
+from digits.evaluation.predictions import answer, check_finite, choose_scorer
 from digits.evaluation.saliency import mean_saliency
-from digits.figures.results import draw_confused, draw_curves, draw_most_wrong, draw_saliency
+from digits.figures.classifier import draw_confused, draw_curves, draw_most_wrong, draw_saliency
 from digits.figures.style import save_figure
 from digits.foundation.files import Row, damaged_file, read_csv, write_csv, write_json
 from digits.foundation.params import Field, Section, read_params, short_repr
@@ -64,15 +64,15 @@ def main() -> None:
     test, drawings = load_dataset(TEST, classes), load_dataset(HELD_OUT, classes, allow_empty=True)
     curves = read_curves(CURVES)
 
-    scorer = choose_scorer(model)
-    answers = answer(scorer, test, params.batch_size)
+    scorer = choose_scorer(model, params.batch_size)
+    answers = answer(scorer, test)
     metrics = answers.metrics()
     saliency = mean_saliency(scorer.slope, test.images, test.labels, classes)
     check_finite(answers.logits, saliency, metrics["loss"])
     bins = tables.reliability(answers.confidence, answers.actual == answers.predicted, params.bins)
     metrics["ece"] = tables.expected_calibration_error(bins)
     if len(drawings) > 0:
-        own = answer(scorer, drawings, params.batch_size).metrics()
+        own = answer(scorer, drawings).metrics()
         metrics |= {f"drawings_{key}": own[key] for key in ("accuracy", "accuracy_low", "accuracy_high", "images")}
 
     judged = answers.actual, answers.predicted, answers.confidence, about.classes

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from digits.dataset import load_dataset, load_summary
 from digits.export.card import model_card
-from digits.export.onnx_model import predict_onnx, to_onnx
-from digits.export.results import compare, digest, read_metrics, read_predictions
+from digits.export.inputs import digest, read_metrics, read_predictions
+from digits.export.onnx_model import compare, predict_onnx, to_onnx
 from digits.foundation.files import replacing
 from digits.foundation.params import read_values
 from digits.foundation.stage import run
@@ -49,10 +49,9 @@ def main() -> None:
     }
     exported = to_onnx(model, metadata, card)
     difference = compare(predictions, about.classes, *predict_onnx(exported, images, BATCH_SIZE))
-    with replacing(EXPORTED) as temporary:
-        temporary.write_bytes(exported)
-    with replacing(CARD) as temporary:
-        temporary.write_text(card, encoding="utf-8", newline="\n")
+    for path, content in ((EXPORTED, exported), (CARD, card.encode())):
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
     print(f"{EXPORTED}: {len(exported):,} bytes, confidences within {difference:.0e} of those of evaluate")
 
 

@@ -8,8 +8,7 @@ Command: python stages/preprocess.py
 from pathlib import Path
 from typing import Annotated
 
-from digits.data.drawings import read_drawings
-from digits.data.picture_folder import check_unchanged, list_files
+from digits.data.picture_folder import check_unchanged, list_files, read_pictures
 from digits.data.raw import read_description, read_raw
 from digits.data.split import stratified_split
 from digits.dataset import DRAWINGS, Summary, pixel_statistics, save_dataset
@@ -49,34 +48,33 @@ def main() -> None:
     train, val = all_train.take(train_indices), all_train.take(val_indices)
     del all_train  # which is as large again
     files = list_files(DRAWINGS)
-    drawings = read_drawings(DRAWINGS, files, about)
-    for problem in drawings.problems:
+    drawings, is_held_out, problems = read_pictures(DRAWINGS, files, about)
+    for problem in problems:
         print(f"note: {printable(problem)}")
-    if params.drawings > 0 and len(drawings.taught) == 0:
+    taught, held_out = drawings.take(~is_held_out), drawings.take(is_held_out)
+    if params.drawings > 0 and len(taught) == 0:
         raise params_error(
             f"preprocess.drawings: needs pictures of these classes in {DRAWINGS}, got none or only some that are held "
             f"out; `make draw` saves more, `git add {DRAWINGS}` shows them to experiments of DVC's queue, a sweep, and "
             "those with --temp, and 0 does without"
         )
-    train = train.extended(drawings.taught, params.drawings)
+    train = train.extended(taught, params.drawings)
     mean, std = pixel_statistics(train.images)
     if std < 1e-6:
         raise UserError(
             f"{RAW}: training pixels must vary, got a standard deviation of {std:g}; delete it and run `dvc repro`"
         )
 
-    for path, dataset in ((TRAIN, train), (VAL, val), (TEST, test), (HELD_OUT, drawings.held_out)):
+    for path, dataset in ((TRAIN, train), (VAL, val), (TEST, test), (HELD_OUT, held_out)):
         save_dataset(path, dataset)
     sizes = {"train": len(train), "val": len(val), "test": len(test)}
-    repeated = len(drawings.taught) * params.drawings
-    summary = Summary(about=about, **sizes, drawings=repeated, pixel_mean=mean, pixel_std=std)
+    summary = Summary(about=about, **sizes, drawings=len(taught) * params.drawings, pixel_mean=mean, pixel_std=std)
     write_json(SUMMARY, summary.model_dump())
     labels = {"train": train.labels, "val": val.labels, "test": test.labels}
     save_figure(FIGURE, draw_data(about, train.images, labels))
     print(f"{about.name}:", ", ".join(f"{size:,} {split}" for split, size in sizes.items()), "images")
     if files:
-        taught, held_out = len(drawings.taught), len(drawings.held_out)
-        print(f"drawings: {taught:,} taught {params.drawings} times each, {held_out:,} held out")
+        print(f"drawings: {len(taught):,} taught {params.drawings} times each, {len(held_out):,} held out")
     check_unchanged(DRAWINGS, files)
 
 

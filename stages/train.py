@@ -8,11 +8,11 @@ Command: python stages/train.py
 import time
 from pathlib import Path
 
-from digits.foundation.arithmetic import use_native_arithmetic
 from digits.foundation.files import write_csv, write_json
 from digits.foundation.params import params_error, read_params
 from digits.foundation.stage import run
-from digits.training.allocator import keep_freed_memory
+from digits.models.portable_arithmetic import use_portable_arithmetic
+from digits.training.machine import keep_freed_memory, usable_cores
 from digits.training.params import TrainParams, refuse_conflicts
 
 TRAIN = Path("data/tensors/train.safetensors")
@@ -26,8 +26,9 @@ METRICS = Path("metrics/train.json")
 def main() -> None:
     params = read_params("train", TrainParams)
     refuse_conflicts(params)
-    if params.arithmetic == "native":
-        use_native_arithmetic()
+    portable = params.arithmetic == "portable" and not params.is_exact
+    if portable:
+        use_portable_arithmetic()
     keep_freed_memory()
     # PyTorch takes seconds to load, which an error in the parameters should not; and it reads how to compute.
     import torch
@@ -41,12 +42,12 @@ def main() -> None:
     from digits.training.gradients import choose_gradient
     from digits.training.loop import Training, fit, resolve_device
     from digits.training.optimizers import choose_optimizer
-    from digits.training.processes import FIRST, connected, usable_cores
+    from digits.training.processes import FIRST, connected
     from digits.training.schedules import Schedule
 
-    torch.set_num_threads(params.threads or usable_cores())
+    torch.set_num_threads(1 if params.is_exact else params.threads or usable_cores())
     torch.manual_seed(params.seed)  # dropout
-    device = resolve_device("cpu" if params.arithmetic == "portable" else params.device)
+    device = resolve_device("cpu" if portable or params.model == "logistic" else params.device)
     summary = load_summary(SUMMARY)
     classes = len(summary.about.classes)
     train, val = load_dataset(TRAIN, classes, at_random=True), load_dataset(VAL, classes, allow_empty=True)
@@ -61,7 +62,7 @@ def main() -> None:
         print("note: this processor has no bfloat16 support; float32 is many times as fast here:")
         print("dvc exp run -S train.precision=float32")
 
-    processor = None if params.arithmetic == "portable" else torch.cpu.get_capabilities()
+    processor = None if portable or params.is_exact else torch.cpu.get_capabilities()
     key = training_key(params.model_dump_json(), [TRAIN, VAL, SUMMARY], device, processor)
     checkpoint = Checkpoint(key) if FIRST else None
     with connected(params.processes, device) as processes:
@@ -81,7 +82,7 @@ def main() -> None:
         start = time.perf_counter()
         for row in fit(
             training,
-            choose_gradient(params, model),
+            choose_gradient(params, model, processes),
             Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump()),
             train,
             val,

@@ -39,6 +39,7 @@ def refusal(action: Callable[[], Any], where: Path | str) -> str:
     else:
         return ""
     assert message.startswith(f"{where}: "), message
+    assert "Value error" not in message
     assert all(character.isprintable() or character == "\n" for character in message), ascii(message)
     assert len(message.replace(str(where), "")) < LONGEST_MESSAGE
     assert re.search("got |is missing|is not a parameter|cannot be |ends inside|is damaged", message), message

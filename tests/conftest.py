@@ -1,7 +1,6 @@
 """A copy of the project to try things in, and a way to run commands there."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -10,12 +9,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import yaml
+from dvc.utils.serialize import modify_yaml
 from filelock import FileLock
 
 from command import run_command
-from digits.foundation.arithmetic import unsuitable_machine
 from warm_start import warm_start
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,17 +28,21 @@ MakeProject = Callable[[], Path]
 Call = Callable[..., tuple[str, str]]
 Once = Callable[[str, Callable[[], Path]], Path]
 
-# Tests start from these values, whatever params.yaml has; if a name is in two sections, the first is changed.
-PARAMS = {
-    "dataset": "optdigits",
-    "val_size": 137,
-    "optimizer": "sgd",
-    "lr": 0.1,
-    "schedule": "constant",
-    "warmup": 0.0,
-    "batch_size": 100,
-    "epochs": 3,
-    "arithmetic": "native" if unsuitable_machine() else "portable",
+# Tests start from these values, whatever is chosen in params.yaml: section `train` with the recipe `baseline`.
+BASELINE: dict[str, Any] = {
+    **yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["train"],
+    **yaml.safe_load((ROOT / "recipes/baseline.yaml").read_text(encoding="utf-8"))["train"],
+    "seed": 0,
+    "device": "auto",
+    "processes": 1,
+    "cnn": {"width": 16, "depth": 1, "dropout": 0.0},
+}
+# A short run on the bundled digits.
+PARAMS: dict[str, dict[str, Any]] = {
+    "download": {"dataset": "optdigits"},
+    "preprocess": {"val_size": 137, "seed": 0, "drawings": 0},
+    "train": BASELINE | {"lr": 0.1, "batch_size": 100, "epochs": 3},
+    "evaluate": {"bins": 10},
 }
 
 
@@ -116,11 +121,9 @@ def make_project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> MakeProj
         for name in names:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
-        params = (folder / "params.yaml").read_text(encoding="utf-8")
-        for key, value in PARAMS.items():
-            params, found = re.subn(rf"(?m)^  {key}: .*$", f"  {key}: {value}", params, count=1)
-            assert found, key
-        (folder / "params.yaml").write_text(params, encoding="utf-8")
+        with modify_yaml(folder / "params.yaml") as params:
+            for section, values in PARAMS.items():
+                params[section].update(values)
         run(folder, "git", "init", "--quiet")
         commit(folder, run)
         return folder

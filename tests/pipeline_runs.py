@@ -10,6 +10,8 @@ STAGES = ["download", "preprocess", "train", "evaluate", "export"]
 KILLED_AT_SECOND_CHECKPOINT = f"""
 import math, os, runpy, signal, sys
 sys.path.insert(0, "stages")
+from digits.models.portable_arithmetic import use_portable_arithmetic
+use_portable_arithmetic()
 from digits.training import checkpoint
 checkpoint.MAX_SAVE_SHARE = math.inf
 calls = iter(range(2))

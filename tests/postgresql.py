@@ -14,14 +14,11 @@ import pytest
 USER, PASSWORD = "digits", "open-sesame"
 
 
-def programs() -> Path | None:
-    """The folder of the server's programs, which Debian does not put on the path."""
-    found = [Path(path).parent for path in [shutil.which("initdb")] if path]
-    return next(iter([*found, *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]), None)
-
-
+# Debian does not put the server's programs on the path.
+FOUND = [shutil.which("initdb"), *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), reverse=True)]
+PROGRAMS = [Path(path).parent for path in FOUND if path]
 # pip cannot install the server; without it, the other tests still run. CI installs it.
-needs_postgresql = pytest.mark.skipif(programs() is None, reason="needs PostgreSQL's server (Debian: postgresql)")
+needs_postgresql = pytest.mark.skipif(not PROGRAMS, reason="needs PostgreSQL's server (Debian: postgresql)")
 
 
 class Server:
@@ -32,9 +29,7 @@ class Server:
     """
 
     def __init__(self, folder: Path) -> None:
-        found = programs()
-        assert found
-        self.programs, self.data = found, folder / "data"
+        self.data = folder / "data"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -44,14 +39,13 @@ class Server:
         if os.getuid() == 0:  # the server refuses to run as root
             shutil.chown(folder, "postgres")
         self.call("initdb", "-A", "scram-sha-256", "-U", USER, f"--pwfile={password}", "-D", str(self.data))
-        settings = f"port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\nfsync = off\n"
         with (self.data / "postgresql.conf").open("a") as file:
-            file.write(settings)
+            file.write(f"port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\nfsync = off\n")
         self.start()
 
     def call(self, program: str, *arguments: str) -> None:
         switch = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
-        command = [*switch, str(self.programs / program), *arguments]
+        command = [*switch, str(PROGRAMS[0] / program), *arguments]
         subprocess.run(command, cwd="/", check=True, stdout=subprocess.DEVNULL, timeout=120)
 
     def start(self) -> None:

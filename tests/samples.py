@@ -10,13 +10,18 @@ import torch
 from PIL import Image, ImageDraw
 
 from digits.dataset import Dataset
-from digits.published import PUBLISHED
+from digits.known_datasets import PUBLISHED
 from digits.sources.optdigits import load_optdigits
 
 torch.set_num_threads(1)
 IMAGES, LABELS = load_optdigits().images, load_optdigits().labels
 MNIST = PUBLISHED["mnist"].about
 CLASSES = len(MNIST.classes)
+# What a classifier might say of the first 500, most of it right, and how sure it might be.
+RANDOM = np.random.default_rng(0)
+ACTUAL = RANDOM.integers(0, CLASSES, 500)
+PREDICTED = np.where(RANDOM.random(500) < 0.8, ACTUAL, RANDOM.integers(0, CLASSES, 500))
+CONFIDENCE = RANDOM.uniform(0.1, 1, 500)
 
 
 def some_digits(start: int, stop: int) -> Dataset:

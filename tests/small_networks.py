@@ -2,9 +2,13 @@
 
 from typing import Any
 
+import torch
+from torch import nn
+
+from digits.known_datasets import PUBLISHED
 from digits.models.classifier import Classifier, build_layers
-from digits.models.model_file import ModelInfo
-from digits.published import PUBLISHED
+from digits.models.model_file import Model, ModelInfo
+from digits.models.networks import layers_of
 
 MNIST = PUBLISHED["mnist"].about
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -25,3 +29,21 @@ def build(network: str, seed: int = 0) -> Classifier:
 def info_of(network: str, options: dict[str, Any]) -> ModelInfo:
     """What the file of a model says that was trained on MNIST."""
     return ModelInfo(architecture=network, options=options, dataset=MNIST)
+
+
+def random_model(network: str, factor: float = 1.0) -> Model:
+    """A network of random weights, its batch normalisation with statistics as a training leaves them behind.
+
+    Args:
+        factor: of the weights of its last layer.
+    """
+    torch.manual_seed(0)
+    classifier = build(network)
+    for layer in classifier.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for name in ("weight", "bias", "running_mean", "running_var"):
+                layer.state_dict()[name].uniform_(0.5, 2)
+    *_, weight, _ = classifier.parameters()
+    weight.data *= factor
+    options = NETWORKS[network]
+    return Model(info_of(network, options), layers_of(network, options, len(MNIST.classes)), classifier.arrays())

@@ -1,6 +1,6 @@
 """Start `dvc` and the stages as forks of a process that has loaded their libraries, so that tests take less time.
 
-Where that is impossible, everything starts as always. Commands, for this module alone:
+Elsewhere than on Linux, everything starts as always. Commands, for this module alone:
 python tests/warm_start.py serve ADDRESS; python tests/warm_start.py ask ADDRESS SCRIPT [ARGUMENT ...]
 """
 
@@ -19,7 +19,7 @@ LIBRARIES = [
     "dvc.cli", "dvc.commands.experiments.run", "dvc.repo.reproduce", "dvc.repo.experiments.queue.tempdir",
 ]  # fmt: skip
 PR_SET_PDEATHSIG = 1  # of prctl(2): which signal a process gets when its parent ends
-ARITHMETIC = "digits.foundation.arithmetic"
+ARITHMETIC = "digits.models.portable_arithmetic"
 
 
 def warm_start(path: str) -> Iterator[str]:
@@ -41,18 +41,15 @@ def warm_start(path: str) -> Iterator[str]:
             script.chmod(0o755)
         command = [sys.executable, __file__, "serve", f"{name}/socket"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
-            is_ready = cast(IO[bytes], server.stdout).readline()
-            yield os.pathsep.join([name, path]) if is_ready else path
+            cast(IO[bytes], server.stdout).readline()  # until it is ready
+            yield os.pathsep.join([name, path])
             server.kill()  # what it has started ends with it
 
 
 def ask(address: str, *arguments: str) -> None:
     """Have the server run what `python` with these arguments runs, and exit with its status."""
     with socket.socket(socket.AF_UNIX) as server:
-        try:
-            server.connect(address)
-        except OSError:  # the server has ended
-            os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606
+        server.connect(address)
         folder = os.getcwd()  # noqa: PTH109 - pathlib takes as long to import as all the rest
         request = json.dumps([arguments, folder, dict(os.environ), os.getpgrp()]).encode()
         socket.send_fds(server, [len(request).to_bytes(4, "big")], [0, 1, 2])

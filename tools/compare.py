@@ -21,15 +21,7 @@ from digits.foundation.params import printable
 from digits.foundation.stage import UserError
 from digits.scoring import score
 from experiments.revisions import LOCK, WORKSPACE, experiments, is_current, read_files
-from experiments.statistics import (
-    BETTER,
-    WORSE,
-    Comparison,
-    compare,
-    conclusion,
-    corrected,
-    mcnemar_test,
-)
+from experiments.statistics import BETTER, WORSE, Comparison, compare, conclusion, corrected, mcnemar_test
 from tables import table
 
 PREDICTIONS, TRAINING = "metrics/predictions.csv", "metrics/train.json"

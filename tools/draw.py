@@ -8,16 +8,19 @@ implementation converts drawings to the MNIST format, the answers are those of
 tools/predict.py, and drawings can be saved. Ctrl-C ends it, with status 0.
 """
 
+import argparse
 import errno
+import socket
 import threading
 import webbrowser
-from contextlib import suppress
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from command import Parser, run_command
 from digits.foundation.stage import UserError
+from handwriting.drawings import Drawings
 from handwriting.recognizer import MODEL, Recognizer
-from handwriting.server import DRAWINGS, DrawServer
+from handwriting.server import DRAWINGS, make_app, serve
 
 PORTS = range(8000, 8020)
 
@@ -29,12 +32,13 @@ def main() -> None:
     )
     parser.add_argument(
         "--port",
-        type=int,
+        type=port_number,
         metavar="N",
         help=f"listen on this port, 0 for any (default: the first free one from {PORTS[0]})",
     )
     parser.add_argument(
         "--host",
+        type=address,
         default="127.0.0.1",
         metavar="ADDRESS",
         help="listen on this IPv4 address; with 0.0.0.0, others can reach the page (default: %(default)s)",
@@ -48,35 +52,44 @@ def main() -> None:
     )
     parser.add_argument("--no-browser", action="store_true", help="print the address without opening a browser")
     arguments = parser.parse_args()
-    if arguments.drawings.exists() and not arguments.drawings.is_dir():
-        parser.error(f"--drawings: must be a folder, got {arguments.drawings}")
     recognizer = Recognizer(arguments.model)
-    with listen(arguments.host, arguments.port, recognizer, arguments.drawings.resolve()) as server:
+    app = make_app(recognizer, Drawings(arguments.drawings.resolve(), recognizer.classes))
+    with listen(arguments.host, arguments.port) as listener:
+        port = listener.getsockname()[1]
+        url = f"http://{'127.0.0.1' if arguments.host.is_unspecified else arguments.host}:{port}/"
         print(recognizer.introduction())
-        if not server.local:
-            print(f"Others in your network open http://ADDRESS:{server.server_port}/, and can save drawings;")
+        if not arguments.host.is_loopback:
+            print(f"Others in your network open http://ADDRESS:{port}/, and can save drawings;")
             print("ADDRESS is the IP address of this machine.")
-        print(f"Draw at {server.url} (Ctrl-C ends it)", flush=True)
+        print(f"Draw at {url} (Ctrl-C ends it)", flush=True)
         if not arguments.no_browser:  # in a thread, since a browser in the terminal would block the server
-            threading.Thread(target=webbrowser.open, args=[server.url], daemon=True).start()
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
-        server.answering.acquire(timeout=5)
+            threading.Thread(target=webbrowser.open, args=[url], daemon=True).start()
+        serve(app, listener)
     print()  # after the ^C of the terminal
 
 
-def listen(host: str, port: int | None, recognizer: Recognizer, drawings: Path) -> DrawServer:
-    """A server on this port, or, if there is none, on the first that is free.
+def address(text: str) -> IPv4Address:
+    return IPv4Address("127.0.0.1" if text == "localhost" else text)
+
+
+def port_number(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**16:
+        raise argparse.ArgumentTypeError(f"must be a port, 0 to {2**16 - 1}, got {text}")
+    return int(text)
+
+
+def listen(host: IPv4Address, port: int | None) -> socket.socket:
+    """A socket that listens on this port, or, if there is none, on the first that is free.
 
     Raises:
         UserError: the port is taken, or the address does not belong to this machine.
     """
     for candidate in PORTS if port is None else [port]:
         try:
-            return DrawServer((host, candidate), recognizer, drawings)
-        except (OSError, OverflowError) as error:
+            return socket.create_server((str(host), candidate))
+        except OSError as error:
             problem = error
-            if getattr(error, "errno", None) != errno.EADDRINUSE:
+            if error.errno != errno.EADDRINUSE:
                 break
     raise UserError(f"{host}:{candidate}: cannot listen there, got {problem}; try another --port or --host")
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from command import ROOT, Parser, run_command
 from digits.foundation.files import replacing
 from digits.foundation.stage import UserError
-from experiments.averaging import IMAGES, average, get_model, save_model, score_model
+from experiments.ensembles import IMAGES, average, get_model, save_model, score_model
 from experiments.revisions import LOCK, WORKSPACE, Files, is_current, read_files
-from repository import cache_folder, md5_of_file
+from repository import md5_of_file
 
 
 def main() -> None:
@@ -38,8 +38,7 @@ def main() -> None:
         parser.error("REVISION: two or more, all different, are needed")
     for revision in files.values():
         check_images(revision)
-    cache = cache_folder()
-    ensemble = average({name: get_model(revision, cache) for name, revision in files.items()}, commits)
+    ensemble = average({name: get_model(revision) for name, revision in files.items()}, commits)
     with replacing(arguments.model) as temporary:
         save_model(temporary, ensemble, {})
         scores = score_model(temporary)

@@ -13,12 +13,11 @@ such as one without a digit; with --evaluate it just counts as wrong.
 import json
 import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 
 from command import Parser, run_command
 from digits.foundation.stage import UserError
-from handwriting.answers import answer_all, answer_one, answers_text, evaluate, evaluation_text, find_pictures
+from handwriting.answers import answer, answers_text, evaluate, evaluation_text, find_pictures
 from handwriting.recognizer import MODEL, Recognizer
 
 
@@ -31,14 +30,13 @@ def main() -> None:
     parser.add_argument(
         "--show", type=Path, metavar="FOLDER", help="write the 28 x 28 pixels that the model sees to this folder"
     )
-    parser.add_argument("--all", action="store_true", help="read all digits of a picture, from left to right")
-    parser.add_argument("--evaluate", type=Path, metavar="FOLDER", help="score pictures whose classes are known")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--all", action="store_true", help="read all digits of a picture, from left to right")
+    either.add_argument("--evaluate", type=Path, metavar="FOLDER", help="score pictures whose classes are known")
     parser.add_argument("pictures", nargs="*", type=Path, metavar="PICTURE", help="files or folders, or -")
     arguments = parser.parse_args()
     if bool(arguments.pictures) == bool(arguments.evaluate):
         parser.error("give either pictures or --evaluate FOLDER")
-    if arguments.all and arguments.evaluate:
-        parser.error("--all reads pictures whose digits are not known; leave it out with --evaluate")
     recognizer = Recognizer(arguments.model)
     if arguments.all and recognizer.pictures == "whole":
         raise UserError(f"--all: needs a model of what is written, got one of whole pictures, {arguments.model}")
@@ -50,8 +48,10 @@ def main() -> None:
         evaluation = evaluate(recognizer, known_pictures(arguments.evaluate, recognizer.classes), arguments.show)
         print(json.dumps(evaluation, indent=2) if arguments.json else evaluation_text(evaluation))
         return
-    read = answer_all if arguments.all else partial(answer_one, advice=", or --all")
-    answers = [read(recognizer, path, arguments.show) for path in find_pictures(arguments.pictures)]
+    answers = [
+        answer(recognizer, path, arguments.show, several=arguments.all, advice=", or --all")
+        for path in find_pictures(arguments.pictures)
+    ]
     if not answers:
         raise UserError(f"{arguments.pictures[0]}: holds no pictures; give files, or a folder with some")
     print(json.dumps(answers, indent=2) if arguments.json else answers_text(answers))
@@ -64,8 +64,7 @@ def known_pictures(folder: Path, classes: list[str]) -> list[tuple[str, Path]]:
     Raises:
         UserError: there are none.
     """
-    inside = [(name, folder / name) for name in classes if (folder / name).is_dir()]
-    known = [(name, path) for name, below in inside for path in find_pictures([below])]
+    known = [(name, path) for name in classes if (folder / name).is_dir() for path in find_pictures([folder / name])]
     if not known:
         raise UserError(
             f"{folder}: must have folders with pictures, named after classes such as {classes[0]}; `make draw` saves "

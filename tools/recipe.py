@@ -12,9 +12,7 @@ import subprocess
 import sys
 
 from command import ROOT, Parser, run_command
-from digits.foundation.stage import UserError
 from digits.foundation.yaml_text import flattened
-from experiments.revisions import experiments
 from repository import WRONG_USAGE, read_mapping, use_own_environment
 
 RECIPES = {path.stem: path for path in sorted((ROOT / "recipes").glob("*.yaml"))}
@@ -27,11 +25,6 @@ def main() -> None:
     parser.usage = "%(prog)s [-h] [-n NAME] RECIPE [ARGUMENT ...]"
     arguments, passed_on = parser.parse_known_args()
     name = arguments.name or arguments.recipe
-    if name in experiments("HEAD"):
-        raise UserError(
-            f"--name: must be new, got the existing experiment {name}; `dvc exp apply {name}` brings back its "
-            f"results, `dvc exp remove {name}` deletes it, `--name` takes another name"
-        )
     recipe = read_mapping(RECIPES[arguments.recipe], "`git checkout HEAD recipes` restores it")
     settings = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in flattened(recipe)]
     command = ["dvc", "exp", "run", "--name", name, *(part for each in settings for part in ("-S", each)), *passed_on]

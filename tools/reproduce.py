@@ -1,12 +1,14 @@
 """Run the last commit twice from scratch, and check that outputs are the same.
 
 Example: python tools/reproduce.py
-         python tools/reproduce.py --cpu Haswell --cpu EPYC-Rome
+         python tools/reproduce.py --cpu SandyBridge --cpu EPYC-Rome
+         python tools/reproduce.py --python arm64/python
          python tools/reproduce.py -S train.model=cnn
 
 The runs take place in fresh clones that share nothing but the user's downloads.
 With --cpu, the runs after the first are emulated on other processors, a hundred
-times as slowly. The other arguments go to `dvc exp run`; without any, `dvc
+times as slowly; with --python, another Python runs the stages, for example an
+emulated one for arm64. The other arguments go to `dvc exp run`; without any, `dvc
 repro` runs, and the outputs are compared with the committed dvc.lock, too. The
 exit status is 1 if a single byte of an output differs.
 """
@@ -21,9 +23,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from command import INTERRUPTED, Parser, run_command
+from command import Parser, run_command
 from digits.foundation.stage import UserError
 from digits.foundation.yaml_text import parse_lock
+from experiments.processes import Runner
 from repository import WRONG_USAGE, cache_folder, git, printed_by, use_own_environment
 
 EMULATOR = "qemu-x86_64"
@@ -32,25 +35,24 @@ Outputs = dict[tuple[str, str], str]  # MD5 by stage and path
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.usage = "%(prog)s [-h] [--cpu MODEL] [ARGUMENT ...]"
+    parser.usage = "%(prog)s [-h] [--cpu MODEL] [--python FILE] [ARGUMENT ...]"
     parser.add_argument("--cpu", action="append", default=[], metavar="MODEL", help=f"see `{EMULATOR} -cpu help`")
+    parser.add_argument("--python", action="append", default=[], metavar="FILE", help="a Python with the packages")
     options, arguments = parser.parse_known_args()
     for cpu in options.cpu:
         check_emulator(cpu)
+    pythons = {f"emulated {cpu}": emulated(cpu) for cpu in options.cpu}
+    pythons |= {file: [str(Path(file).absolute())] for file in options.python}
     command = ["dvc", "exp", "run", *arguments] if arguments else ["dvc", "repro"]
-    print(
-        f"commit {printed_by('git', 'rev-parse', '--short', 'HEAD')}, from scratch: {shlex.join(command)}", flush=True
-    )
+    commit = printed_by("git", "rev-parse", "--short", "HEAD")
+    print(f"commit {commit}, from scratch: {shlex.join(command)}", flush=True)
     if printed_by("git", "status", "--porcelain", "--", "."):
         print("uncommitted changes are left out: see `git status --short`", flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        first, *others = run_all(command, ["", *(options.cpu or [""])])
-    except KeyboardInterrupt:
-        print("\nerror: reproduce: interrupted; the clones are deleted, run it again from the start", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    for cpu, other in zip(options.cpu or ["the second run"], others, strict=True):
-        check_same(first, other, f"{cpu} gives other bytes", "The first causes the rest.")
+    here: dict[str, list[str]] = {"this processor": []}
+    first, *others = run_all(command, [*here.items(), *(pythons or here).items()])
+    for name, other in zip(pythons or ["the second run"], others, strict=True):
+        check_same(first, other, f"{name} gives other bytes", "The first causes the rest.")
     print(f"the same bytes in {len(first)} outputs of {len({stage for stage, _ in first})} stages")
     if arguments:
         return
@@ -70,14 +72,12 @@ def check_emulator(cpu: str) -> None:
     """
     if not shutil.which(EMULATOR):
         raise UserError(f"--cpu: {EMULATOR} not found; install it, on Debian and Ubuntu with `apt install qemu-user`")
-    done = subprocess.run([EMULATOR, "-cpu", cpu, "/bin/true"], stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        problem = done.stderr.strip().removeprefix(f"{EMULATOR}: ")
-        raise UserError(f"--cpu: {problem or 'cannot run'}, got {cpu}; see `{EMULATOR} -cpu help`")
+    if subprocess.run([EMULATOR, "-cpu", cpu, "/bin/true"], stderr=subprocess.DEVNULL).returncode != 0:
+        raise UserError(f"--cpu: must be a processor that can be emulated, got {cpu}; see `{EMULATOR} -cpu help`")
 
 
-def run_all(command: list[str], cpus: list[str]) -> list[Outputs]:
-    """Run the command on each of the processors ("" for this one) in a clone, which is deleted afterwards."""
+def run_all(command: list[str], pythons: list[tuple[str, list[str]]]) -> list[Outputs]:
+    """Run the command once for each name and `python` (empty for our own) in a clone, which is deleted afterwards."""
     use_own_environment()
     # The clones are elsewhere, so a relative path would not lead to the mirror.
     for name, mirror in os.environ.items():
@@ -85,8 +85,8 @@ def run_all(command: list[str], cpus: list[str]) -> list[Outputs]:
             os.environ[name] = str(Path(mirror).absolute())
     with tempfile.TemporaryDirectory(prefix="reproduce-") as folder:
         os.environ |= {"DVC_SITE_CACHE_DIR": f"{folder}/dvc", "TMPDIR": folder}
-        projects = [clone(Path(folder, f"run-{number}")) for number, _ in enumerate(cpus, 1)]
-        return [run_once(project, command, cpu) for project, cpu in zip(projects, cpus, strict=True)]
+        projects = [clone(Path(folder, f"run-{number}")) for number, _ in enumerate(pythons, 1)]
+        return [run_once(project, command, *python) for project, python in zip(projects, pythons, strict=True)]
 
 
 def clone(folder: Path) -> Path:
@@ -96,31 +96,30 @@ def clone(folder: Path) -> Path:
     printed_by("git", "clone", "--quiet", *identity, printed_by("git", "rev-parse", "--show-toplevel"), str(folder))
     project = folder / printed_by("git", "rev-parse", "--show-prefix")
     (project / "dvc.lock").unlink(missing_ok=True)
-    # A cache of its own, even if the user's projects share one.
-    (project / ".dvc/config.local").write_text("[cache]\n    dir = cache\n", encoding="utf-8")
-    # Data that the user has added to DVC, which no stage makes. A cache can be read as a remote.
+    # A cache of its own, even if the user's projects share one, which can be read as a remote.
+    config = f'[cache]\n    dir = cache\n[\'remote "original"\']\n    url = "{cache_folder()}"\n'
+    (project / ".dvc/config.local").write_text(config, encoding="utf-8")
+    # Data that the user has added to DVC, which no stage makes.
     committed = printed_by("git", "ls-tree", "-rz", "--name-only", "HEAD").split("\0")
     if added := [name for name in committed if name.endswith(".dvc")]:
-        remote = ["dvc", "remote", "add", "--local", "original", str(cache_folder())]
-        for command in (remote, ["dvc", "pull", "--remote", "original", *added]):
-            status, printed = run_to_the_end(command, project, dict(os.environ))
-            if status != 0:
-                raise UserError(f"reproduce: {', '.join(added)}: cannot be read from DVC's cache, got\n{printed}")
+        status, printed = Runner().run(["dvc", "pull", "--remote", "original", *added], project)
+        if status != 0:
+            raise UserError(f"reproduce: {', '.join(added)}: cannot be read from DVC's cache, got\n{printed}")
     return project
 
 
-def run_once(project: Path, command: list[str], cpu: str) -> Outputs:
-    """Run the command in a clone, its stages on the processor `cpu`.
+def run_once(project: Path, command: list[str], name: str, python: list[str]) -> Outputs:
+    """Run the command in a clone, its stages by a `python` unless that is empty.
 
     Raises:
         UserError: it fails.
     """
-    print(f"{f'emulated {cpu}' if cpu else 'this processor'} ...", end="", flush=True)
+    print(f"{name} ...", end="", flush=True)
     environment = dict(os.environ)
-    if cpu:
-        environment["PATH"] = os.pathsep.join([str(emulated_python(project, cpu)), environment["PATH"]])
+    if python:
+        environment["PATH"] = os.pathsep.join([str(folder_of_python(project, python)), environment["PATH"]])
     start = time.perf_counter()
-    status, printed = run_to_the_end(command, project, environment)
+    status, printed = Runner().run(command, project, environment, end_by=signal.SIGKILL)
     print(f" {time.perf_counter() - start:.0f} s", flush=True)
     lock = project / "dvc.lock"
     if status == 0 and lock.exists():
@@ -131,37 +130,18 @@ def run_once(project: Path, command: list[str], cpu: str) -> Outputs:
     raise UserError(f"reproduce: `{shlex.join(command)}` left no results, got status {status}; see above")
 
 
-def emulated_python(project: Path, cpu: str) -> Path:
-    """A folder with a `python` that runs on an emulated processor; DVC starts the stages with the first one on PATH."""
+def emulated(cpu: str) -> list[str]:
+    """This Python on an emulated processor, as a command."""
+    return [EMULATOR, "-cpu", cpu, sys.executable]
+
+
+def folder_of_python(project: Path, command: list[str]) -> Path:
+    """A folder with a `python` that is this command; DVC starts the stages with the first one on PATH."""
     script = project / ".dvc/tmp/emulated/python"
     script.parent.mkdir(parents=True)
-    script.write_text(f'#!/bin/sh\nexec {EMULATOR} -cpu {shlex.quote(cpu)} {shlex.quote(sys.executable)} "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
     script.chmod(0o755)
     return script.parent
-
-
-def run_to_the_end(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
-    """Run a command and return its status and output; if we are interrupted, everything that it started ends, too."""
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        printed = ""
-        try:
-            # Line by line, since a signal must wait for the end of a call that reads.
-            for line in process.stdout or ():
-                printed += line
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()  # returns once the last of them has closed the pipe
-            raise
-    return process.returncode, printed
 
 
 def outputs_in(lock: str) -> Outputs:

@@ -11,7 +11,6 @@ on one machine or many, share one search.
 
 import argparse
 import shlex
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ from digits.foundation.stage import UserError
 from digits.scoring import wilson_interval
 from experiments.engine import Engine, add_options
 from experiments.origin import origin, used_pictures
+from experiments.processes import set_options
 from experiments.remote import check_remotes, pull
 from experiments.revisions import experiments
-from experiments.runner import set_options
 from experiments.space import Space, propose, read_space, settings
 from experiments.study import MEMBER, finished_trials, open_study
 from experiments.trial import Task
@@ -41,14 +40,14 @@ def main() -> None:
     study, storage = open_study(arguments.storage, arguments.name, wanted)
     names = [f"{arguments.name}-{number}" for number in range(arguments.trials)]
     print(f"{arguments.name}: {len(finished_trials(study))} of {arguments.trials} trials done", flush=True)
-    task = Task(start, partial(propose, space, params), STAGES, arguments.prune, arguments.push)
+    task = Task(start, lambda trial, _: propose(space, params, trial), STAGES, arguments.prune, arguments.push)
     engine = Engine(study, storage, names, wanted, task)
-    engine.run(arguments.jobs, "search")
+    engine.runner.run_threads(arguments.jobs, engine.work, "search")
     report_best(engine, space, params)
     if arguments.picture:
         from experiments.figures import draw_trials  # here, since it loads slowly, and most searches do without
 
-        draw_trials(finished_trials(study), space, arguments.name, arguments.picture)
+        draw_trials(study, arguments.picture)
 
 
 def parse_arguments() -> argparse.Namespace:

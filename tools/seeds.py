@@ -47,9 +47,9 @@ def main() -> None:
         )
         print("\n\n".join("\n".join(block) for block in blocks))
     if arguments.picture:
-        from experiments.seed_figure import draw  # here, since Matplotlib loads slowly
+        from experiments.figures import draw_seeds  # here, since Matplotlib loads slowly
 
-        draw(groups, runs[0], arguments.picture)
+        draw_seeds(groups, runs[0], arguments.picture)
 
 
 def row(split: str, found: dict[str, Any]) -> list[str]:

@@ -22,7 +22,7 @@ from command import Parser, png_file, run_command
 from digits.foundation.stage import UserError
 from experiments.engine import Engine, add_options
 from experiments.figures import draw_runs
-from experiments.members import finished, members, varied
+from experiments.grid import members, varied
 from experiments.origin import Origin, origin, used_pictures
 from experiments.remote import check_remotes, pull
 from experiments.revisions import experiments
@@ -96,10 +96,11 @@ def run_all(sweep: Mapping[str, Proposal], arguments: argparse.Namespace) -> lis
     if arguments.push:
         check_remotes(arguments.push)
     start = origin(set().union(*(used_pictures(member.params) for member in sweep.values())))
-    done = finished(sweep, start)
+    done = [name for name in sweep if name in experiments(start.commit)]
     print(f"{len(done)} of {len(sweep)} experiments are finished", flush=True)
-    if arguments.storage or len(done) < len(sweep):
-        sweep_engine(sweep, start, arguments).run(arguments.jobs, "sweep")
+    run_engine(
+        {name: sweep[name] for name in [*done, *sweep]}, start, arguments
+    )  # soon says if one is not of this sweep
     if arguments.push:
         pull(list(sweep), arguments.push, "--no-cache")
     commits = experiments(start.commit)
@@ -112,14 +113,15 @@ def run_all(sweep: Mapping[str, Proposal], arguments: argparse.Namespace) -> lis
     return found
 
 
-def sweep_engine(sweep: Mapping[str, Proposal], start: Origin, arguments: argparse.Namespace) -> Engine:
-    """What runs the members, shared by a database if there is one."""
+def run_engine(sweep: Mapping[str, Proposal], start: Origin, arguments: argparse.Namespace) -> None:
+    """Run the members in this order, shared by a database if there is one."""
     settings = {name: " ".join(member.settings) for name, member in sweep.items()}
     wanted = start.agreement(varied(sweep)) | {"settings": settings}
-    study_name = f"sweep-{hashlib.sha256(' '.join(sweep).encode()).hexdigest()[:12]}"
+    study_name = f"sweep-{hashlib.sha256(' '.join(sorted(sweep)).encode()).hexdigest()[:12]}"
     study, storage = open_study(arguments.storage, study_name, wanted)
     task = Task(start, lambda _, name: sweep[name], remote=arguments.push)
-    return Engine(study, storage, list(sweep), wanted, task)
+    engine = Engine(study, storage, list(sweep), wanted, task)
+    engine.runner.run_threads(arguments.jobs, engine.work, "sweep")
 
 
 if __name__ == "__main__":

@@ -82,8 +82,9 @@ def files_of(output: File, cache: Path) -> Iterator[File]:
         for file in json.loads(listing.read_bytes()):
             yield output._replace(path=output.path / file["relpath"], expected=file["md5"])
     else:
-        problem = "cannot be compared with dvc.lock"
-        yield output._replace(problem=problem, digest=lambda _: "a directory whose list of files the cache has lost")
+        yield output._replace(
+            problem="cannot be compared with dvc.lock, since the cache has lost the list of its files"
+        )
 
 
 def cached_files(cache: Path, names: dict[str, Path]) -> Iterator[File]:

@@ -3,10 +3,13 @@
 Imports point one way: script -> its subject -> foundation, which knows nothing about digits. Each room's docstring says
 what it is for, and who uses it. tests/repository/test_wiring.py holds which room may import from which.
 
-Importing this package sets the switches of portable arithmetic, which NumPy and PyTorch read when they are loaded. So a
-script imports nothing but the standard library and the project's own modules.
+Importing this package makes Python name a missing package in one line, and sets a variable that NumPy reads when it is
+loaded. So a script imports nothing but the standard library and the project's own modules.
 """
 
-from digits.foundation.arithmetic import use_portable_arithmetic
+import os
 
-use_portable_arithmetic()
+import digits.foundation  # noqa: F401 - for what it does when it is imported
+
+# For matrices as small as ours, OpenBLAS takes several times as long if its threads share them.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -13,20 +13,27 @@ from digits.foundation.params import Section
 from digits.foundation.tensors import describe, read_tensors, write_tensors
 
 DRAWINGS = Path("data/drawings")  # the user's own pictures, in a folder for each class
-DatasetName = Annotated[str, Field(pattern="^[a-z0-9-]{1,40}$")]
-ClassName = Annotated[str, Field(min_length=1, max_length=40)]
+
+
+def _check_printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("must be printable")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_check_printable)]
 
 
 def _check_classes(names: list[str]) -> list[str]:
-    """Require names that can be those of folders, and can be printed."""
-    if len(set(names)) < len(names) or not all(name.isprintable() for name in names):
-        raise ValueError("names of classes must be different and printable")
+    """Require names that can be those of folders."""
+    if len(set(names)) < len(names):
+        raise ValueError("names of classes must be different")
     if any("/" in name or name.startswith(".") for name in names):
         raise ValueError("names of classes must be those of folders that are not hidden")
     return names
 
 
-Classes = Annotated[list[ClassName], Field(min_length=2, max_length=100), AfterValidator(_check_classes)]
+Classes = Annotated[list[Name], Field(min_length=2, max_length=100), AfterValidator(_check_classes)]
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,12 @@ class Description(Section):
     """What a data set is.
 
     Attributes:
-        name: of the data set, a key of `published.PUBLISHED`, or "folder".
+        name: of the data set, a key of `known_datasets.PUBLISHED`, or after the user's folder.
         classes: their names, in the order of the labels.
         pictures: how a picture becomes an image like those of the data set, a key of `pictures.conversion.CONVERSIONS`.
     """
 
-    name: DatasetName
+    name: Name
     classes: Classes
     pictures: Literal["strokes", "whole"]
 

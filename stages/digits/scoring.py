@@ -7,21 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from digits.exact import exact_mean, log, softmax
+
 DIVERGED = "the loss is no longer finite"  # in the error with which train ends
 # The line about an epoch: its number and the validation accuracy.
 PROGRESS = re.compile(r"epoch +(\d+)/.* val loss \S+ acc (\S+) ")
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logarithms of the probabilities, of the type of the logits, (N, classes); not finite if those are too large.
-
-    Subtracting the largest logit first keeps the exponentials finite.
-    """
+    """Logarithms of the probabilities, float64 (N, classes), in exact arithmetic; not finite if the logits are not."""
     # With so few classes, NumPy takes a fraction of the time if they come first.
-    by_class = np.ascontiguousarray(logits.T)
-    with np.errstate(over="ignore", invalid="ignore"):
-        shifted = by_class - by_class.max(axis=0)
-        logarithms: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=0))
+    by_class = np.ascontiguousarray(logits.T, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        shifted, _, totals = softmax(by_class)
+        logarithms: np.ndarray = shifted - log(totals)
     return logarithms.T
 
 
@@ -34,7 +33,7 @@ def loss_and_accuracy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, fl
     """
     log_likelihoods = log_softmax(logits)[np.arange(len(labels)), labels]
     correct = logits.argmax(axis=1) == labels
-    return -log_likelihoods.mean(dtype=np.float64).item(), correct.mean().item()
+    return 0.0 - exact_mean(log_likelihoods), correct.mean().item()
 
 
 def score(correct: int, images: int) -> dict[str, Any]:

@@ -53,8 +53,8 @@ def test_raw_data_replaces_that_of_another_kind(tmp_path: Path) -> None:
         assert read_description(folder) == MNIST
         for split, expected in digits.items():
             found = read_raw(folder, split, CLASSES)
-            np.testing.assert_array_equal(found.images, expected.images)
-            np.testing.assert_array_equal(found.labels, expected.labels)
+            np.testing.assert_array_equal(found.images, expected.images, strict=True)
+            np.testing.assert_array_equal(found.labels, expected.labels, strict=True)
 
 
 def test_a_damaged_data_set_is_named(tmp_path: Path) -> None:
@@ -64,18 +64,16 @@ def test_a_damaged_data_set_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"no tensors")
     with pytest.raises(UserError, match=r"is damaged: .*header"):
         load_dataset(path, CLASSES)
-    write_tensors(path, {"images": np.zeros((2, 28, 28), np.float32)})
-    with pytest.raises(UserError, match=r"expected images and labels, got images float32 \(2, 28, 28\)"):
-        load_dataset(path, CLASSES)
-    write_tensors(path, {"images": np.zeros((2, 28, 28), np.float32), "labels": np.zeros(2, np.float32)})
-    with pytest.raises(UserError, match=r"expected images, .* and labels, int64 .N,., got "):
-        load_dataset(path, CLASSES)
-    save_dataset(path, Dataset(IMAGES[:2], np.array([3, 10])))
-    with pytest.raises(UserError, match="labels must be 0 to 9, got 3 to 10"):
-        load_dataset(path, CLASSES)
-    save_dataset(path, Dataset(IMAGES[:0], np.arange(0)))
-    with pytest.raises(UserError, match="expected images, got none"):
-        load_dataset(path, CLASSES)
+    images = np.zeros((2, 28, 28), np.float32)
+    for tensors, problem in [
+        ({"images": images}, r"expected images and labels, got images float32 \(2, 28, 28\)"),
+        ({"images": images, "labels": images[0, 0]}, r"expected images, .* and labels, int64 .N,., got "),
+        ({"images": IMAGES[:2], "labels": np.array([3, 10])}, "labels must be 0 to 9, got 3 to 10"),
+        ({"images": IMAGES[:0], "labels": np.arange(0)}, "expected images, got none"),
+    ]:
+        write_tensors(path, tensors)
+        with pytest.raises(UserError, match=problem):
+            load_dataset(path, CLASSES)
 
 
 @pytest.mark.parametrize("size", [0, 1, 137, 1000, 1797])
@@ -103,11 +101,7 @@ def test_a_split_follows_its_seed() -> None:
 
 
 def test_bundled_digits_have_the_format_of_mnist() -> None:
-    assert IMAGES.shape == (1797, 28, 28)
-    assert IMAGES.dtype == np.uint8
-    assert LABELS.dtype == np.int64
+    assert (IMAGES.shape, str(IMAGES.dtype), str(LABELS.dtype)) == ((1797, 28, 28), "uint8", "int64")
     assert set(LABELS) == set(range(10))
     assert IMAGES[:, 4:24, 4:24].max() > 240
-    images = IMAGES.copy()
-    images[:, 4:24, 4:24] = 0
-    assert images.max() == 0
+    assert IMAGES.sum() == IMAGES[:, 4:24, 4:24].sum()

@@ -61,6 +61,7 @@ GOOD: dict[str, Way] = {
     "called-encoded": lambda data: [head("Content-Encoding: gzip"), data],
     "redirect": lambda data: [to("/good/small.gz" if data == CONTENT["small.gz"] else "/good/large.gz")],
     "slow": lambda data: trickle(head(), [data[i::4] for i in range(4)], 0.1),
+    "lost-once": lambda data: [] if next(LOST, False) else [sized(data, len(data))],
 }
 # With what is said about it.
 FAULTS: dict[str, tuple[Way, str]] = {
@@ -85,7 +86,6 @@ UNREACHABLE: dict[str, tuple[Way, str]] = {
     "trickled-chunk-size": (lambda _: trickle(CHUNKED), "stalled"),
 }
 WAYS = GOOD | {way: send for way, (send, _) in (FAULTS | UNREACHABLE).items()}
-WAYS["lost-once"] = lambda data: [] if next(LOST, False) else [sized(data, len(data))]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -172,7 +172,8 @@ def test_from_a_folder_and_then_from_the_cache(cache: Path, folder: Path) -> Non
 
 
 @pytest.mark.parametrize("way", GOOD)
-def test_from_a_server(cache: Path, server: str, way: str) -> None:
+def test_from_a_server(cache: Path, server: str, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    monkeypatch.setattr(mirrors, "RETRIES", 1)
     fetch(HASHES, [f"{server}/{way}/"], cache)
     assert content(cache) == CONTENT
 
@@ -215,12 +216,6 @@ def test_if_no_mirror_delivers_the_reason_is_said_for_each(cache: Path, folder: 
     assert content(cache) == {"small.gz": CONTENT["small.gz"]}
 
 
-def test_a_lost_connection_is_tried_again(cache: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mirrors, "RETRIES", 1)
-    fetch(HASHES, [f"{server}/lost-once"], cache)
-    assert content(cache) == CONTENT
-
-
 def test_a_slow_mirror_is_given_up_below_the_slowest_rate(
     cache: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,7 +240,7 @@ def test_no_password_is_printed(
 def test_ctrl_c_ends_even_a_lookup_and_leaves_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirrors, "STALL_SECONDS", FOREVER)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(FOREVER))
-    threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
+    threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
     with within(5), pytest.raises(KeyboardInterrupt):
         fetch(HASHES, ["http://example.org"], cache)
     assert content(cache) == {}
@@ -304,4 +299,4 @@ def test_a_cache_that_cannot_be_written_is_named(cache: Path, folder: Path) -> N
     cache.mkdir(0o500)
     with pytest.raises(PermissionError) as caught:
         fetch(HASHES, [str(folder)], cache)
-    assert (caught.value.filename, caught.value.strerror) == (str(cache), "Permission denied")
+    assert Path(caught.value.filename).parent == cache

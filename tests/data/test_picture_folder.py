@@ -1,4 +1,4 @@
-"""Folders of pictures become data sets."""
+"""Folders of pictures become data sets, and the user's own digits images like the others."""
 
 import os
 from pathlib import Path
@@ -7,12 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from digits.data.picture_folder import as_dataset, describe_folder, in_words, list_files, read_pictures
+from digits.data.picture_folder import Pictures, check_unchanged, describe_folder, list_files, read_pictures
+from digits.dataset import Description
 from digits.foundation.stage import UserError
 from digits.pictures.conversion import to_gray_square
+from samples import MNIST, draw, some_digits
+
+ANIMALS = Description(name="animals", classes=["cats", "dogs"], pictures="whole")
 
 
-def save(path: Path, size: tuple[int, int], paper: str, ink: str, mode: str = "RGB") -> None:
+def save(
+    path: Path, ink: str = "red", size: tuple[int, int] = (30, 30), paper: str = "white", mode: str = "RGB"
+) -> None:
     """A picture of a square."""
     image = Image.new(mode, size, paper)
     width, height = size
@@ -21,12 +27,22 @@ def save(path: Path, size: tuple[int, int], paper: str, ink: str, mode: str = "R
     image.save(path)
 
 
+def describe(folder: Path) -> Description:
+    return describe_folder("animals", folder, list_files(folder), "whole")
+
+
+def read(folder: Path, about: Description = ANIMALS) -> Pictures:
+    return read_pictures(folder, list_files(folder), about)
+
+
 def test_folders_are_classes(tmp_path: Path) -> None:
     for name in ("10", "9", "cats", "Dogs"):
-        save(tmp_path / name / "1.png", (30, 30), "white", "black")
+        save(tmp_path / name / "1.png")
     (tmp_path / "empty").mkdir()
     (tmp_path / "README.md").write_text("about the folder")
-    assert describe_folder(tmp_path, list_files(tmp_path), "whole").classes == ["9", "10", "Dogs", "cats"]
+    assert describe(tmp_path).model_dump() == {
+        "name": "animals", "classes": ["9", "10", "Dogs", "cats"], "pictures": "whole"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("names", [[], ["a"], [str(n) for n in range(101)], ["a", "b" * 41], ["a", "b\n"]])
@@ -35,58 +51,67 @@ def test_a_folder_that_is_no_data_set(tmp_path: Path, names: list[str]) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.png").touch()
     with pytest.raises(UserError, match=r"download.folder.path: must be a folder with 2 to 100 folders"):
-        describe_folder(tmp_path, list_files(tmp_path), "whole")
-    with pytest.raises(UserError, match=r"download.folder.path"):
-        describe_folder(tmp_path / "missing", [], "whole")
+        describe(tmp_path)
 
 
 def test_folders_of_splits_are_no_classes(tmp_path: Path) -> None:
-    for name in ("Train/cats", "Train/dogs", "test/cats"):
-        save(tmp_path / name / "1.png", (30, 30), "white", "black")
+    for name in ("Train/cats", "Train/dogs", "test/cats", "vehicles/train", "vehicles/bus"):
+        save(tmp_path / name / "1.png")
     with pytest.raises(UserError, match=r"holds a folder for each class, got .* which holds Train and test"):
-        describe_folder(tmp_path, list_files(tmp_path), "whole")
-    assert describe_folder(tmp_path / "Train", list_files(tmp_path / "Train"), "whole").classes == ["cats", "dogs"]
-    save(tmp_path / "vehicles/train/1.png", (30, 30), "white", "black")
-    save(tmp_path / "vehicles/bus/1.png", (30, 30), "white", "black")
-    assert "train" in describe_folder(tmp_path / "vehicles", list_files(tmp_path / "vehicles"), "whole").classes
+        describe(tmp_path)
+    assert describe(tmp_path / "Train").classes == ["cats", "dogs"]
+    assert "train" in describe(tmp_path / "vehicles").classes
 
 
 def test_pictures_are_read_and_what_is_left_out_is_named(tmp_path: Path) -> None:
-    save(tmp_path / "cats/1.jpg", (300, 200), "white", "red")
-    save(tmp_path / "cats/2.png", (28, 28), "black", "white", mode="L")
-    save(tmp_path / "dogs/old/1.png", (40, 90), "blue", "yellow")
-    (tmp_path / "cats/3.png").write_bytes((tmp_path / "cats/2.png").read_bytes())
-    (tmp_path / "dogs/notes.txt").write_text("no picture")
+    save(tmp_path / "cats/1.jpg", size=(300, 200))
+    save(tmp_path / "cats/2.png", "white", (28, 28), "black", mode="L")
+    save(tmp_path / "cats/5.png", "green")
+    save(tmp_path / "dogs/old/1.png", "yellow", (40, 90), "blue")
+    for copy, path in [("cats/3.png", "cats/2.png"), ("dogs/3.png", "cats/5.png"), ("7.png", "cats/5.png")]:
+        (tmp_path / copy).write_bytes((tmp_path / path).read_bytes())
+    for name in ("cats/.hidden", "birds/1.png", "README.md", "dogs/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("no picture")
     os.mkfifo(tmp_path / "dogs/2.png")  # reading it would wait for ever
-    pictures, problems = read_pictures(tmp_path, list_files(tmp_path), ["cats", "dogs"], "whole")
-    assert [picture.converted for picture in pictures] == [True, False, True]
-    np.testing.assert_array_equal(pictures[1].image, np.asarray(Image.open(tmp_path / "cats/2.png")))
-    assert as_dataset(pictures).labels.tolist() == [0, 0, 1]
-    assert [problem.split(": is left out: ")[0] for problem in problems] == [
-        str(tmp_path / name) for name in ("cats/3.png", "dogs/notes.txt")
+    dataset, _, problems = read(tmp_path)
+    np.testing.assert_array_equal(dataset.images[1], np.asarray(Image.open(tmp_path / "cats/2.png")))
+    assert (str(dataset.images.dtype), dataset.labels.tolist()) == ("uint8", [0, 0, 1])
+    assert problems == [
+        f"{tmp_path}/cats/3.png: is left out: it is a copy of {tmp_path}/cats/2.png",
+        f"{tmp_path}/dogs/3.png: is left out: it is the same picture as {tmp_path}/cats/5.png in another class, which "
+        "is left out, too",
+        f"{tmp_path}/dogs/notes.txt: is left out: it is not a picture, or a damaged one",
+        f"{tmp_path}/7.png: is left out: it must be in a folder named after a class, such as cats; likewise 1 more",
     ]
 
 
-def test_a_picture_in_two_classes_is_left_out_of_both(tmp_path: Path) -> None:
-    for name, ink in {"cats/1": "red", "cats/2": "blue", "dogs/1": "green", "dogs/2": "red"}.items():
-        save(tmp_path / f"{name}.png", (30, 30), "white", ink)
-    pictures, problems = read_pictures(tmp_path, list_files(tmp_path), ["cats", "dogs"], "whole")
-    assert [picture.label for picture in pictures] == [0, 1]
-    assert len(problems) == 1
-    assert problems[0].startswith(f"{tmp_path}/dogs/2.png: is left out, and so is {tmp_path}/cats/1.png: ")
+def test_drawings_are_read_and_never_change_sides(tmp_path: Path) -> None:
+    assert len(read(tmp_path / "missing", MNIST).held_out) == 0
+    sides: list[dict[bytes, bool]] = []
+    for count in (60, 120):
+        draw(tmp_path, some_digits(0, count))
+        Image.new("L", (100, 100), 255).save(tmp_path / "5/empty.png")
+        dataset, held_out, problems = read(tmp_path, MNIST)
+        assert sorted(dataset.labels) == sorted(some_digits(0, count).labels)
+        assert [problem.split(": ")[0] for problem in problems] == [f"{tmp_path}/5/empty.png"]
+        sides.append({image.tobytes(): side for image, side in zip(dataset.images, held_out.tolist(), strict=True)})
+    assert sides[0].items() < sides[1].items()
+    assert 0.15 < sum(sides[1].values()) / 120 < 0.45
 
 
 def test_a_folder_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
-    save(tmp_path / "cats/1.jpg", (30, 30), "white", "red")
+    save(tmp_path / "cats/1.jpg")
     files = list_files(tmp_path)
     files[0].unlink()
+    assert len(read_pictures(tmp_path, files, ANIMALS).problems) == 1
     with pytest.raises(UserError, match=r"changed while it was read; run the same command again"):
-        read_pictures(tmp_path, files, ["cats", "dogs"], "whole")
+        check_unchanged(tmp_path, files)
 
 
 def test_a_link_to_a_folder_is_refused_since_dvc_does_not_look_through_it(tmp_path: Path) -> None:
-    save(tmp_path / "elsewhere/1.jpg", (30, 30), "white", "red")
-    save(tmp_path / "pictures/cats/1.jpg", (30, 30), "white", "red")
+    save(tmp_path / "elsewhere/1.jpg")
+    save(tmp_path / "pictures/cats/1.jpg")
     (tmp_path / "pictures/cats/2.jpg").symlink_to(tmp_path / "elsewhere/1.jpg")
     (tmp_path / "pictures/.hidden").symlink_to(tmp_path / "elsewhere")
     assert len(list_files(tmp_path / "pictures")) == 2
@@ -116,12 +141,6 @@ def test_transparency_is_paper() -> None:
     image.paste("black", (20, 20, 36, 36))
     square = to_gray_square(image)
     assert (square[0, 0], square[14, 14]) == (0, 255)
-
-
-def test_classes_in_words() -> None:
-    assert in_words(["cat", "dog"]) == "cat or dog"
-    assert in_words([*"012"]) == "0, 1 or 2"
-    assert in_words([*"0123456789"]) == "0 to 9"
 
 
 @pytest.mark.parametrize("bits", [10, 12, 16])

@@ -8,8 +8,8 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from digits.evaluation.network import Network
+from digits.evaluation.predictions import choose_scorer
 from digits.evaluation.saliency import mean_saliency
-from digits.evaluation.softmax_regression import SoftmaxRegression
 from digits.evaluation.tables import (
     count_confusions,
     expected_calibration_error,
@@ -18,15 +18,10 @@ from digits.evaluation.tables import (
     reliability,
 )
 from digits.models.model_file import Model
-from digits.models.networks import layers_of
 from digits.scoring import log_softmax, loss_and_accuracy, wilson_interval
-from samples import CLASSES, IMAGES, MNIST
-from small_networks import info_of
+from samples import ACTUAL, CLASSES, CONFIDENCE, IMAGES, MNIST, PREDICTED, RANDOM
+from small_networks import random_model
 
-RANDOM = np.random.default_rng(0)
-ACTUAL = RANDOM.integers(0, 10, 500)
-PREDICTED = np.where(RANDOM.random(500) < 0.8, ACTUAL, RANDOM.integers(0, 10, 500))
-CONFIDENCE = RANDOM.uniform(0.1, 1, 500)
 IMAGES = IMAGES[:500]
 
 
@@ -70,33 +65,26 @@ def test_certainty_belongs_to_the_last_bin() -> None:
 @pytest.fixture
 def model() -> Model:
     """A softmax regression of random weights, the same in whatever order the tests run."""
-    random = np.random.default_rng(0)
-    tensors = {"layers.1.weight": random.normal(size=(10, 784)), "layers.1.bias": random.normal(size=10)}
-    tensors |= {"mean": np.array(0.13), "std": np.array(0.31)}
-    float32 = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
-    return Model(info_of("logistic", {}), layers_of("logistic", {}, CLASSES), float32)
+    return random_model("logistic")
 
 
-def test_saliency_of_softmax_regression_is_its_weights(model: Model) -> None:
-    saliency = mean_saliency(SoftmaxRegression(model).slope, IMAGES, ACTUAL, CLASSES)
+def test_saliency_of_softmax_regression_is_its_weights_and_0_without_images(model: Model) -> None:
+    saliency = mean_saliency(choose_scorer(model, 100).slope, IMAGES, ACTUAL, CLASSES)
     weights = model.tensors["layers.1.weight"].reshape(10, 28, 28) / 0.31
     assert saliency == pytest.approx((weights - weights.mean(axis=0)) * (IMAGES / 255).std(axis=0), abs=1e-6)
+    saliency = mean_saliency(Network(model, 100).slope, IMAGES, np.full(len(IMAGES), 3), CLASSES)
+    assert np.flatnonzero(saliency.any(axis=(1, 2))).tolist() == [3]  # the other classes have no images
 
 
 def test_numpy_answers_as_pytorch_does(model: Model) -> None:
-    by_numpy, by_pytorch = SoftmaxRegression(model), Network(model)
-    for count, batch_size in ((1, 100), (300, 7)):
+    by_numpy, by_pytorch, in_small_batches = choose_scorer(model, 100), Network(model, 100), Network(model, 7)
+    for count in (1, 300):
         images, labels = IMAGES[:count], ACTUAL[:count]
-        assert by_numpy.predict(images, batch_size) == pytest.approx(by_pytorch.predict(images, 100), abs=1e-4)
-        assert by_pytorch.predict(images, batch_size) == pytest.approx(by_pytorch.predict(images, 100), abs=1e-4)
+        assert by_numpy.predict(images) == pytest.approx(by_pytorch.predict(images), abs=1e-4)
+        assert in_small_batches.predict(images) == pytest.approx(by_pytorch.predict(images), abs=1e-4)
         assert mean_saliency(by_numpy.slope, images, labels, CLASSES) == pytest.approx(
             mean_saliency(by_pytorch.slope, images, labels, CLASSES), abs=1e-6
         )
-
-
-def test_a_digit_without_images_has_no_saliency(model: Model) -> None:
-    saliency = mean_saliency(Network(model).slope, IMAGES, np.full(len(IMAGES), 3), CLASSES)
-    assert np.flatnonzero(saliency.any(axis=(1, 2))).tolist() == [3]
 
 
 def test_log_softmax_is_that_of_scipy() -> None:

@@ -9,22 +9,19 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from digits.dataset import Description
+from digits.figures.classifier import draw_confused, draw_curves, draw_most_wrong, draw_saliency
 from digits.figures.data import draw_data
-from digits.figures.results import draw_confused, draw_curves, draw_most_wrong, draw_saliency
-from digits.figures.style import save_figure, tile
-from samples import IMAGES, MNIST
+from digits.figures.style import save_figure, shorten_both, tile
+from digits.known_datasets import PUBLISHED
+from samples import ACTUAL, CONFIDENCE, IMAGES, MNIST, PREDICTED
 
-RANDOM = np.random.default_rng(0)
-ACTUAL = RANDOM.integers(0, 10, 500)
-PREDICTED = np.where(RANDOM.random(500) < 0.8, ACTUAL, RANDOM.integers(0, 10, 500))
-CONFIDENCE = RANDOM.uniform(0.1, 1, 500)
 IMAGES = IMAGES[:500]
 DIGITS = MNIST.classes
 MANY = [f"{n} dollars$ and some more" for n in range(100)]
 SHAPES = ["circle", "square", "triangle"]
 NAMES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 CURVES = [{"epoch": epoch, **dict.fromkeys(NAMES, 0.1 * epoch)} for epoch in (1, 2, 3)]
-SALIENCY = RANDOM.normal(size=(10, 28, 28))
+SALIENCY = np.random.default_rng(0).normal(size=(10, 28, 28))
 
 
 def test_tiles_stand_in_rows_and_columns() -> None:
@@ -75,6 +72,15 @@ def test_the_most_wrong_are_the_most_confident_errors() -> None:
     worst = wrong[CONFIDENCE[wrong].argmax()]
     assert texts[0] == f"{ACTUAL[worst]} → {PREDICTED[worst]}   {CONFIDENCE[worst]:.1%}"
     assert len(texts) == 32
+
+
+def test_names_of_classes_are_complete_where_they_fit() -> None:
+    clothes = PUBLISHED["fashion-mnist"].about.classes
+    axes = draw_confused(IMAGES, ACTUAL, PREDICTED, CONFIDENCE, clothes).axes[0]
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels(), draw_saliency(SALIENCY, clothes).axes[0].texts):
+        assert [label.get_text() for label in labels] == clothes
+    assert shorten_both("Bag", "T-shirt or top", 17) == ("Bag", "T-shirt or top")
+    assert shorten_both("Ankle boot", "T-shirt or top", 17) == ("Ankle b…", "T-shirt …")
 
 
 def test_each_confusion_is_in_its_cell() -> None:

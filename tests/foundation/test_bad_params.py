@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bad_input import little, many, refusal
-from conftest import ROOT
+from conftest import BASELINE, ROOT
 from digits.foundation.params import Section, read_params
 from digits.training.params import TrainParams
 from download import DownloadParams
@@ -29,7 +29,8 @@ SECTIONS: dict[str, type[Section]] = {
     "train": TrainParams,
     "evaluate": EvaluateParams,
 }
-GOOD: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"train": BASELINE}
+GOOD = {section: PARAMS[section] for section in SECTIONS}
 
 
 @dataclass(frozen=True)
@@ -193,16 +194,10 @@ def test_the_edges_of_every_range_and_choice(tmp_path: Path) -> None:
             check_value(tmp_path, path, value)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "download.folder.test_share",
-        "train.normalize",
-        "preprocess.val_size",
-        "download.dataset",
-        "download.mirrors.mnist",
-    ],
-)
+PATHS = "download.folder.test_share train.normalize preprocess.val_size download.dataset download.mirrors.mnist"
+
+
+@pytest.mark.parametrize("path", PATHS.split())
 def test_odd_values_of_a_parameter_of_each_type(tmp_path: Path, path: str) -> None:
     for value in ODD:
         check_value(tmp_path, tuple(path.split(".")), value)
@@ -239,25 +234,24 @@ def test_any_yaml(tmp_path: Path, text: str) -> None:
 LAUGHS = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 30))
 MERGES = "".join(f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 9)}]}}\n" for n in range(1, 30))
 HOSTILE: dict[str, str | bytes] = {
+    "nothing": "",
+    "another section": "other: {}",
+    "a list": "- 1",
+    "a section that is a number": "preprocess: 1",
+    "a tab": "preprocess:\n\t- 1",
     "aliases that stand for 9 ** 29 words": f"l0: &l0 lol\n{LAUGHS}preprocess: *l29",
     "merge keys that stand for 9 ** 29 entries": f"m0: &m0 {{a: 1}}\n{MERGES}preprocess: *m29",
     "a section in itself": "preprocess: &a {val_size: *a, seed: *a}",
     "deep lists": f"preprocess: {'[' * 10_000}",
-    "deep mappings": f"preprocess: {'{a: ' * 20_000}",
-    "deep keys": f"preprocess: {'? ' * 30_000}",
     "deep blocks": f"preprocess: {'- ' * 30_000}",
-    "balanced": f"preprocess: {{seed: 0, val_size: {'[' * 1000}{']' * 1000}}}",
     "a huge number": f"preprocess: {{seed: 0, val_size: [[0x{'f' * 80_000}]]}}",
-    "nearly a number": f"preprocess: {{seed: 0, val_size: {'9' * 90_000}x}}",
     "a long text": f"preprocess: {{seed: 0, val_size: {'a' * 90_000}}}",
     "a long key": f"preprocess: {{seed: 0, val_size: 0, {'a' * 90_000}: 0}}",
     "thousands of keys": f"preprocess: {{{', '.join(f'k{n}: 0' for n in range(5000))}}}",
-    "thousands of wrong items": f"preprocess: {{seed: 0, val_size: [{'0, ' * 10_000}]}}",
     "a file without end": f"preprocess: {{seed: 0, val_size: 0}} #{'a' * 2_000_000}",
     "a key that stands twice": "preprocess: {seed: 0, val_size: 1, drawings: 0, seed: 2}",
     "two documents": "preprocess: {seed: 0, val_size: 1, drawings: 0}\n---\npreprocess: {seed: 0, val_size: 1}",
     "escape codes in a key": r'preprocess: {seed: 0, val_size: 0, drawings: 0, "\e[2J\u202e": 0}',
-    "escape codes in a value": r'preprocess: {seed: 0, val_size: "\e[2J\u202e", drawings: 0}',
     "escape codes in a tag": "preprocess: {seed: 0, val_size: !%1b%5b2J 0, drawings: 0}",
     "UTF-16": "preprocess: {seed: 0, val_size: 1, drawings: 0}".encode("utf-16"),
     "no UTF-8": b"preprocess: {seed: 0, val_size: 1, drawings: 0} # \xff",

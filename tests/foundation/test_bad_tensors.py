@@ -68,24 +68,21 @@ def load(path: Path, logits: torch.Tensor) -> str:
     return message
 
 
-@pytest.mark.parametrize("network", ["logistic", "cnn"])
-def test_a_file_that_is_cut_off_anywhere_is_refused(tmp_path: Path, files: Files, network: str) -> None:
-    content, _, _ = files[network]
-    path = tmp_path / "model"
-    for end in [*range(0, header_size(content), 9), *range(header_size(content), len(content), 9001), len(content) - 1]:
-        path.write_bytes(content[:end])
-        assert refusal(lambda: load_model(path), path)
-
-
-@pytest.mark.parametrize("network", ["logistic", "mlp"])
-def test_every_damaged_byte_of_the_header_is_found_or_harmless(tmp_path: Path, files: Files, network: str) -> None:
-    content, _, logits = files[network]
+def test_a_file_that_is_cut_off_is_refused_and_a_damaged_byte_of_its_header_is_found_or_harmless(
+    tmp_path: Path, files: Files
+) -> None:
+    content, _, logits = files["mlp"]
     path = tmp_path / "model"
     for place in range(header_size(content)):
+        path.write_bytes(content[:place])
+        assert refusal(lambda: load_model(path), path)
         damaged = bytearray(content)
         damaged[place] ^= 1 << place % 8
         path.write_bytes(damaged)
         load(path, logits)
+    for end in range(header_size(content), len(content), 999):
+        path.write_bytes(content[:end])
+        assert refusal(lambda: load_model(path), path)
 
 
 @many(150)
@@ -137,8 +134,12 @@ def changes(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
         yield torch.cat([flat[:-1].float(), torch.tensor([value])]).reshape(tensor.shape)
 
 
+def network_of(name: str, options: Any = None, /, **about: Any) -> str:
+    return json.dumps({"architecture": name, "options": options or {}, "dataset": ABOUT | about})
+
+
 def metadata_of(network: str) -> dict[str, str]:
-    return {"model": json.dumps({"architecture": network, "options": OPTIONS[network], "dataset": ABOUT})}
+    return {"model": network_of(network, OPTIONS[network])}
 
 
 @pytest.mark.parametrize("network", ["mlp", "cnn"])
@@ -158,7 +159,6 @@ def test_missing_extra_and_exchanged_tensors_are_refused(tmp_path: Path, files: 
     path = tmp_path / "model"
     others = [
         *({key: tensor for key, tensor in state.items() if key != name} for name in state),
-        *({key if key != name else "x": tensor for key, tensor in state.items()} for name in state),
         *(state | {name: torch.zeros(1)} for name in ("extra", "", "\x1b[2J", "a" * 50_000)),
         *(other for name, (_, other, _) in files.items() if name != network),
         *(state | {"std": torch.tensor(value)} for value in (0.0, -0.0, -1.0)),
@@ -175,7 +175,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["width", "depth", "self"]), inner),
     max_leaves=6,
 )  # fmt: skip
-FIELDS = {"architecture": "mlp", "options": OPTIONS["mlp"], "dataset": ABOUT}
+FIELDS = json.loads(network_of("mlp", OPTIONS["mlp"]))
 
 
 @many(200)
@@ -192,30 +192,15 @@ def test_any_metadata(tmp_path: Path, files: Files, field: str, value: Any, remo
     load(path, logits)
 
 
-def network_of(name: str, options: Any = None, /, **about: Any) -> str:
-    return json.dumps({"architecture": name, "options": options or {}, "dataset": ABOUT | about})
-
-
 HOSTILE = {
-    "no text": "",
-    "no JSON": "{",
-    "no mapping": "3",
     "deep lists": "[" * 1_000_000,
     "deep mappings": '{"options":' * 100_000,
     "deep options": network_of("logistic").replace("{}", "[" * 10**5 + "]" * 10**5),
     "long": json.dumps({"architecture": "a" * 5_000_000}),
     "thousands of keys": json.dumps({f"k{n}": n for n in range(100_000)}),
     "a number of a million digits": network_of("mlp", {"width": 0}).replace("0", "9" * 10**6),
-    "no numbers": '{"architecture": "mlp", "options": {"width": NaN, "depth": Infinity, "dropout": -Infinity}}',
     "a trillion weights": network_of("mlp", {"width": 4096, "depth": 32, "dropout": 0.0}),
     "300 gigabytes of weights": network_of("cnn", {"width": 4096, "depth": 32, "dropout": 0.0}),
-    "too wide": network_of("mlp", {"width": 10**9, "depth": 1, "dropout": 0.0}),
-    "too deep": network_of("cnn", {"width": 1, "depth": 10**9, "dropout": 0.0}),
-    "options of another network": network_of("logistic", {"width": 1, "depth": 1, "dropout": 0.0}),
-    "positional arguments": network_of("mlp", [1, 1, 0.0]),
-    "escape codes": network_of("\x1b[2J"),
-    "a data set with escape codes": network_of("logistic", name="mnist\x1b[2J"),
-    "a data set that is no text": network_of("logistic", name=["mnist"]),
     "one class": network_of("logistic", classes=["0"]),
     "a class with escape codes": network_of("logistic", classes=[*"012345678", "\x1b[2J"]),
     "a million classes": network_of("logistic", classes=[str(n) for n in range(10**6)]),
@@ -240,21 +225,20 @@ class Harm:
         return os.mkdir, (str(self.folder),)
 
 
-@pytest.mark.parametrize("as_zip", [True, False])
-def test_a_pickle_is_refused_and_does_nothing(tmp_path: Path, as_zip: bool) -> None:
+def test_a_pickle_is_refused_and_does_nothing(tmp_path: Path) -> None:
     path, made = tmp_path / "file", tmp_path / "made"
-    torch.save({"mean": Harm(made)}, path, _use_new_zipfile_serialization=as_zip)
-    assert all(refusal(partial(read, path), path) for read in READERS)
-    assert not made.exists()
+    for as_zip in (True, False):
+        torch.save({"mean": Harm(made)}, path, _use_new_zipfile_serialization=as_zip)
+        assert all(refusal(partial(read, path), path) for read in READERS)
+        assert not made.exists()
     torch.load(path, weights_only=False)
     assert made.exists()
 
 
-def test_what_is_no_file_of_tensors_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    for path in (tmp_path / "folder", tmp_path / "missing"):
-        for named in (path, str(path)):
-            assert all(refusal(partial(read, named), path) for read in READERS)
+@pytest.mark.parametrize("name", ["", "missing"])
+def test_what_is_no_file_of_tensors_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    assert all(refusal(partial(read, named), path) for read in READERS for named in (path, str(path)))
 
 
 SHAPES = st.sampled_from(

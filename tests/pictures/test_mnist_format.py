@@ -1,6 +1,5 @@
 """Pictures of a digit are converted to the MNIST format whatever they look like; others are refused."""
 
-import io
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -12,6 +11,7 @@ from PIL import Image, ImageDraw
 from bad_input import little
 from digits.pictures.ink import NoDigitError, SeveralDigitsError
 from digits.pictures.mnist_format import find_digits, to_mnist_format
+from picture_kinds import drawn, photograph
 from samples import some_digits
 
 Bytes = NDArray[np.uint8]
@@ -38,15 +38,10 @@ def ink(image: Image.Image) -> NDArray[np.float64]:
     return 1 - np.asarray(image, np.float64) / 255
 
 
-def photograph(image: Image.Image, ink_color: tuple[int, int, int], paper: int) -> Image.Image:
+def photographed(image: Image.Image, ink_color: tuple[int, int, int], paper: int) -> Image.Image:
     """Coloured ink on grained paper in a light that falls from the side, as a JPEG file has it."""
-    generator = np.random.default_rng(0)
-    share = np.pad(ink(image), ((100, 60), (300, 120)))[:, :, None]
-    light = np.linspace(0.7, 1.1, share.shape[1])[None, :, None]
-    colors = (share * np.array(ink_color) + (1 - share) * paper) * light + generator.normal(0, 5, (*share.shape[:2], 3))
-    file = io.BytesIO()
-    Image.fromarray(colors.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=70)
-    return Image.open(file)
+    cover = np.pad(ink(image), ((100, 60), (300, 120)))
+    return photograph(drawn(cover, ink_color, (paper,) * 3), np.random.default_rng(0), noise=5)
 
 
 def vignetted(image: Image.Image) -> Image.Image:
@@ -94,14 +89,6 @@ def shadowed(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.asarray(image) * np.where(x + 0.5 * y > 210, 0.6, 1)).astype(np.uint8))
 
 
-def with_gaps(image: Image.Image) -> Image.Image:
-    """With two gaps in its strokes."""
-    image = image.copy()
-    for y in (120, 190):
-        image.paste(255, (0, y, 280, y + 8))
-    return image
-
-
 def similarity(first: Bytes, second: Bytes) -> float:
     """The correlation of two images, moved by at most a pixel, since a centre of mass may lie between two."""
     moved = [np.roll(second, (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
@@ -115,6 +102,7 @@ PICTURES: dict[str, Callable[[Image.Image], Image.Image]] = {
         "RGB", [image, Image.eval(image, lambda value: 128 - value // 2), Image.new("L", image.size, 90)]
     ),
     "moved": lambda image: Image.eval(image.rotate(0, translate=(-60, 20), fillcolor=255), int),
+    "cut out": lambda image: image.crop(Image.eval(image, lambda value: 255 - value).getbbox()),
     "half as large": lambda image: image.resize((140, 140), Image.Resampling.BOX),
     "ten times as large": lambda image: image.resize((2800, 2800)),
     "on a long page": lambda image: Image.fromarray(
@@ -122,17 +110,17 @@ PICTURES: dict[str, Callable[[Image.Image], Image.Image]] = {
     ),
     "black, transparent": lambda image: transparent(image, (0, 0, 0)),
     "white, transparent": lambda image: transparent(image, (255, 255, 255)),
-    "a photograph of ink": lambda image: photograph(image, (40, 50, 140), 215),
-    "a photograph of chalk": lambda image: photograph(image, (220, 220, 210), 50),
-    "in the light of a lamp": lambda image: vignetted(image),
-    "small, with a speck far away": lambda image: specked(image),
+    "a photograph of ink": lambda image: photographed(image, (40, 50, 140), 215),
+    "a photograph of chalk": lambda image: photographed(image, (220, 220, 210), 50),
+    "in the light of a lamp": vignetted,
+    "small, with a speck far away": specked,
     "on ruled paper": lambda image: on_lines(image, across=False),
     "on squared paper": lambda image: on_lines(image, across=True),
     "with a line along a side": lambda image: framed(image, 0, 6, sides=1),
     "with lines along two sides": lambda image: framed(image, 0, 9, sides=2),
     "on a table": lambda image: framed(image, 0, 18),
     "in a frame": lambda image: framed(image, 10, 4),
-    "in a shadow": lambda image: shadowed(image),
+    "in a shadow": shadowed,
     "with specks": lambda image: Image.fromarray(
         np.where(np.random.default_rng(0).random((280, 280)) < 0.001, 0, np.asarray(image)).astype(np.uint8)
     ),
@@ -147,53 +135,38 @@ def test_other_pictures_of_a_digit_give_the_same_image(name: str, image: Image.I
 
 def test_the_mode_of_a_picture_does_not_matter() -> None:
     for mode in MODES:
-        # Pillow goes to each of them from one of these at least.
-        middle = next(middle for middle in ("L", "RGB", "RGBA") if can_convert(FOUR.convert(middle), mode))
-        image = FOUR.convert(middle).convert(mode)
+        image = (FOUR.convert("RGB") if mode == "RGBa" else FOUR).convert(mode)
         assert np.abs(to_mnist_format(image).astype(int) - to_mnist_format(FOUR)).max() <= 1, mode
     assert similarity(to_mnist_format(FOUR.convert("1")), to_mnist_format(FOUR)) > 0.97
 
 
-def can_convert(image: Image.Image, mode: str) -> bool:
-    try:
-        image.convert(mode)
-    except ValueError:
-        return False
-    return True
-
-
 def test_numbers_that_are_none_are_paper() -> None:
-    values = 1 - ink(FOUR)
+    values = ink(FOUR)
     values[:5] = np.nan
-    values[5:9] = np.inf
-    assert similarity(to_mnist_format(Image.fromarray((1 - values).astype(np.float32))), to_mnist_format(FOUR)) > 0.93
-    assert (
-        similarity(to_mnist_format(Image.fromarray((ink(FOUR) / 50).astype(np.float32))), to_mnist_format(FOUR)) > 0.97
-    )
+    values[5:9] = -np.inf
+    for picture in (values, ink(FOUR) / 50):
+        converted = to_mnist_format(Image.fromarray(picture.astype(np.float32)))
+        assert similarity(converted, to_mnist_format(FOUR)) > 0.93
 
 
 @pytest.mark.parametrize("image", [FOUR, SEVEN], ids=["4", "7"])
 def test_the_format_is_mnists(image: Image.Image) -> None:
     converted = to_mnist_format(image)
-    assert converted.dtype == np.uint8
-    assert converted.shape == (28, 28)
-    assert converted.max() == 255
+    assert (str(converted.dtype), converted.shape, converted.max()) == ("uint8", (28, 28), 255)
     rows, columns = np.nonzero(converted)
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
     for axis in (0, 1):
         assert abs(np.average(np.arange(28), weights=converted.sum(axis=1 - axis)) - 14) <= 0.5
     height, width = (int(np.ptp(indices)) + 1 for indices in np.nonzero(ink(image) > 0))
     assert (np.ptp(columns) + 1) / (np.ptp(rows) + 1) == pytest.approx(width / height, abs=0.06)
-
-
-@pytest.mark.parametrize("image", [FOUR, SEVEN], ids=["4", "7"])
-def test_what_is_in_mnist_format_stays_as_it_is(image: Image.Image) -> None:
-    converted = to_mnist_format(image)
+    # What is in this format stays as it is.
     repeated = to_mnist_format(Image.fromarray(converted)).astype(int)
     assert np.abs(repeated - np.where(converted > 0.05 * 255, converted, 0)).max() <= 1
 
 
 def test_whatever_there_is_on_a_picture_it_is_a_digit_or_a_refusal() -> None:
+    for image in some_digits(0, 300).images:
+        to_mnist_format(Image.fromarray(image))
     digits = 0
     for seed in range(200):
         generator = np.random.default_rng(seed)
@@ -232,14 +205,7 @@ def test_very_thin_and_very_thick_strokes_come_to_widths_that_mnist_has() -> Non
         (drawing(*[[(x, y), (x, y)] for x in range(20, 270, 40) for y in range(20, 270, 40)], width=8), "7 shapes"),
         (drawing([(120, 40), (120, 240)], [(158, 45), (158, 235)]), "2 shapes"),
         (
-            drawing(
-                [(100, 60), (120, 60)],
-                [(150, 90), (170, 90)],
-                [(100, 120), (120, 120)],
-                [(150, 150), (170, 150)],
-                [(100, 180), (120, 180)],
-                width=14,
-            ),
+            drawing(*[[(x, y), (x + 20, y)] for x in (100, 150) for y in range(x // 2 + 10, 181, 60)], width=14),
             "2 shapes",
         ),
         (drawing([(20, 140), (260, 140)]), "wider than a digit"),
@@ -266,16 +232,13 @@ def test_a_line_along_the_border_of_a_small_picture_is_no_ink(turn: int) -> None
     assert np.array_equal(to_mnist_format(Image.fromarray(lined)), to_mnist_format(Image.fromarray(small)))
 
 
-def test_a_digit_that_touches_the_edges_is_read() -> None:
-    for image in (FOUR, SEVEN):
-        box = Image.eval(image, lambda value: 255 - value).getbbox()
-        assert similarity(to_mnist_format(image.crop(box)), to_mnist_format(image)) > 0.9
-
-
 @pytest.mark.parametrize("image", [FOUR, SEVEN], ids=["4", "7"])
 @pytest.mark.parametrize("side", [280, 28])
 def test_gaps_do_not_break_a_digit(image: Image.Image, side: int) -> None:
-    broken = with_gaps(image).resize((side, side), Image.Resampling.BOX)
+    broken = image.copy()
+    for y in (120, 190):
+        broken.paste(255, (0, y, 280, y + 8))
+    broken = broken.resize((side, side), Image.Resampling.BOX)
     assert similarity(to_mnist_format(broken), to_mnist_format(image)) > 0.8
 
 
@@ -293,15 +256,6 @@ def test_digits_are_found_from_left_to_right() -> None:
     assert (left, top, right, bottom) == pytest.approx((28 / 700, 38 / 280, 172 / 700, 242 / 280), abs=0.03)
     with pytest.raises(SeveralDigitsError, match="3 shapes"):
         to_mnist_format(page)
-
-
-def test_hardly_any_of_the_bundled_digits_is_refused() -> None:
-    read = 0
-    for image in some_digits(0, 300).images:
-        with suppress(NoDigitError):
-            to_mnist_format(Image.fromarray(image))
-            read += 1
-    assert read >= 0.99 * 300
 
 
 @pytest.mark.parametrize("distance", [3, 5, 8])

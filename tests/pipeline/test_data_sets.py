@@ -7,6 +7,7 @@ from contextlib import chdir
 from pathlib import Path
 
 import pytest
+import yaml
 
 import download
 import preprocess
@@ -14,7 +15,7 @@ from conftest import ROOT, Run
 from digits.data.raw import ARCHIVE_NAMES
 from digits.dataset import load_dataset, load_summary
 from digits.foundation.stage import UserError
-from digits.published import PUBLISHED
+from digits.known_datasets import PUBLISHED
 from digits.sources.mirrors import cache_of
 from handwriting.recognizer import Recognizer
 from samples import SHAPES, draw_shapes, packed_idx, some_digits
@@ -24,16 +25,17 @@ def test_a_folder_of_pictures_runs_from_pictures_to_plots(project: Path, run: Ru
     folder = draw_shapes(tmp_path / "shapes", 24)
     chosen = ("-S", "download.dataset=folder", "-S", f"download.folder.path={folder}")
     output = run(project, "dvc", "exp", "run", *chosen, status=255)
-    assert "72 pictures of 3 classes; 72 converted to 28 x 28 gray" in output
-    assert "smaller than the 57 training images of folder, got 137; `-S preprocess.val_size=5`" in output
+    assert "shapes: 72 pictures of 3 classes, brought to 28 x 28 gray pixels" in output
+    assert "smaller than the 57 training images of shapes, got 137; `-S preprocess.val_size=5`" in output
     command = ("dvc", "exp", "run", "-n", "shapes", *chosen, "-S", "preprocess.val_size=12", "-S", "train.epochs=10")
     output = run(project, *command)
-    assert "folder: 45 training and 12 validation images, on cpu" in output
+    assert "shapes: 45 training and 12 validation images, on cpu" in output
     assert "of 15 test images correct" in output
     assert (project / "metrics/predictions.csv").read_text().splitlines()[1].split(",")[1] == "circles"
     assert {line.split(",")[0] for line in (project / "plots/classes.csv").read_text().splitlines()[1:]} == {*SHAPES}
     assert len((project / "plots/confusion.csv").read_text().splitlines()) == 10
     assert Recognizer(project / "models/model.onnx").classes == SHAPES
+    assert (project / "models/model_card.md").read_text().startswith("# logistic, trained on shapes\n")
     found = json.loads(run(project, "python", "tools/compare.py", "--classes", "--json", "shapes", "shapes"))
     assert [each["class"] for each in found["comparisons"][0]["classes"]] == SHAPES
 
@@ -47,14 +49,15 @@ def test_a_folder_of_pictures_runs_from_pictures_to_plots(project: Path, run: Ru
     shutil.copyfile(folder / "circles/0.png", folder / "squares/new.png")
     assert str(folder) in run(project, "dvc", "status", "download")
     output = run(project, "dvc", "repro", "download")
-    assert f"note: {folder}/squares/new.png: is left out, and so is {folder}/circles/0.png" in output
+    assert f"note: {folder}/squares/new.png: is left out: it is the same picture as {folder}/circles/0.png" in output
     assert "71 pictures of 3 classes" in output
 
 
 def choose(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `folder`, to run stages in, have a params.yaml that names a data set, and no arguments."""
-    params = (ROOT / "params.yaml").read_text().replace("dataset: mnist", f"dataset: {name}")
-    (folder / "params.yaml").write_text(params.replace("val_size: 5000", "val_size: 5"))
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["download"]["dataset"], params["preprocess"] = name, {"val_size": 5, "seed": 0, "drawings": 0}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
     monkeypatch.setattr("sys.argv", ["download.py"])
 
 
@@ -73,6 +76,21 @@ def test_a_folder_that_cannot_be_learned(
     choose(tmp_path, "folder", monkeypatch)
     with chdir(tmp_path), pytest.raises(UserError, match=problem):
         download.main()
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("data/My shapes", "My shapes"),
+        ("a/../t\x1b[31mö\nns/", "t[31möns"),
+        ("b" * 50, "b" * 40),
+        (".", "folder"),
+        ("../..", "folder"),
+        ("/data/mnist", "folder mnist"),
+    ],
+)
+def test_a_data_set_has_the_name_of_its_folder(path: str, name: str) -> None:
+    assert download.name_of(Path(path)) == name
 
 
 @pytest.mark.parametrize("name", ["fashion-mnist", "kmnist"])

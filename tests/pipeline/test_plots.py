@@ -24,10 +24,10 @@ IMAGES = ["confused", "data", "most_wrong", "saliency"]
 pytestmark = needs_browser
 
 
-def open_plots(browser: webdriver.Chrome, page: Path) -> dict[str, Any]:
+def open_plots(browser: webdriver.Chrome, page: Path, number: int) -> dict[str, Any]:
     """Open a page and wait for its plots, by title: the elements that hold one drawing each."""
     browser.get(page.as_uri())
-    WebDriverWait(browser, 30).until(lambda b: len(b.find_elements(By.CSS_SELECTOR, "svg.marks")) == len(TITLES))
+    WebDriverWait(browser, 30).until(lambda b: len(b.find_elements(By.CSS_SELECTOR, "svg.marks")) == number)
     log: list[dict[str, Any]] = browser.get_log("browser")
     errors = [entry for entry in log if entry["level"] == "SEVERE"]
     assert not errors
@@ -49,7 +49,7 @@ def test_every_plot_is_drawn(project: Path, tmp_path: Path, run: Run) -> None:
     run(project, "dvc", "exp", "run", "--name", "noval", "-S", "preprocess.val_size=0", "evaluate")
     run(project, "dvc", "plots", "diff", "HEAD", "noval")
     with open_browser(tmp_path / "browser") as browser:
-        plots = open_plots(browser, project / "dvc_plots/index.html")
+        plots = open_plots(browser, project / "dvc_plots/index.html", len(TITLES))
         assert sorted(plots) == sorted(TITLES)
         assert count(plots["Loss"], "line") == count(plots["Accuracy"], "line") == 2 + 1
         assert count(plots["Validation accuracy"], "line") == 1
@@ -62,3 +62,21 @@ def test_every_plot_is_drawn(project: Path, tmp_path: Path, run: Run) -> None:
         assert len(images) == 2 * len(IMAGES)
         assert {name for name in IMAGES for image in images if name in str(image.get_attribute("src"))} == set(IMAGES)
         assert all(int(str(image.get_property("naturalWidth"))) > 300 for image in images)
+
+
+def test_confusions_of_a_perfect_model_have_no_colour_and_long_names_are_complete(
+    project: Path, tmp_path: Path, run: Run
+) -> None:
+    names = ["Bag", "Ankle boot", "T-shirt or top"]
+    rows = [f"{actual},{predicted},{int(actual == predicted)},0.0\n" for actual in names for predicted in names]
+    (project / "plots/confusion.csv").write_text(f"actual,predicted,count,share\n{''.join(rows)}")
+    run(project, "dvc", "plots", "show", "plots/confusion.csv")
+    with open_browser(tmp_path / "browser") as browser:
+        plot = open_plots(browser, project / "dvc_plots/index.html", 1)["Confusion matrix"]
+        labels = plot.find_elements(By.CSS_SELECTOR, "g.role-axis-label text")
+        assert [label.text for label in labels] == 2 * names
+        _, second, third = labels[3:]  # below the columns, turned where they are wider
+        assert second.size["height"] > second.size["width"]
+        assert second.rect["x"] + second.rect["width"] <= third.rect["x"]
+        cells = plot.find_elements(By.CSS_SELECTOR, "g.mark-rect.role-mark > *")
+        assert {cell.get_attribute("fill") for cell in cells} == {"#eeeeee", "rgb(255, 255, 255)"}

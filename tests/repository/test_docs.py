@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,16 +14,12 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 MAX_README_LINES = 150
 
-SERVER = "needs a server of that name"
-# No test runs these, for the reasons given.
+# Commands that no test runs, and why.
 NOT_RUN = {
     "source .venv/bin/activate": "sets variables of the user's shell",
     ".venv/bin/pip install torch==2.15.0 torchvision==0.29.2 --index-url <PyTorch's CPU index>": "needs the network",
-    "git remote add server digits@server:digits.git": SERVER,
-    "dvc remote add --default storage ssh://digits@server/home/digits/storage": SERVER,
-    "git push server HEAD:main && dvc push": SERVER,
-    "git clone -b main digits@server:digits.git && cd digits": SERVER,
     "(umask 077; echo 'server:5432:digits:digits:PASSWORD' >> ~/.pgpass)": "writes to the user's home",
+    "dvc gc --workspace --all-experiments": "asks before it deletes",
 }
 # What another test runs, or CI: the file, a piece of it that stands for the command, and the command.
 ELSEWHERE = re.findall(
@@ -32,39 +29,17 @@ ELSEWHERE = re.findall(
 .ci/run: make -C <- make run
 .ci/run: MNIST_MIRROR= <- MNIST_MIRROR=/path/to/mnist make run
 Makefile: -m venv .venv <- python3 -m venv .venv
-Makefile: pip install -r requirements.txt <- pip install -r requirements.txt
-Makefile: tools/draw.py $(ARGS) <- make draw ARGS="--model models/cnn.onnx"
-Makefile: tools/draw.py $(ARGS) <- make draw ARGS="--model models/ensemble.onnx"
+Makefile: $(INSTALL) -r requirements.txt <- pip install -r requirements.txt
 requirements-dev.txt: -r requirements-machines.txt <- pip install -r requirements-machines.txt
 tests/training/test_processes.py: "processes": count <- dvc exp run -S train.processes=2
 tests/training/test_processes.py: "torchrun", "--nnodes", "2" <- torchrun --nnodes 2 --nproc-per-node 2 \
 --rdzv-backend c10d --rdzv-endpoint first:29400 stages/train.py
 benchmarks/measure_recipes.py: "dvc", "repro", "preprocess" <- dvc repro preprocess
 tests/tools/test_machines.py: "dvc", "pull" <- dvc pull
-tests/tools/test_machines.py: "--storage", url, "--push" <- python tools/search.py --trials 200 --storage \
-postgresql://digits@server/digits --push
-tests/tools/test_machines.py: "--storage", url, "--push" <- python tools/sweep.py -S train.lr=0.001,0.01 -S \
-'train.seed=range(0,16)' --storage postgresql://digits@server/digits --push
-tests/tools/test_draw.py: "tools/draw.py" <- make draw
-tests/tools/test_predict.py: "tools/predict.py" <- python tools/predict.py seven.jpg note.png
-tests/tools/test_predict.py: "--model" <- python tools/predict.py --model models/cnn.onnx seven.jpg
-tests/tools/test_recipes.py: "tools/recipe.py", name, *SMALL <- make cnn
-tests/tools/test_recipes.py: "-n", "other", *SMALL, "-S", "train.seed=1" <- make cnn ARGS="-n cnn-1 -S train.seed=1"
-tests/tools/test_recipes.py: -S train.arithmetic=portable -S train.precision=float32 -S train.channels_last=false <- \
-make lenet5 ARGS="-S train.arithmetic=portable -S train.precision=float32 -S train.channels_last=false"
-tests/tools/test_sweep.py: train.seed=range(0,2) <- python tools/sweep.py -S 'train.seed=range(1,10)'
-tests/tools/test_ensemble.py: "tools/ensemble.py" <- python tools/ensemble.py cnn seed={1..9}
 tests/tools/test_runs.py: "experiments" <- make experiments
-tests/tools/test_runs.py: tools/sweep.py <- python tools/sweep.py --by train.optimizer --picture sweep.png
-tests/tools/test_runs.py: call(seeds, swept, "--picture" <- python tools/seeds.py --picture seeds.png
-tests/tools/test_reproduce.py: "tools/reproduce.py" <- make reproduce
-tests/tools/test_reproduce.py: "-S", "train.model=cnn" <- make reproduce ARGS="-S train.model=cnn"
-tests/pipeline/test_processors.py: "--cpu", cpu <- python tools/reproduce.py --cpu Haswell --cpu EPYC-Rome
 tests/pipeline/test_processors.py: "cp", "-r", ".dvc/cache/." <- cp -r .dvc/cache/. /path/to/storage
 tests/pipeline/test_processors.py: "dvc", "repro", "--pull" <- dvc repro --pull
 tests/pipeline/test_processors.py: "pull", "--run-cache" <- dvc pull --run-cache
-tests/tools/test_verify.py: "tools/verify.py" <- make verify
-tests/tools/test_search.py: "--picture" <- python tools/search.py --trials 20 --jobs 2 --picture search.png
 tests/pipeline/test_sharing.py: "--default" <- dvc remote add --default storage /path/to/storage
 tests/pipeline/test_sharing.py: commit(project, run) <- git commit -m "Add a remote" .dvc/config
 tests/pipeline/test_sharing.py: "push" <- git push && dvc push
@@ -83,11 +58,12 @@ tests/pipeline/test_pipeline.py: "preprocess.drawings=3" <- dvc exp run --name t
 tests/pipeline/test_pipeline.py: "dvc", "queue", "logs" <- dvc queue logs NAME --follow
 """,
 )
-RUN_ELSEWHERE = {command for _, _, command in ELSEWHERE}
+OFFLINE = "python tools/recipe.py offline"  # which only its page runs
 # Pages for a reader who has run an experiment of this name on another page.
 EXPERIMENTS = {
     "many-experiments.md": "faster",
     "plots.md": "faster",
+    "troubleshooting.md": "NAME",
     "your-own-pictures.md": "cnn",
 }
 
@@ -103,21 +79,45 @@ def commands(page: Path) -> list[str]:
     return [" ".join(re.sub(r"\s#\s.*", "", line[2:]).split()) for line in lines if line.startswith("$ ")]
 
 
+def tool_of(command: str) -> str | None:
+    """The tool that a command calls, by its path or through make."""
+    name = (re.findall(r"(?:^make |tools/)([\w-]+)", command) or [""])[0]
+    name = "recipe" if (ROOT / f"recipes/{name}.yaml").is_file() else name
+    return name if (ROOT / f"tools/{name}.py").is_file() else None
+
+
 def to_run(page: Path) -> list[str]:
-    """The commands of a page, without those that run elsewhere or on an earlier page."""
-    earlier = [command for other in PAGES[: PAGES.index(page)] for command in commands(other)]
-    return [command for command in commands(page) if command not in {*RUN_ELSEWHERE, *NOT_RUN, *earlier}]
+    """The commands of a page, without those that run elsewhere or on an earlier page, or need a server."""
+    skipped = {*NOT_RUN, *(command for *_, command in ELSEWHERE)}
+    skipped |= {command for other in PAGES[: PAGES.index(page)] for command in commands(other)}
+    found = [command for command in commands(page) if command not in skipped and "server" not in command]
+    return [command for command in found if command == OFFLINE or not tool_of(command)]
 
 
-def test_the_tables_name_only_what_pages_show() -> None:
-    shown = {command for page in PAGES for command in commands(page)}
-    assert {*RUN_ELSEWHERE, *NOT_RUN} <= shown
-    assert len(ELSEWHERE) + len(NOT_RUN) < len(shown)
+SHOWN = {command for page in PAGES for command in commands(page)}
+
+
+def test_the_tables_name_only_what_pages_show_and_where_it_stands() -> None:
+    assert {*NOT_RUN, OFFLINE, *(command for *_, command in ELSEWHERE)} <= SHOWN
+    assert not [(path, piece) for path, piece, _ in ELSEWHERE if piece not in read(ROOT / path)]
     assert set(EXPERIMENTS) <= {page.name for page in PAGES if to_run(page)}
 
 
-def test_what_runs_elsewhere_stands_there() -> None:
-    assert not [(path, piece) for path, piece, _ in ELSEWHERE if piece not in read(ROOT / path)]
+def test_the_tests_of_a_tool_use_every_option_that_the_pages_show() -> None:
+    texts = [read(path) for path in (ROOT / "tests").rglob("test_*.py")]
+    for command in filter(tool_of, SHOWN):
+        name = tool_of(command)
+        of_tool = [text for text in texts if f"tools/{name}.py" in text or re.search(rf"(?m)^import {name}\b", text)]
+        options = re.findall(r"(?<=[\s\"])--?[a-zS][\w-]*", command)
+        assert any(all(f'"{option}"' in text for option in options) for text in of_tool), command
+
+
+def test_the_python_on_the_pages_runs(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(finished)
+    found: dict[str, Any] = {}
+    blocks = "".join(re.findall(r"(?ms)^```python\n(.*?)^```", "".join(map(read, PAGES))))
+    exec(blocks, found)  # noqa: S102 - the project's own
+    assert (found["logits"].argmax(1).numpy() == found["probabilities"].argmax(1)).all()
 
 
 @pytest.mark.parametrize(
@@ -134,8 +134,7 @@ def test_the_commands_of_a_page_run_in_their_order(
     for command in to_run(page):
         short = re.sub(r"epochs=\d+", "epochs=2", command)
         short = short.replace("/path/to/shapes", str(shapes)).replace("val_size=48", "val_size=9")
-        is_tool = "tools/" in command  # which starts cold, from this copy of its modules
-        run(project, "sh", "-c", short, **({} if is_tool else {"PATH": warm_path}))
+        run(project, "sh", "-c", short, **({} if tool_of(command) else {"PATH": warm_path}))  # tools start cold
 
 
 def prose(page: Path) -> str:

@@ -5,6 +5,7 @@ import importlib
 import re
 import sys
 from importlib.metadata import packages_distributions, requires
+from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,7 +21,6 @@ from digits.models import networks
 from digits.pictures.conversion import CONVERSIONS
 from digits.training.params import TrainParams
 from download import FolderParams
-from imports import imported_files, imported_modules
 from small_networks import LRS
 
 SECTIONS = ["download", "preprocess", "train", "evaluate"]
@@ -30,13 +30,28 @@ PIPELINE: dict[str, Any] = {
     name: entry for name, entry in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items() if name in STAGES
 }
 # The rooms of stages/digits, and the single files; each may import from those before it.
-ROOMS = ["foundation", "dataset.py", "published.py", "scoring.py", "pictures", "data", "sources"]
+ROOMS = ["foundation", "exact.py", "dataset.py", "known_datasets.py", "scoring.py", "pictures", "data", "sources"]
 ROOMS += ["models", "evaluation", "export", "figures", "training"]
-FOLDER = "${download.folder.path}"
 
 
-def paths(entries: list[Any]) -> set[str]:
-    return {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
+def imported_modules(path: Path) -> list[str]:
+    """The modules that a file imports anywhere in it, by absolute name."""
+    modules = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            modules.append(node.module or "")
+        elif isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+    return modules
+
+
+def imported_files(script: Path) -> set[str]:
+    """The project's files that `script` imports anywhere in it, directly or not, and itself."""
+    finder = ModuleFinder([str(ROOT / "stages")])
+    finder.run_script(str(script))
+    files = [vars(module)["__file__"] for module in finder.modules.values()]  # None for what is built into Python
+    return {Path(file).relative_to(ROOT).as_posix() for file in files if file}
 
 
 def test_all_packages_that_the_code_imports_are_in_requirements_txt() -> None:
@@ -61,12 +76,6 @@ def test_every_script_is_a_stage_in_running_order() -> None:
     assert [name for name in yaml.safe_load((ROOT / "params.yaml").read_text()) if name in SECTIONS] == SECTIONS
 
 
-def room_of(path: str) -> str:
-    """The dependency that covers one of the project's files: a script, a single file or a folder."""
-    parts = path.split("/")
-    return "/".join(parts[:3])
-
-
 def module_path(module: str) -> str:
     """The file or folder in stages/digits that a module such as digits.models.layers belongs to."""
     name = module.split(".")[1]
@@ -81,25 +90,17 @@ def test_the_rooms_are_these_and_importing_a_module_of_one_costs_no_other() -> N
         assert not [module for module in modules if module.startswith("digits")]
 
 
-def test_imports_point_one_way() -> None:
-    files = [path for path in (ROOT / "stages/digits").rglob("*.py") if path.parent.name != "digits"]
-    files += [ROOT / "stages/digits" / name for name in ROOMS if name.endswith(".py")]
-    assert len(files) > 40
-    for path in files:
-        room = path.relative_to(ROOT / "stages/digits").parts[0]
-        allowed = set(ROOMS[: ROOMS.index(room) + 1])
+def test_imports_point_one_way_and_nothing_imports_a_script() -> None:
+    rooms = [path for path in (ROOT / "stages/digits").rglob("*.py") if path.name != "__init__.py"]
+    tools = list((ROOT / "tools").rglob("*.py"))
+    assert len(rooms) > 35
+    assert len(tools) > 15
+    for path in rooms + tools:
+        last = "figures" if path in tools else path.relative_to(ROOT / "stages/digits").parts[0]  # tools: no training
+        allowed = ROOMS[: ROOMS.index(last) + 1]
         for module in imported_modules(path):
             assert module.split(".")[0] not in STAGES, f"{path}: a stage script is imported by nothing"
-            assert module.split(".")[0] != "digits" or module_path(module) in allowed, f"{path}: {module}"
-
-
-def test_tools_import_neither_scripts_nor_the_training() -> None:
-    files = list((ROOT / "tools").rglob("*.py"))
-    assert len(files) > 15
-    for path in files:
-        for module in imported_modules(path):
-            assert module.split(".")[0] not in STAGES
-            assert not module.startswith("digits.training")
+            assert not module.startswith("digits.") or module_path(module) in allowed, f"{path}: {module}"
 
 
 @pytest.mark.parametrize("folder", ["stages", "tools"])
@@ -114,12 +115,6 @@ def test_scripts_import_no_package_before_a_missing_one_would_be_named(folder: s
         assert set(names) <= sys.stdlib_module_names | own, path
         first = next((name for name in names if name in own), None)
         assert first == ("command" if folder == "tools" else "digits"), path
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_the_rooms_that_it_imports_from_and_on_no_other(stage: str) -> None:
-    declared = {dep for dep in PIPELINE[stage]["deps"] if dep.startswith("stages/")}
-    assert declared == {room_of(path) for path in imported_files(ROOT / f"stages/{stage}.py")}
 
 
 def test_every_room_belongs_to_a_stage_and_only_what_training_uses_trains_again() -> None:
@@ -144,23 +139,22 @@ def test_what_editors_leave_in_a_room_is_no_dependency_and_joins_no_experiment(r
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_inputs_and_outputs_are_the_paths_that_the_script_names(stage: str) -> None:
-    entry = PIPELINE[stage]
-    declared = {dep for dep in entry["deps"] if not dep.startswith("stages/")}
-    for kind in ("outs", "metrics", "plots"):
-        declared |= paths(entry.get(kind, []))
-    module = importlib.import_module(stage)
-    read = {FOLDER} if stage == "download" else set()  # its path is a parameter
-    assert declared == read | {value.as_posix() for value in vars(module).values() if isinstance(value, Path)}
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_command_params_and_description(stage: str) -> None:
+def test_an_entry_names_what_its_script_imports_reads_and_writes(stage: str) -> None:
     entry = PIPELINE[stage]
     assert entry["cmd"] == f"python stages/{stage}.py"
+    assert len(entry["desc"]) > 20
     own = [section for section in SECTIONS if section == stage]
     assert entry.get("params", []) == (["download", "preprocess", "train"] if stage == "export" else own)
-    assert len(entry["desc"]) > 20
+
+    code = {dep for dep in entry["deps"] if dep.startswith("stages/")}
+    # A script, a single file, or the room of a file: whatever a stage imports from, directly or not, and no other.
+    assert code == {"/".join(path.split("/")[:3]) for path in imported_files(ROOT / f"stages/{stage}.py")}
+    declared = {*entry["deps"]} - code
+    for kind in ("outs", "metrics", "plots"):
+        declared |= {each if isinstance(each, str) else next(iter(each)) for each in entry.get(kind, [])}
+    read = {"${download.folder.path}"} if stage == "download" else set()  # its path is a parameter
+    module = importlib.import_module(stage)
+    assert declared == read | {value.as_posix() for value in vars(module).values() if isinstance(value, Path)}
 
 
 @pytest.mark.parametrize("stage", SECTIONS)
@@ -169,11 +163,10 @@ def test_the_section_is_what_the_script_reads(stage: str, monkeypatch: pytest.Mo
     read_params(stage, getattr(importlib.import_module(stage), f"{stage.capitalize()}Params"))
 
 
-def choices(params: type[BaseModel], field: str) -> set[str]:
-    return set(get_args(params.model_fields[field].annotation))
-
-
 def test_a_choice_is_offered_where_it_is_implemented_and_tested() -> None:
+    def choices(params: type[BaseModel], field: str) -> set[str]:
+        return set(get_args(params.model_fields[field].annotation))
+
     assert choices(TrainParams, "model") == set(networks.NETWORKS) == set(small_networks.NETWORKS)
     assert choices(TrainParams, "optimizer") == set(LRS)
     assert choices(FolderParams, "pictures") == choices(Description, "pictures") == set(CONVERSIONS)

@@ -1,5 +1,6 @@
 """tools/ensemble.py: the average of several models, as one."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from safetensors.numpy import load_file
 import ensemble
 from conftest import Call, MakeProject, Run
 from digits.foundation.stage import UserError
-from experiments.averaging import average
+from experiments.ensembles import average
 from handwriting.recognizer import Recognizer
 
 ENSEMBLE = "python", "tools/ensemble.py"
@@ -80,3 +81,8 @@ def test_what_cannot_be_averaged_is_refused(project: Path, call: Call) -> None:
         (["HEAD", "other", "--model", "README.md/a"], 1, "error: README.md/a: cannot be read or written, got "),
     ]:
         assert message in call(ensemble, project, *arguments, status=status)[1]
+    shutil.rmtree(project / ".dvc/cache/files")
+    said = call(ensemble, project, "HEAD", "other", status=1)[1]
+    assert said.startswith(
+        "error: HEAD: its model is in no cache or remote of DVC, got Can't find 'models/model.onnx' "
+    )

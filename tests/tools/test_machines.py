@@ -2,12 +2,13 @@
 
 import os
 import signal
-import subprocess
+import sqlite3
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Timer
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,15 +17,16 @@ import pytest
 from optuna.trial import Trial, TrialState
 from sqlalchemy import create_engine, text
 
+from background import start, trainings, wait_for
 from conftest import MakeProject, Run, commit, edit
 from digits.foundation.stage import UserError
 from experiments import storage
 from experiments.engine import Engine
 from experiments.origin import Origin, differences
-from experiments.runner import InterruptedExperiment, Runner
+from experiments.processes import InterruptedExperiment, Runner
 from experiments.space import propose
 from experiments.storage import refuse_password
-from experiments.study import AGREEMENT, MEMBER, LostTrials, claim, open_study
+from experiments.study import AGREEMENT, MEMBER, add_trial, member_of, open_study
 from postgresql import PASSWORD, needs_postgresql, running_server
 
 SEARCH, SWEEP = "tools/search.py", "tools/sweep.py"
@@ -62,25 +64,6 @@ def machines(copy_finished: MakeProject, tmp_path: Path, run: Run) -> Machines:
 
 def pushed(hub: Path, run: Run) -> list[str]:
     return sorted(run(hub, "git", "for-each-ref", "--format=%(refname:lstrip=4)", "refs/exps").split())
-
-
-def start(folder: Path, environment: dict[str, str], command: list[str]) -> subprocess.Popen[str]:
-    environment = environment | {"PGPASSWORD": PASSWORD}
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def trainings(folder: Path) -> set[Path]:
-    """The locks of trainings, of which the next one removes those of finished ones."""
-    return set((folder / ".checkpoints").glob("*.lock"))
-
-
-def wait_for_a_training(folder: Path, before: set[Path]) -> None:
-    deadline = time.monotonic() + 300
-    while not trainings(folder) - before:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.long
@@ -130,15 +113,15 @@ def test_a_machine_is_lost_the_database_restarts_and_goes(
         arguments = [SEARCH, "--space", str(space), "--trials", str(trials), "--storage", url, "--push"]
         return [sys.executable, "-c", IMPATIENT, str(outage), "15", *arguments]
 
+    secret = environment | {"PGPASSWORD": PASSWORD}
     with running_server() as server:
         before = trainings(first), trainings(second)
         # Both begin with an empty database, in the same moment.
         with (
-            start(first, environment, search(3, 60, server.url)) as lost,
-            start(second, environment, search(3, 60, server.url)) as left,
+            start(first, secret, search(3, 60, server.url)) as lost,
+            start(second, secret, search(3, 60, server.url)) as left,
         ):
-            wait_for_a_training(first, before[0])
-            wait_for_a_training(second, before[1])
+            wait_for(lambda: trainings(first) - before[0] and trainings(second) - before[1])
             os.kill(lost.pid, signal.SIGKILL)
             server.stop()
             time.sleep(6)  # longer than a heartbeat
@@ -154,8 +137,8 @@ def test_a_machine_is_lost_the_database_restarts_and_goes(
         assert printed.startswith("search: 3 of 3 trials done\n\nbest of 3: search-")
 
         running = trainings(first)
-        with start(first, environment, search(4, 2, server.url)) as process:
-            wait_for_a_training(first, running)
+        with start(first, secret, search(4, 2, server.url)) as process:
+            wait_for(lambda: trainings(first) - running)
             server.stop()
             printed = process.communicate(timeout=300)[0]
         server.start()
@@ -242,21 +225,30 @@ def test_each_member_runs_once(tmp_path: Path, shared: bool) -> None:
     assert TrialState.RUNNING not in states
 
 
-def test_trials_choose_in_the_order_of_their_numbers() -> None:
-    study, lost = optuna.create_study(), LostTrials(60)
-    first, second = study.ask(), study.ask()
-    with ThreadPoolExecutor() as threads:
-        later = threads.submit(claim, second, ["a", "b"], lost)
-        time.sleep(0.3)
-        assert claim(first, ["a", "b"], lost) == "a"
-        assert later.result() == "b"
+def test_a_member_is_run_by_the_earliest_of_its_trials() -> None:
+    study = optuna.create_study()
+    for number in range(3):  # as three processes do in the same moment
+        study.add_trial(optuna.create_trial(state=TrialState.WAITING, user_attrs={MEMBER: "b" if number == 1 else "a"}))
+    assert add_trial(study, ["a", "b"])
+    first, second, surplus, none = (study.ask() for _ in range(4))
+    assert [member_of(trial) for trial in (first, second, surplus, none)] == ["a", "b", None, None]
+    assert not add_trial(study, ["a", "b"])
+    study.tell(first, state=TrialState.FAIL)
+    assert member_of(surplus) == "a"
+
+
+def test_a_transaction_of_sqlite_excludes_all_others(tmp_path: Path) -> None:
+    """So that of two processes that read that a trial waits, only one begins it."""
+    path = tmp_path / "study.db"
+    with storage.Database(f"sqlite:///{path}").engine.begin(), pytest.raises(sqlite3.OperationalError, match="locked"):
+        sqlite3.connect(path, timeout=0).execute("BEGIN IMMEDIATE")
 
 
 def test_an_error_ends_the_work_and_an_interrupted_trial_is_repeated_with_its_parameters() -> None:
     values = list[float]()
 
     def run(runner: Runner, trial: Trial, name: str) -> float:
-        values.append(propose({"train.lr": {"low": 0.1, "high": 1.0}}, {}, trial, name).params["train.lr"])
+        values.append(propose({"train.lr": {"low": 0.1, "high": 1.0}}, {}, trial).params["train.lr"])
         if len(values) == 1:
             raise InterruptedExperiment
         if name == "b":
@@ -265,33 +257,29 @@ def test_an_error_ends_the_work_and_an_interrupted_trial_is_repeated_with_its_pa
 
     work = engine(None, ["a", "b", "c"], run)
     with pytest.raises(UserError, match=r"^b: fails$"):
-        work.run(1, "sweep")
+        work.runner.run_threads(1, work.work, "sweep")
     assert len(values) == 3
     assert values[0] == values[1] != values[2]
 
 
-def test_lost_trials_are_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One without a heartbeat of late, and one whose process died before its first."""
-    monkeypatch.setattr(storage, "HEARTBEAT", 1)
+def test_a_lost_trial_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one whose process died before its first heartbeat."""
     monkeypatch.setattr(storage, "SILENCE", 2)
-    url, ran = f"sqlite:///{tmp_path}/study.db", list[str]()
-    study, _ = open_study(url, "study", {})
-    killed = "from experiments.storage import *\nimport os, sys\nstudy = optuna.load_study(study_name='study', storage="
-    killed += "Database(sys.argv[1]))\ndef end(trial):\n  trial.set_user_attr('member', 'a')\n  import time\n"
-    killed += "  time.sleep(1)\n  os._exit(0)\nstudy.optimize(end)"
-    path = os.pathsep.join(["tools", "stages"])
-    subprocess.run([sys.executable, "-c", killed, url], env=os.environ | {"PYTHONPATH": path}, check=False)
-    study.ask()
-    states = [(trial.state, trial.user_attrs.get(MEMBER)) for trial in study.trials]
-    assert states == [(TrialState.RUNNING, "a"), (TrialState.RUNNING, None)]
+    ran = list[str]()
 
     def run(_runner: Runner, _trial: Trial, name: str) -> float:
         ran.append(name)
         return 0.5
 
-    engine(url, ["a", "b"], run).work()
-    assert sorted(ran) == ["a", "b"]
-    assert [trial.state for trial in study.trials][:2] == [TrialState.FAIL, TrialState.FAIL]
+    work = engine(f"sqlite:///{tmp_path}/study.db", ["a", "b"], run)
+    assert add_trial(work.study, ["a"])
+    work.study.ask()  # and nothing more
+    in_vain = Timer(60, work.runner.stopped.set)
+    in_vain.start()
+    work.work()
+    in_vain.cancel()
+    assert ran == ["b", "a"]
+    assert [trial.state for trial in work.study.trials] == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
 
 
 def test_a_trial_that_others_gave_up_is_no_bug(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

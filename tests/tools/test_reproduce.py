@@ -39,8 +39,9 @@ def test_the_pipeline_as_committed(project: Path, tmp_path: Path, run: Run) -> N
 @pytest.mark.long
 def test_what_depends_on_time_is_named(make_project: Callable[[], Path], tmp_path: Path, run: Run) -> None:
     project = make_project()
-    now = 'about.model_dump() | {"now": str(__import__("os").times())})'
-    edit(project / "stages/digits/data/raw.py", "about.model_dump())", now)
+    save = 'test.safetensors", test)\n    write_json(folder / DESCRIPTION, about.model_dump())'
+    now = save.replace("()", '() | {"now": str(__import__("os").times())}')
+    edit(project / "stages/digits/data/raw.py", save, now)
     (project / "dvc.lock").unlink()
     commit(project, run)
     command = *REPRODUCE, "download", "--name", "now", "-S", "train.model=cnn"
@@ -86,11 +87,9 @@ def test_a_processor_that_cannot_be_emulated(tmp_path: Path, monkeypatch: pytest
     assert call(reproduce, ROOT, "--cpu", "Z80", status=1)[1] == (
         "error: --cpu: qemu-x86_64 not found; install it, on Debian and Ubuntu with `apt install qemu-user`\n"
     )
-    emulator = tmp_path / "qemu-x86_64"
-    emulator.write_text("#!/bin/sh\necho \"qemu-x86_64: unable to find CPU model '$2'\" >&2\nexit 1\n")
-    emulator.chmod(0o755)
+    (tmp_path / "qemu-x86_64").symlink_to("/bin/false")
     _, said = call(reproduce, ROOT, "--cpu", "Z80", status=1)
-    assert said == "error: --cpu: unable to find CPU model 'Z80', got Z80; see `qemu-x86_64 -cpu help`\n"
+    assert said == "error: --cpu: must be a processor that can be emulated, got Z80; see `qemu-x86_64 -cpu help`\n"
 
 
 @pytest.mark.long
@@ -99,13 +98,11 @@ def test_an_interrupted_run_leaves_nothing(
     project: Path, tmp_path: Path, environment: dict[str, str], by: signal.Signals
 ) -> None:
     with subprocess.Popen(
-        REPRODUCE, cwd=project, env=environment | {"TMPDIR": str(tmp_path)}, stdout=-1, stderr=-1, text=True
+        REPRODUCE, cwd=project, env=environment | {"TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL
     ) as process:
-        assert process.stdout and process.stderr
         while not list(tmp_path.glob("reproduce-*/run-1/data/raw/dataset.json")):
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(by)
         assert process.wait(timeout=8) == 130  # rather than at the end of the run
-        assert "error: reproduce: interrupted" in process.stderr.read()
     assert list(tmp_path.iterdir()) == []

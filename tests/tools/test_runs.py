@@ -159,24 +159,16 @@ def test_what_sets_runs_apart() -> None:
         assert np.asarray(line.get_ydata()) == pytest.approx([10, 20])
 
 
-def test_the_commands_on_runs_that_are_made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What each command prints and draws of two learning rates, one of them with two seeds."""
-    runs = [made_up("HEAD", 0, 0.9), made_up("x", 1, 0.92), made_up("y", 0, 0.8, **{"train.lr": 0.2})]
-    for command in (seeds, sweep):
-        monkeypatch.setattr(command, "gather", lambda _: runs)
-        monkeypatch.setattr("sys.argv", ["command", "--picture", str(tmp_path / f"{command.__name__}.png")])
-        command.main()
-        assert picture_size(tmp_path / f"{command.__name__}.png") == (800, 450)
-
-
 @pytest.mark.long
-def test_the_table_of_experiments_fits(swept: Path, run: Run) -> None:
-    listed = run(swept, "make", "--dry-run", "--always-make", "experiments")
-    command = listed[listed.index("dvc exp show") :].replace("\\\n", "")  # without what make prepares
-    lines = run(swept, "sh", "-c", command, COLUMNS="100").splitlines()
-    assert "val_accuracy" in lines[1]
-    assert "train.lr" in lines[1]
-    assert max(map(len, lines)) <= 100
-    accuracies = [float(match[1]) for line in lines if (match := re.search(r"\] +([01][.]\d+)", line))]
+def test_the_table_of_experiments(swept: Path, run: Run) -> None:
+    def lines(arguments: str) -> list[str]:
+        listed = run(swept, "make", "--dry-run", "--always-make", "experiments", f"ARGS={arguments}")
+        command = listed[listed.index("dvc exp show") :].replace("\\\n", "")  # without what make prepares
+        return run(swept, "sh", "-c", command, COLUMNS="80").splitlines()
+
+    header, _, *rows = lines("")
+    assert header.replace("|", "").split() == ["Experiment", "val_accuracy", "accuracy", "train.lr", "train.seed"]
+    accuracies = [float(match[1]) for row in rows if (match := re.search(r"\] +\| ([01][.]\d+)", row))]
     assert len(accuracies) == 6
     assert accuracies == sorted(accuracies, reverse=True)
+    assert lines("--rev HEAD~1")[-1] == "no experiments: `dvc exp run` runs one"

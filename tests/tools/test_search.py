@@ -4,10 +4,8 @@ import json
 import math
 import re
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, cast
@@ -19,12 +17,13 @@ from optuna.pruners import MedianPruner
 from optuna.trial import TrialState
 
 import search
-from conftest import ROOT, MakeProject, Run
+from background import start, trainings, wait_for
+from conftest import ROOT, Call, MakeProject, Run
 from digits.foundation.stage import UserError
 from digits.scoring import DIVERGED, progress
 from experiments import trial as module
 from experiments.origin import Origin
-from experiments.runner import Runner
+from experiments.processes import Runner
 from experiments.runs import Run as ExperimentRun
 from experiments.space import read_space
 from experiments.trial import Proposal, Task
@@ -33,7 +32,6 @@ SPACE = "train.epochs: 1\ntrain.lr: {low: 1e-3, high: 1.0, log: true}\ntrain.opt
 # Each training takes some seconds, in which its process can be killed.
 SLOW = "train.epochs: 20\ntrain.batch_size: 1\ntrain.lr: {low: 1e-4, high: 1e-3}\n"
 SEARCH = "python", "tools/search.py"
-Process = subprocess.Popen[str]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +70,7 @@ def test_the_best_trial_is_that_of_the_highest_validation_accuracy(prepared: Pat
     values = {name: json.loads(committed(prepared, name, "metrics/train.json", run))["val_accuracy"] for name in names}
     best = max(values, key=lambda name: values[name])
     assert f"\nbest of 2: {best}, validation accuracy {values[best]:.4f}, with\n" in output
-    assert all(f"{name:16}  val acc {value:.4f}  lr=" in output for name, value in values.items())
+    assert all(re.search(rf"{name}  +val acc {value:.4f}  .* s  lr=", output) for name, value in values.items())
     assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
 
     again = run(tmp_path, *command, PATH="/usr/bin:/bin")
@@ -94,31 +92,13 @@ def test_the_best_trial_is_that_of_the_highest_validation_accuracy(prepared: Pat
     run(prepared, "git", "checkout", "HEAD", ".")
 
 
-def start(folder: Path, environment: dict[str, str], command: Sequence[str]) -> Process:
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def trainings(folder: Path) -> set[Path]:
-    """A file for each training that has begun, one for those that are the very same."""
-    return set((folder / ".checkpoints").glob("*.lock"))
-
-
-def wait_for_trainings(folder: Path, before: set[Path], count: int) -> None:
-    deadline = time.monotonic() + 300
-    while len(trainings(folder) - before) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.mark.long
 def test_one_of_two_at_the_same_time_is_killed_and_the_other_interrupted(
     prepared: Path, environment: dict[str, str], run: Run, warm_path: str
 ) -> None:
     command, before = [*SEARCH, *options(prepared, "two", SLOW, 3)], trainings(prepared)
     with start(prepared, environment, command) as first, start(prepared, environment, command) as second:
-        wait_for_trainings(prepared, before, 2)
+        wait_for(lambda: len(trainings(prepared) - before) == 2)
         first.kill()
         second.send_signal(signal.SIGINT)
         assert second.wait(120) == 130
@@ -183,21 +163,13 @@ def test_hopeless_and_diverging_trainings_are_pruned(monkeypatch: pytest.MonkeyP
     assert [trial.value for trial in study.trials] == [0.7, 0.2, None]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--trials", "0"], "--trials: must be a whole number above 0, got 0"),
-        (["--trials", "1", "--picture", "a.svg"], "--picture: must be a PNG file, ending in .png, got a.svg"),
-        (["--trials", "1", "--space", "no.yaml"], "no.yaml: cannot be read: No such file or directory; "),
-    ],
-)
-def test_wrong_arguments(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["search.py", *arguments])
-    with pytest.raises((SystemExit, UserError)) as caught:
-        search.main()
-    assert message in capsys.readouterr().err + str(caught.value)
+def test_wrong_arguments(call: Call) -> None:
+    for arguments, status, message in [
+        (["--trials", "0"], 2, "--trials: must be a whole number above 0, got 0"),
+        (["--trials", "1", "--picture", "a.svg"], 2, "--picture: must be a PNG file, ending in .png, got a.svg"),
+        (["--trials", "1", "--space", "no.yaml"], 1, "no.yaml: cannot be read: No such file or directory; "),
+    ]:
+        assert message in call(search, ROOT, *arguments, status=status)[1]
 
 
 @pytest.mark.parametrize(
@@ -231,20 +203,15 @@ def test_a_bad_search_space_is_refused(tmp_path: Path, text: str, message: str) 
         read_space(path)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
+def test_wrong_params_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("repository.ROOT", tmp_path)
+    for old, new, message in [
         ("  val_size: .*\n", "", "preprocess.val_size: must be above 0, "),
         ("preprocess:", "preprocess: [", "params.yaml: cannot be read: "),
-    ],
-)
-def test_wrong_params_are_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, message: str
-) -> None:
-    (tmp_path / "params.yaml").write_text(re.sub(old, new, (ROOT / "params.yaml").read_text()))
-    monkeypatch.setattr("repository.ROOT", tmp_path)
-    with pytest.raises(UserError, match=message):
-        read_space(ROOT / "search.yaml")
+    ]:
+        (tmp_path / "params.yaml").write_text(re.sub(old, new, (ROOT / "params.yaml").read_text()))
+        with pytest.raises(UserError, match=message):
+            read_space(ROOT / "search.yaml")
 
 
 def test_the_committed_search_space_is_right() -> None:

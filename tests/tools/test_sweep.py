@@ -5,19 +5,18 @@ import re
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, cast
 
 import pytest
 
+from background import start, wait_for
 from conftest import MakeProject, commit, edit
 from conftest import Run as RunCommand
 from digits.foundation.stage import UserError
 from digits.foundation.yaml_text import parse_lock
-from experiments.members import members, varied
+from experiments.grid import members, varied
 from experiments.origin import DRAWINGS, Origin, origin, used_pictures
 from experiments.runs import Run
 from samples import draw, some_digits
@@ -151,7 +150,7 @@ def test_members_are_the_experiments_that_dvc_runs(
     assert output.splitlines() == ["2 of 2 experiments are finished", lines[3]]
     run(prepared, "git", "checkout", "params.yaml")
     output = run(prepared, *SWEEP, *options, status=1)
-    assert output.startswith("error: arithmetic=portable: the experiment of that name has a different train.batch_size")
+    assert "\nerror: arithmetic=portable: the experiment of that name has a different train.batch_size" in output
 
 
 @pytest.mark.long
@@ -172,17 +171,16 @@ def test_what_changes_while_experiments_run_is_noticed(
     prepared: Path, environment: dict[str, str], warm_path: str
 ) -> None:
     command = [*SWEEP, "-S", "train.lr=0.11,0.12,0.13", "-S", "train.epochs=1"]
-    with subprocess.Popen(
-        command, cwd=prepared, env=environment | {"PATH": warm_path}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:  # fmt: skip
+    with start(prepared, environment | {"PATH": warm_path}, command) as process:
         lines = iter(cast(IO[str], process.stdout))
         assert any(" val acc " in line for line in lines)
         edit(prepared / "params.yaml", "label_smoothing: 0.0", "label_smoothing: 0.1")
         output = "".join(lines)
         assert process.wait(60) == 1
     edit(prepared / "params.yaml", "label_smoothing: 0.1", "label_smoothing: 0.0")
-    (name,) = re.findall("error: (.*): has a different train.label_smoothing, got 0.1, unlike what this ", output)
+    (name,) = re.findall(
+        "error: (.*): the experiment of that name has a different train.label_smoothing, got 0.1, unlike ", output
+    )
     assert "Traceback" not in output
     assert f"`dvc exp remove {name}`" in output
 
@@ -197,17 +195,6 @@ def processes(project: Path) -> list[bytes]:
     return [text for text in arguments if b"dvc" in text or b"stages/" in text]
 
 
-def checkpoints(project: Path) -> set[Path]:
-    return set((project / ".checkpoints").glob("*.pt"))
-
-
-def wait_for(condition: Callable[[], object], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.mark.long
 def test_an_interrupted_sweep_leaves_no_process_and_continues(
     project: Path, environment: dict[str, str], run: RunCommand, warm_path: str
@@ -217,11 +204,11 @@ def test_an_interrupted_sweep_leaves_no_process_and_continues(
     for number in signal.SIGKILL, signal.SIGTERM, signal.SIGINT:
         shutil.rmtree(project / ".checkpoints")
         with subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True) as process:
-            wait_for(lambda: checkpoints(project), 300)
+            wait_for(lambda: list((project / ".checkpoints").glob("*.pt")))
             os.kill(process.pid, number)
             _, output = process.communicate(timeout=120)
         if number == signal.SIGKILL:
-            wait_for(lambda: not processes(project), 120)
+            wait_for(lambda: not processes(project))
         else:
             assert (process.returncode, processes(project)) == (130, [])
             assert output == "error: sweep: interrupted; the same command continues it\n"
@@ -244,4 +231,6 @@ def test_a_sweep_belongs_to_a_commit(project: Path, run: RunCommand, warm_path: 
     assert f"other settings, got\n  commit: {first} there, {second} here\nMake them equal to take part, " in output
     run(project, "git", "checkout", "--quiet", first)
     edit(project / "stages/evaluate.py", "def main()", "# changed\ndef main()")
-    assert "has different code, got another stages/evaluate.py; `--name`" in run(project, *alone, status=1)
+    assert "has different code, got another stages/evaluate.py, unlike what this command began with; `--name`" in run(
+        project, *alone, status=1
+    )

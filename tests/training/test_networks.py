@@ -14,7 +14,7 @@ from digits.scoring import loss_and_accuracy
 from digits.training import checkpoint
 from digits.training.augmentation import Augmentation
 from digits.training.checkpoint import Checkpoint
-from digits.training.gradients import Backpropagation, ClosedForm
+from digits.training.gradients import Backpropagation, ClosedForm, Gradient
 from digits.training.loop import Training, fit
 from digits.training.optimizers import Lbfgs, Optimizer
 from digits.training.schedules import Schedule
@@ -35,7 +35,7 @@ AUGMENTATIONS = {
 
 
 def backpropagate(model: Classifier, precision: str = "float32", channels_last: bool = False) -> torch.Tensor:
-    return Backpropagation(model, 0.0, precision, channels_last).gradient(IMAGES, LABELS)
+    return Backpropagation(model, 0.0, precision, channels_last)(IMAGES, LABELS, len(LABELS))
 
 
 def logits_and_gradient(
@@ -52,15 +52,15 @@ def start(network: str, optimizer: str, schedule: str, augmentation: str) -> tup
     torch.manual_seed(3)
     model = build(network)
     logistic = network == "logistic"
-    gradient = ClosedForm(model, 0.1) if logistic else Backpropagation(model, 0.1, "bfloat16", True)
+    gradient: Gradient = ClosedForm(model, 0.1) if logistic else Backpropagation(model, 0.1, "bfloat16", True)
     parameters = list(model.parameters())
     chosen: Optimizer | Lbfgs = Lbfgs(parameters, 1e-4, 0.1)
     if optimizer != "lbfgs":
-        chosen = Optimizer(optimizer, parameters, 1e-4, momentum=0.9, nesterov=True)
+        chosen = Optimizer(optimizer, parameters, 1e-4, momentum=0.9, nesterov=True, exact=logistic)
     training = Training(model, chosen, torch.Generator().manual_seed(0))
     return training, fit(
         training,
-        gradient.gradient,
+        gradient,
         Schedule(schedule, LRS[optimizer], warmup=0.2, epochs=EPOCHS, size=1, gamma=0.5),
         some_digits(0, COUNT),
         VAL,
@@ -100,10 +100,11 @@ def test_gradients_reach_all_parameters(network: str) -> None:
 def test_a_batch_is_learned_by_heart(network: str) -> None:
     torch.manual_seed(0)
     model = build(network)
-    gradient = ClosedForm(model, 0.0) if network == "logistic" else Backpropagation(model, 0.0, "float32", False)
-    optimizer = Optimizer("adam", model.parameters(), weight_decay=0.0)
+    exact = network == "logistic"
+    gradient: Gradient = ClosedForm(model, 0.0) if exact else Backpropagation(model, 0.0, "float32", False)
+    optimizer = Optimizer("adam", model.parameters(), weight_decay=0.0, exact=exact)
     for _ in range(100):
-        optimizer.step(gradient.gradient, IMAGES, LABELS, lr=0.01)
+        optimizer.step(gradient, IMAGES, LABELS, 0.01, len(LABELS))
     assert torch.equal(predict(model, IMAGES, 50).argmax(dim=1), LABELS)
 
 
@@ -129,8 +130,8 @@ def test_a_batch_of_floats_is_left_as_it_was() -> None:
     model = build("lenet5")
     backpropagation = Backpropagation(model, 0.0, "float32", False)
     images = IMAGES.float()
-    logits = backpropagation.gradient(images, LABELS)
-    torch.testing.assert_close(backpropagation.gradient(images, LABELS), logits)
+    logits = backpropagation(images, LABELS, len(LABELS))
+    torch.testing.assert_close(backpropagation(images, LABELS, len(LABELS)), logits)
     assert torch.equal(images, IMAGES.float())
 
 
@@ -202,7 +203,7 @@ def test_lbfgs_finds_the_minimum_that_its_objective_has() -> None:
     optimizer = Lbfgs(model.parameters(), weight_decay=0.01, label_smoothing=0.1)
     gradient = ClosedForm(model, 0.1)
     for _ in range(150):
-        optimizer.step(gradient.gradient, images, labels, lr=1.0)
+        optimizer.step(gradient, images, labels, 1.0, len(labels))
     objective = torch.nn.functional.cross_entropy(model(to_pixels(images)), labels, label_smoothing=0.1) + sum(
         0.01 / 2 * parameter.square().sum() for parameter in model.parameters()
     )

@@ -25,9 +25,10 @@ import torch.distributed as dist
 import yaml
 from safetensors.numpy import load_file
 
-from conftest import ROOT, MakeProject, Once, Run
+from conftest import BASELINE, ROOT, MakeProject, Once, Run
 from digits.foundation.stage import UserError
 from digits.training import processes
+from digits.training.machine import usable_cores
 from digits.training.params import TrainParams, refuse_conflicts
 from digits.training.processes import Processes
 from train import require_shares
@@ -104,7 +105,7 @@ def test_the_shares_are_a_batch_and_differ_by_one_image_at_most() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("training", TRAININGS)
-def test_the_result_is_that_of_one_process_to_rounding(project: Path, run: Run, training: str) -> None:
+def test_the_result_is_that_of_one_process(project: Path, run: Run, training: str) -> None:
     set_params(project, TRAININGS[training])
     found = []
     for count in (1, 2, 3):
@@ -118,7 +119,8 @@ def test_the_result_is_that_of_one_process_to_rounding(project: Path, run: Run, 
         np.testing.assert_allclose(curves, expected[0], rtol=1e-3, atol=2e-3)
         for name, tensor in expected[1].items():
             np.testing.assert_allclose(weights[name], tensor, rtol=1e-2, atol=1e-3, err_msg=name)
-    assert len(set(found)) == 3  # otherwise, one process has done all
+    # Exact sums are the same; the others are not, unless one process has done all.
+    assert len(set(found)) == (1 if training == "logistic" else 3)
 
 
 def start(project: Path, environment: dict[str, str]) -> "subprocess.Popen[str]":
@@ -287,10 +289,9 @@ def test_two_machines_by_torchrun(project: Path, run: Run, environment: dict[str
 
 
 def test_what_does_not_go_together_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = yaml.safe_load((ROOT / "params.yaml").read_text())["train"]
     with pytest.raises(UserError, match=r"train.processes: lbfgs runs in a single one, got 2; set it to 1"):
-        refuse_conflicts(TrainParams(**given | {"optimizer": "lbfgs", "lr": 1.0, "processes": 2}))
-    three = TrainParams(**given | {"processes": 3, "batch_size": 64})
+        refuse_conflicts(TrainParams(**BASELINE | {"optimizer": "lbfgs", "lr": 1.0, "processes": 2}))
+    three = TrainParams(**BASELINE | {"processes": 3, "batch_size": 64})
     require_shares(three, 67)
     for images in (2, 65, 66):
         with pytest.raises(UserError, match=rf"train.batch_size: each of the 3 .*, got 64, .* of {images} images"):
@@ -336,12 +337,12 @@ def test_cores_that_this_process_may_not_use_do_not_count(monkeypatch: pytest.Mo
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})
     try:
-        assert processes.usable_cores() == 1
+        assert usable_cores() == 1
     finally:
         os.sched_setaffinity(0, allowed)
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
-    assert processes.usable_cores() == 6
+    assert usable_cores() == 6
 
 
 def test_more_processes_than_the_machine_has_memory_for_are_not_started() -> None:

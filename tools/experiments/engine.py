@@ -11,16 +11,16 @@ from typing import Any
 import optuna
 from optuna import TrialPruned
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.pruners import MedianPruner, NopPruner
+from optuna.pruners import MedianPruner
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
-from optuna.trial import Trial, TrialState
+from optuna.trial import Trial
 
 from command import positive
 from digits.foundation.stage import UserError
-from experiments.runner import InterruptedExperiment, Runner
+from experiments.processes import InterruptedExperiment, Runner
 from experiments.storage import DATABASE_ERRORS
-from experiments.study import FINISHED, LIVING, LostTrials, SurplusError, check_agreement, claim, members
+from experiments.study import add_trial, check_agreement, finished_trials, member_of, members
 from experiments.trial import Task
 
 UNPRUNED = 5  # trials that are finished before any is pruned
@@ -66,41 +66,28 @@ class Engine:
     task: Task
     runner: Runner = field(default_factory=Runner)
 
-    def run(self, jobs: int, command: str) -> None:
-        """Run `jobs` members at a time until all are finished, here or elsewhere.
-
-        Exits if the command of that name is interrupted.
-
-        Raises:
-            UserError: one failed, or the database is gone.
-        """
-        self.runner.run_threads(jobs, self.work, command)
-
     def work(self) -> None:
         """Run members until all are finished.
 
         Raises:
             UserError: one failed, or the database is gone.
         """
-        pruner = (
-            MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=self.task.prune) if self.task.prune else NopPruner()
-        )
+        pruner = MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=self.task.prune or 0)
         # Of this thread alone. The sampler must not propose before the task does.
         study = optuna.load_study(
             study_name=self.study.study_name, storage=self.storage, sampler=RandomSampler(), pruner=pruner
         )
-        lost = LostTrials(getattr(self.storage, "grace_period", math.inf))
         failures = 0
         while not self.runner.stopped.is_set():
             try:
                 check_agreement(study, self.wanted)
-                if members(study.get_trials(deepcopy=False, states=FINISHED)) >= set(self.names):
+                if members(finished_trials(study)) >= set(self.names):
                     return
-                if members(study.get_trials(deepcopy=False, states=LIVING)) >= set(self.names):
-                    self.runner.stopped.wait(1)
-                    lost.fail(study)
+                if add_trial(study, self.names):
+                    self.run_trial(study)
                 else:
-                    self.run_trial(study, lost)
+                    self.runner.stopped.wait(1)
+                    optuna.storages.fail_stale_trials(study)
                 failures = 0
             except Exception as error:
                 if not (found := database_error(error)):
@@ -112,29 +99,32 @@ class Engine:
                     )
                 failures += 1  # the first one may be an operation that was cut off
 
-    def run_trial(self, study: optuna.Study, lost: LostTrials) -> None:
-        """Run a trial, unless other processes are faster to take the last member."""
-        numbers: list[int] = []  # that of the trial, unless it failed by itself
+    def run_trial(self, study: optuna.Study) -> None:
+        """Run the trial that has waited longest, unless other processes have taken it."""
+        problems: list[Exception] = []
 
         def objective(trial: Trial) -> float:
-            numbers.append(trial.number)
             try:
-                accuracy = self.task.run(self.runner, trial, claim(trial, self.names, lost))
-            except UpdateFinishedTrialError:
-                raise
-            except Exception:
-                numbers.clear()
+                name = member_of(trial)
+                accuracy = self.task.run(self.runner, trial, name) if name else math.nan  # which is a failure
+            except Exception as error:
+                problems.append(error)
                 raise
             if accuracy is None:
                 raise TrialPruned  # not a failure, from which Optuna would not learn
             return accuracy
 
         try:
-            study.optimize(objective, n_trials=1, catch=(SurplusError, InterruptedExperiment))
-        except Exception:
-            if not numbers or study.get_trials(deepcopy=False)[numbers[0]].state != TrialState.FAIL:
+            study.optimize(objective, n_trials=1, catch=(Exception,))
+        except (ValueError, AssertionError, UpdateFinishedTrialError) as error:
+            if database_error(error):
                 raise
+            # So Optuna says that the trial has an end already.
             print("note: this trial's heartbeats did not arrive in time; another process repeats it", flush=True)
+            return
+        for problem in problems:
+            if not isinstance(problem, InterruptedExperiment):
+                raise problem
 
 
 def database_error(error: BaseException | None) -> BaseException | None:

@@ -1,23 +1,25 @@
-"""The figures of sweeps and searches: validation errors by parameter."""
+"""The figures of sweeps, seeds and searches: validation errors by parameter or epoch."""
 
+import csv
+import warnings
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
-from optuna.trial import FrozenTrial, TrialState
+from matplotlib.ticker import MaxNLocator
+from optuna import Study
+from optuna.visualization.matplotlib import plot_slice
 
 from digits.figures.style import COLORS, new_figure, save_figure
 from digits.scoring import wilson_interval
 from experiments.runs import SEED, Run
-from experiments.space import Space, is_number, is_searched
-
-COLUMNS = 4
+from experiments.seed_groups import title
+from experiments.space import is_number
 
 
 def errors(accuracies: Any) -> Any:
@@ -58,7 +60,7 @@ def draw_sweep(table: pd.DataFrame, x: str, by: str) -> Figure:
     """A dot per run, lines through the means over the seeds, and the 95 % interval by images of each mean."""
     figure = new_figure(8, 4.5, f"Validation errors by {x}: single seeds, their mean, 95 % interval by images")
     axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
+    set_error_axis(axes)
     for color, (value, rows) in zip(cycle(COLORS), table.groupby(by), strict=False):
         mean = rows.groupby(x)["accuracy"].mean()
         axes.plot(rows[x], errors(rows["accuracy"]), ".", color=color, alpha=0.5)
@@ -66,72 +68,44 @@ def draw_sweep(table: pd.DataFrame, x: str, by: str) -> Figure:
         images = int(rows["images"].iloc[0])
         low, high = zip(*[wilson_interval(round(accuracy * images), images) for accuracy in mean], strict=True)
         axes.fill_between(mean.index, errors(high), errors(low), color=color, alpha=0.15)
-    axes.set(xlabel=x, ylabel="validation errors, %", xscale="log" if table[x].min() > 0 else "linear", yscale="log")
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
-    axes.grid(which="both", color="#eeeeee")
+    axes.set(xlabel=x, xscale="log" if table[x].min() > 0 else "linear")
     axes.legend(frameon=False)
     return figure
 
 
-def draw_trials(trials: Sequence[FrozenTrial], space: Space, name: str, path: Path) -> None:
-    """Draw a panel per searched parameter; all share the axis of the errors."""
-    searched = {parameter: entry for parameter, entry in space.items() if is_searched(entry)}
-    columns = min(COLUMNS, len(searched))
-    rows = -(-len(searched) // columns)
-    title = f"{name}: validation errors of {len(trials)} trials by parameter"
-    figure = new_figure(1.2 + 2.9 * columns, 0.7 + 3.3 * rows, title)
-    panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for panel, (parameter, entry) in zip(panels.flat, searched.items(), strict=False):
-        draw_panel(panel, trials, parameter, entry)
-    for panel in panels.flat[len(searched) :]:
-        panel.remove()
-    for panel in panels[:, 0]:
-        panel.set_ylabel("validation errors, %")
-    figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside lower left", ncols=4, frameon=False)
+def draw_seeds(groups: Sequence[Sequence[Run]], base: Run, path: Path) -> None:
+    """Draw validation errors by epoch: the mean over the seeds in a band from the lowest to the highest.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    figure = new_figure(8, 4.5, "Validation errors by epoch: mean over the seeds, lowest and highest")
+    axes = figure.subplots()
+    set_error_axis(axes)
+    for color, group in zip(cycle(COLORS), groups, strict=False):
+        curves = errors([[float(row["val_accuracy"]) for row in csv.DictReader(run.csv.splitlines())] for run in group])
+        epochs = range(1, 1 + curves.shape[1])
+        axes.plot(epochs, curves.mean(axis=0), color=color, label=title(group, base))
+        axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=color, alpha=0.2, linewidth=0)
+    axes.set(xlabel="epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, fontsize=8)
     save_figure(path, figure)
 
 
-def draw_panel(panel: Axes, trials: Sequence[FrozenTrial], parameter: str, entry: Any) -> None:
-    """Draw the errors of trials against one parameter."""
-    panel.spines[["top", "right"]].set_visible(False)
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED and trial.value is not None]
-    diverged = [trial for trial in trials if trial.value is None]
-    best = max(complete, key=lambda trial: trial.value or 0.0, default=None)
-    looks: list[tuple[list[FrozenTrial], str, dict[str, Any]]] = [
-        (complete, "trial", {"color": COLORS[0], "alpha": 0.6, "s": 32, "linewidth": 0}),
-        (pruned, "pruned", {"color": COLORS[2], "alpha": 0.6, "s": 14, "linewidth": 0}),
-        ([best] if best else [], "the best", {"color": COLORS[-1], "s": 120, "marker": "*", "zorder": 3}),
-    ]
-    for chosen, label, look in looks:
-        if not chosen:
-            continue
-        wrong = errors([trial.value for trial in chosen])
-        panel.scatter(positions(chosen, parameter, entry), wrong, label=label, **look)
-    if diverged:
-        panel.scatter(
-            positions(diverged, parameter, entry), [1] * len(diverged), transform=panel.get_xaxis_transform(),
-            marker="x", color=COLORS[2], clip_on=False, label="loss diverged",
-        )  # fmt: skip
-    panel.set_xlabel(parameter)
-    panel.set_yscale("log")
-    panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)))
-    panel.yaxis.set_major_formatter("{x:g}")
-    panel.yaxis.set_minor_formatter("")
-    panel.grid(axis="y", alpha=0.3)
-    if isinstance(entry, list):
-        panel.set_xticks(range(len(entry)), [str(choice) for choice in entry])
-        panel.set_xlim(-0.5, len(entry) - 0.5)
-    elif entry.get("log", False):
-        panel.set_xscale("log")
-        panel.set_xlim(entry["low"] / 1.3, entry["high"] * 1.3)
+def draw_trials(study: Study, path: Path) -> None:
+    """Draw the errors of complete trials by searched parameter, later trials in darker blue."""
+    with warnings.catch_warnings():  # of Matplotlib, if a parameter has a single value
+        warnings.simplefilter("ignore")
+        panels = plot_slice(study, target=lambda trial: errors(trial.value), target_name="validation errors, %")
+    first = panels if isinstance(panels, Axes) else panels[0]
+    set_error_axis(first)  # all share it
+    save_figure(path, cast(Figure, first.figure))
 
 
-def positions(trials: Sequence[FrozenTrial], parameter: str, entry: Any) -> list[float]:
-    """Positions on a parameter's axis; trials with the same choice are spread out so that none hides another."""
-    values = [trial.params[parameter] for trial in trials]
-    if not isinstance(entry, list):
-        return values
-    shifts = [0.25 * np.sin(2.4 * trial.number) for trial in trials]
-    return [entry.index(value) + shift for value, shift in zip(values, shifts, strict=True)]
+def set_error_axis(axes: Axes) -> None:
+    """Give axes a logarithmic scale of errors."""
+    axes.set(ylabel="validation errors, %", yscale="log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.grid(which="both", color="#eeeeee")

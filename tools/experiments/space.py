@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from optuna.samplers import PartialFixedSampler, TPESampler
+from optuna.samplers import TPESampler
 from optuna.trial import Trial
 
 from digits.foundation.stage import UserError
-from experiments.study import last_params
 from experiments.trial import Proposal
 from repository import flat_params, read_mapping
 
@@ -61,16 +60,15 @@ def problems_of_range(entry: dict[Any, Any]) -> Iterator[str]:
         yield f"with log: true, low must be above 0, got {low}"
 
 
-def propose(space: Space, params: dict[str, Any], trial: Trial, name: str) -> Proposal:
-    """What a trial of the member `name` runs.
+def propose(space: Space, params: dict[str, Any], trial: Trial) -> Proposal:
+    """What a trial runs.
 
     Args:
         params: all parameters, by dotted name; those of `space` replace them.
     """
     # A seed per trial, or concurrent processes, and the first trial after an interruption, would repeat each other's
     # proposals. Not multivariate: that would propose before this function is called.
-    sampler = TPESampler(seed=trial.number, multivariate=False)
-    trial.study.sampler = PartialFixedSampler(last_params(trial.study, name), sampler)
+    trial.study.sampler = TPESampler(seed=trial.number, multivariate=False)
     values = {name: suggest(trial, name, entry) for name, entry in space.items()}
     return Proposal(settings(values), params | values)
 

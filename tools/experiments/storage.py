@@ -3,12 +3,14 @@
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.trial import TrialState
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -58,6 +60,14 @@ class Database(RDBStorage):
         )
         if not local:
             event.listen(self.engine, "do_connect", connect_patiently)
+        else:  # or two processes could read that a trial waits before one of them writes that it runs
+            event.listen(self.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """Set a trial's state. One that begins has a heartbeat, without which Optuna would never take it for lost."""
+        if state == TrialState.RUNNING:
+            super().record_heartbeat(trial_id)
+        return super().set_trial_state_values(trial_id, state, values)
 
     def record_heartbeat(self, trial_id: int) -> None:
         """Record a heartbeat. One that fails is left out, since an error would end all later ones, too."""

@@ -6,11 +6,10 @@ Each trial runs one member, which is an experiment. Should its process die, anot
 import json
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import optuna
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -23,12 +22,7 @@ from experiments.storage import DATABASE_ERRORS, Database, refuse_password
 AGREEMENT = "agreement"
 MEMBER = "member"
 FINISHED = TrialState.COMPLETE, TrialState.PRUNED  # with a value, or pruned or diverged
-LIVING = *FINISHED, TrialState.RUNNING
 ATTEMPTS = 10  # twice a second: other processes may be creating the tables of a new database
-
-
-class SurplusError(Exception):
-    """Other trials have all members."""
 
 
 def open_study(url: str | None, name: str, wanted: dict[str, Any]) -> tuple[optuna.Study, BaseStorage]:
@@ -76,56 +70,31 @@ def members(trials: Iterable[FrozenTrial]) -> set[str]:
     return {trial.user_attrs[MEMBER] for trial in trials if MEMBER in trial.user_attrs}
 
 
-def claim(trial: Trial, names: Sequence[str], lost: "LostTrials") -> str:
-    """The first of these members that no other trial runs or has run; from now on it is this trial's.
+def add_trial(study: optuna.Study, names: Sequence[str]) -> bool:
+    """Add a trial, which waits to be run, of the first of these members that none has; return whether any waits.
 
-    Trials choose in the order of their numbers, each after all earlier ones have chosen, so no two choose the same.
-
-    Raises:
-        SurplusError: there is none.
+    Its parameters are those of the last trial of the member, if one has begun and has not come to its end.
     """
-    while True:
-        earlier = trial.study.get_trials(deepcopy=False)[: trial.number]
-        if not any(undecided(other) for other in earlier):
-            break
-        time.sleep(0.1)
-        lost.fail(trial.study)
-    taken = members(other for other in earlier if other.state in LIVING)
+    trials = study.get_trials(deepcopy=False)
+    taken = members(trial for trial in trials if trial.state != TrialState.FAIL)
     name = next((name for name in names if name not in taken), None)
     if name is None:
-        raise SurplusError
-    trial.set_user_attr(MEMBER, name)
-    return name
+        return any(trial.state == TrialState.WAITING for trial in trials)
+    tried = [(trial.params, trial.distributions) for trial in trials if trial.user_attrs.get(MEMBER) == name]
+    params, distributions = next((each for each in reversed(tried) if each[0]), ({}, {}))
+    study.add_trial(
+        optuna.create_trial(
+            state=TrialState.WAITING, params=params, distributions=distributions, user_attrs={MEMBER: name}
+        )
+    )
+    return True
 
 
-def undecided(trial: FrozenTrial) -> bool:
-    """Whether a trial has begun, and has not chosen its member yet."""
-    return trial.state == TrialState.RUNNING and MEMBER not in trial.user_attrs
+def member_of(trial: Trial) -> str | None:
+    """The member that a trial is to run; None if there is none left, or an earlier trial has it.
 
-
-def last_params(study: optuna.Study, name: str) -> dict[str, Any]:
-    """The parameters of the last trial of a member that did not come to its end, which another trial repeats."""
-    trials = study.get_trials(deepcopy=False, states=[TrialState.FAIL])
-    tried = [trial.params for trial in trials if trial.user_attrs.get(MEMBER) == name and trial.params]
-    return tried[-1] if tried else {}
-
-
-class LostTrials:
-    """Finds the trials whose processes died.
-
-    Optuna does so for those without a heartbeat of late. It takes one that has had none yet for alive, for ever; so one
-    that chooses no member for as long is given up here.
+    Two processes may add trials of the same member in the same moment.
     """
-
-    def __init__(self, silence: float) -> None:
-        self.silence = silence
-        self.first_seen: dict[int, float] = {}
-
-    def fail(self, study: optuna.Study) -> None:
-        """Give up the trials that are lost, so that others take their members."""
-        optuna.storages.fail_stale_trials(study)
-        for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-            now = time.monotonic()
-            if undecided(trial) and now - self.first_seen.setdefault(trial.number, now) > self.silence:
-                with suppress(ValueError, UpdateFinishedTrialError):  # another process was faster
-                    study.tell(trial.number, state=TrialState.FAIL)
+    name: str | None = trial.user_attrs.get(MEMBER)
+    earlier = trial.study.get_trials(deepcopy=False)[: trial.number]
+    return None if name in members(other for other in earlier if other.state != TrialState.FAIL) else name

@@ -14,9 +14,9 @@ from optuna.trial import Trial
 from digits.foundation.stage import UserError
 from digits.scoring import DIVERGED, PROGRESS
 from experiments.origin import Origin
+from experiments.processes import Runner
 from experiments.remote import push
 from experiments.revisions import experiments
-from experiments.runner import Runner
 from experiments.runs import read_run
 from repository import git
 
@@ -66,8 +66,7 @@ class Task:
                 f"{name.rpartition('.')[2]}={format(value, '.3g' if isinstance(value, float) else '')}"
                 for name, value in trial.params.items()
             )
-            columns = [f"{name:16}", f"{result:14}", params, f"{time.perf_counter() - begin:.1f} s"]
-            print("  ".join(column for column in columns if column), flush=True)
+            print(f"{name:16}  {result:14}  {time.perf_counter() - begin:.1f} s  {params}".rstrip(), flush=True)
         if self.remote and name in experiments(self.origin.commit) and (problem := push(name, self.remote)):
             raise UserError(f"{name}: cannot be pushed to {self.remote}, got\n{problem}\nIt is kept here and repeated.")
         return accuracy
@@ -75,7 +74,7 @@ class Task:
     def train(self, runner: Runner, trial: Trial, name: str, proposal: Proposal) -> tuple[float | None, str]:
         """Run the experiment of a member; return its validation accuracy as above, and its result in words."""
         epochs: dict[int, float] = {}
-        watch = partial(report_epoch, trial, epochs) if self.prune else None
+        watch = partial(report_epoch, trial, epochs) if self.prune else len
         try:
             failure = runner.run_experiment(name, proposal.settings, *self.stages[-1:], watch=watch)
         except TrialPruned:
@@ -109,8 +108,8 @@ class Task:
         run = read_run(commit, self.stages or None)
         if problem := self.origin.difference(run, proposal.params):
             raise UserError(
-                f"{name}: has {problem}, unlike what this command began with; undo that and "
-                f"`dvc exp remove {name}`, then run the same command again, or take another --name"
+                f"{name}: the experiment of that name has {problem}, unlike what this command began with; `--name` "
+                f"takes another name, `dvc exp remove {name}` deletes it"
             )
         return run.metrics.get("val_accuracy")
 

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from digits.foundation.files import replacing
 from digits.foundation.params import printable
 from digits.pictures.files import NoPictureError, read_picture
 from digits.pictures.ink import NoDigitError, SeveralDigitsError
-from digits.pictures.mnist_format import find_digits
+from digits.pictures.mnist_format import Digit, find_digits
 from digits.scoring import score
 from handwriting.recognizer import Recognizer
 from tables import table
@@ -23,39 +24,34 @@ STANDARD_INPUT = Path("-")
 LISTED = 20  # wrong answers that the text of an evaluation lists
 
 
-def answer_one(recognizer: Recognizer, path: Path, seen: Path | None = None, advice: str = "") -> dict[str, Any]:
+def answer(
+    recognizer: Recognizer, path: Path, seen: Path | None = None, *, several: bool = False, advice: str = ""
+) -> dict[str, Any]:
     """The model's answer to the picture in a file, or on standard input for the path `-`.
 
     Args:
         seen: a folder to which to write what the model sees.
+        several: read all digits of the picture.
         advice: what to do with a picture that shows several digits.
 
     Returns:
-        `file`, and `problem`, or what `classified` gives.
+        `file`, and `problem`, or what `classified` gives; for `several`, `number`, a text, and `digits`, each with what
+        `classified` gives and its `box`: left, top, right and bottom, as fractions of the picture's width and height.
     """
     try:
-        image = recognizer.convert(picture(path))
+        picture = read_picture(io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD_INPUT else path)
+        digits = find_digits(picture) if several else [Digit(recognizer.convert(picture), (0, 0, 1, 1))]
     except (NoPictureError, NoDigitError) as error:
         return {"file": str(path), "problem": f"{error}{advice if isinstance(error, SeveralDigitsError) else ''}"}
-    save_seen(image, seen, path)
-    return {"file": str(path), **classified(recognizer, image)}
-
-
-def answer_all(recognizer: Recognizer, path: Path, seen: Path | None = None) -> dict[str, Any]:
-    """The model's answers to all digits on the picture in a file, or on standard input for the path `-`.
-
-    Returns:
-        `file`, and `problem`, or `number`, a text, and `digits`, each with what `classified` gives and its `box`: left,
-        top, right and bottom, as fractions of the picture's width and height.
-    """
-    try:
-        found = find_digits(picture(path))
-    except (NoPictureError, NoDigitError) as error:
-        return {"file": str(path), "problem": str(error)}
-    for number, digit in enumerate(found, start=1):
-        save_seen(digit.image, seen, path, f"-{number}")
-    digits = [{**classified(recognizer, digit.image), "box": digit.box} for digit in found]
-    return {"file": str(path), "number": "".join(each["class"] for each in digits), "digits": digits}
+    if seen:
+        name = "-".join(path.relative_to(path.anchor).parts)
+        for number, digit in enumerate(digits, start=1):
+            with replacing(seen / f"{name}{f'-{number}' if several else ''}.png") as temporary:
+                Image.fromarray(digit.image).save(temporary, "PNG")
+    if not several:
+        return {"file": str(path), **classified(recognizer, digits[0].image)}
+    found = [{**classified(recognizer, digit.image), "box": digit.box} for digit in digits]
+    return {"file": str(path), "number": "".join(each["class"] for each in found), "digits": found}
 
 
 def evaluate(recognizer: Recognizer, known: Iterable[tuple[str, Path]], seen: Path | None = None) -> dict[str, Any]:
@@ -65,16 +61,13 @@ def evaluate(recognizer: Recognizer, known: Iterable[tuple[str, Path]], seen: Pa
         What `digits.scoring.score` gives, `unanswered`, their number, `classes`, the counts by class, and `wrong`, the
         answers that are not `actual`.
     """
-    answers = [{"actual": name, **answer_one(recognizer, path, seen)} for name, path in known]
+    answers = [{"actual": name, **answer(recognizer, path, seen)} for name, path in known]
     wrong = [each for each in answers if each.get("class") != each["actual"]]
-    images, errors = ([each["actual"] for each in some] for some in (answers, wrong))
+    images, errors = (Counter(each["actual"] for each in some) for some in (answers, wrong))
     return {
         **score(len(answers) - len(wrong), len(answers)),
         "unanswered": sum("problem" in each for each in wrong),
-        "classes": [
-            {"class": name, "images": images.count(name), "errors": errors.count(name)}
-            for name in dict.fromkeys(images)
-        ],
+        "classes": [{"class": name, "images": count, "errors": errors[name]} for name, count in images.items()],
         "wrong": wrong,
     }
 
@@ -90,22 +83,6 @@ def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
             yield from (file for file in files if not any(part[0] == "." for part in file.relative_to(path).parts))
         else:
             yield path
-
-
-def picture(path: Path) -> Image.Image:
-    """The picture in a file, or on standard input for the path `-`.
-
-    Raises:
-        NoPictureError: there is none.
-    """
-    return read_picture(io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD_INPUT else path)
-
-
-def save_seen(image: NDArray[np.uint8], folder: Path | None, path: Path, ending: str = "") -> None:
-    if folder is None:
-        return
-    with replacing(folder / f"{'-'.join(path.relative_to(path.anchor).parts)}{ending}.png") as temporary:
-        Image.fromarray(image).save(temporary, "PNG")
 
 
 def classified(recognizer: Recognizer, image: NDArray[np.uint8]) -> dict[str, Any]:
@@ -139,16 +116,15 @@ def evaluation_text(found: dict[str, Any]) -> str:
     return "\n".join([*wrong[:LISTED], *more, summary, table(["class", "correct", "of"], rows)])
 
 
-def in_words(answer: dict[str, Any]) -> str:
+def in_words(found: dict[str, Any]) -> str:
     """The class, its probability and the runner-up; the number, and this for each digit; or the problem."""
-    if "problem" in answer:
-        return str(answer["problem"])
-    if "number" in answer:
-        return "\n".join(
-            [answer["number"], *(f"  {in_words(each)}   {place(each['box'])}" for each in answer["digits"])]
-        )
-    first, second = percent(answer["probability"]), percent(answer["runner_up_probability"])
-    return f"{answer['class']}  {first:>7}   or {answer['runner_up']}  {second:>7}"
+    if "problem" in found:
+        return str(found["problem"])
+    if "number" in found:
+        lines = [f"  {in_words(each)}   {place(each['box'])}" for each in found["digits"]]
+        return "\n".join([found["number"], *lines])
+    first, second = percent(found["probability"]), percent(found["runner_up_probability"])
+    return f"{found['class']}  {first:>7}   or {found['runner_up']}  {second:>7}"
 
 
 def place(box: tuple[float, float, float, float]) -> str:

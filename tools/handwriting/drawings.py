@@ -1,50 +1,31 @@
-"""Drawings that the page sends as PNG files: they are answered, or saved under their class."""
+"""The drawings that the page saves."""
 
 import hashlib
-import io
-import threading
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from PIL import Image
 
 from digits.foundation.files import replacing
-from digits.pictures.files import read_picture
-from digits.pictures.ink import NoDigitError
-from handwriting.recognizer import Recognizer
-
-
-def read_png(png: bytes) -> Image.Image:
-    """The picture in a PNG file.
-
-    Raises:
-        NoPictureError: there is none, or one far larger than the page's.
-    """
-    return read_picture(io.BytesIO(png), formats=["PNG"], max_pixels=1_000_000)
-
-
-def answer(recognizer: Recognizer, image: Image.Image) -> dict[str, Any]:
-    """The probability of each class and the 28 x 28 image they are for, or the problem if there is nothing on it."""
-    try:
-        pixels = recognizer.convert(image)
-    except NoDigitError as error:
-        return {"problem": str(error)}
-    return {"probabilities": recognizer.by_class(pixels), "image": pixels.ravel().tolist()}
 
 
 class Drawings:
     """The saved drawings: a folder with a folder for each class.
 
     Args:
-        folder: made for the first of them.
+        folder: it is made if there is none.
         classes: their names.
+
+    Attributes:
+        earlier: where each drawing that was saved here had been before, if anywhere. Only these saves can be undone.
+
+    Raises:
+        OSError: the folder cannot be made or written.
     """
 
     def __init__(self, folder: Path, classes: Sequence[str]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()  # which tells now, not at the first save, that it is read-only
         self.folder, self.classes = folder, classes
-        self.lock = threading.Lock()  # so that the later of two labels for one drawing stays
-        # Where each drawing that was saved here had been before, if anywhere. Only these saves can be undone.
         self.earlier: dict[str, Path | None] = {}
 
     def count(self) -> int:
@@ -57,15 +38,14 @@ class Drawings:
             OSError: the folder cannot be written.
         """
         path = self.folder / name / f"{hashlib.sha256(png).hexdigest()[:16]}.png"
-        with self.lock:
-            new = not path.exists()
-            with replacing(path) as temporary:
-                temporary.write_bytes(png)
-            others = {other for name in self.classes if (other := self.folder / name / path.name).exists()} - {path}
-            for other in others:
-                other.unlink(missing_ok=True)
-            if new:
-                self.earlier[str(path)] = min(others, default=None)
+        new, places = not path.exists(), (self.folder / other / path.name for other in self.classes if other != name)
+        others = [place for place in places if place.exists()]
+        with replacing(path) as temporary:
+            temporary.write_bytes(png)
+        for other in others:
+            other.unlink()
+        if new:
+            self.earlier[str(path)] = others[0] if others else None
         return path
 
     def undo(self, saved: str) -> str | None:
@@ -75,11 +55,10 @@ class Drawings:
             KeyError: it was not saved here, or that has been undone.
             OSError: the folder cannot be written.
         """
-        with self.lock:
-            earlier = self.earlier[saved]
-            if earlier:
-                Path(saved).rename(earlier)
-            else:
-                Path(saved).unlink(missing_ok=True)
-            del self.earlier[saved]
+        earlier = self.earlier[saved]
+        if earlier:
+            Path(saved).rename(earlier)
+        else:
+            Path(saved).unlink(missing_ok=True)
+        del self.earlier[saved]
         return earlier.parent.name if earlier else None

@@ -1,175 +1,129 @@
-"""The server of tools/draw.py: sends the page, answers drawings, saves them, and undoes that."""
+"""The server of tools/draw.py: sends the page, answers drawings, saves them, and undoes that.
+
+It does one thing at a time, so that the later of two labels for one drawing stays.
+"""
 
 import html
-import ipaddress
+import io
 import json
 import re
 import secrets
-import sys
-import threading
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import socket
+import traceback
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
+
+from aiohttp import web
+from PIL import Image
 
 from command import ROOT
 from digits import dataset
-from digits.pictures.files import NoPictureError
-from handwriting.drawings import Drawings, answer, read_png
+from digits.pictures.files import NoPictureError, read_picture
+from digits.pictures.ink import NoDigitError
+from handwriting.drawings import Drawings
 from handwriting.recognizer import Recognizer
 
 PAGE = Path(__file__).with_name("page.html")
 DRAWINGS = ROOT / dataset.DRAWINGS  # which the pipeline reads
 MAX_BYTES = 1_000_000
-MAX_CONNECTIONS = 100  # each takes a file descriptor, of which macOS gives 256
 POLICY = (
     "default-src 'none'; connect-src 'self'; img-src data:; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
-class DrawServer(ThreadingHTTPServer):
-    """Listens as soon as it is made; `serve_forever` answers.
+def make_app(recognizer: Recognizer, drawings: Drawings) -> web.Application:
+    """What answers the requests of the page; it takes at most `MAX_BYTES`."""
 
-    Args:
-        address: host and port, 0 for any.
-        recognizer: the model that answers.
-        drawings: the folder for saved drawings.
+    async def send_page(_: web.Request) -> web.Response:
+        return page(recognizer, drawings)
+
+    async def answer(request: web.Request) -> web.Response:
+        image = read_png(await request.read())
+        try:
+            pixels = recognizer.convert(image)
+        except NoDigitError as error:
+            return web.json_response({"problem": str(error)})
+        found = {"probabilities": recognizer.by_class(pixels), "image": pixels.ravel().tolist()}
+        return web.json_response(found)
+
+    async def save(request: web.Request) -> web.Response:
+        png = await request.read()
+        if (name := request.match_info["name"]) not in drawings.classes:
+            raise web.HTTPNotFound(reason="the model has no such class; load this page again")
+        read_png(png)
+        return web.json_response({"saved": str(drawings.save(name, png)), "count": drawings.count()})
+
+    async def undo(request: web.Request) -> web.Response:
+        saved = (await request.read()).decode(errors="replace")
+        if saved not in drawings.earlier:
+            raise web.HTTPConflict(reason="there is no such save to undo")
+        return web.json_response({"label": drawings.undo(saved), "count": drawings.count()})
+
+    app = web.Application(middlewares=[refuse], client_max_size=MAX_BYTES)
+    app.add_routes([web.get("/", send_page), web.post("/answer", answer)])
+    app.add_routes([web.post("/drawings/{name:.+}", save), web.post("/undo", undo)])
+    return app
+
+
+@web.middleware
+async def refuse(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Refuse the requests of other pages, and name any problem in JSON."""
+    try:
+        check_sender(request)
+        response = await handler(request)
+    except NoPictureError as error:
+        response = web.json_response({"problem": str(error)}, status=400)
+    except web.HTTPException as refusal:
+        response = web.json_response({"problem": refusal.reason}, status=refusal.status)
+    except OSError as error:
+        problem = f"{error.filename or 'the drawing'}: cannot be read or written, got {error.strerror}"
+        response = web.json_response({"problem": problem}, status=500)
+    except Exception:  # a bug: tell the page
+        traceback.print_exc()
+        response = web.json_response({"problem": "the server has a bug; see its terminal"}, status=500)
+    response.headers.update({"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"})
+    return response
+
+
+def serve(app: web.Application, listener: socket.socket) -> None:
+    """Answer requests until Ctrl-C."""
+    web.run_app(app, sock=listener, print=None, access_log=None, shutdown_timeout=1)
+
+
+def check_sender(request: web.Request) -> None:
+    """Raise an HTTPForbidden if the request comes from another page."""
+    host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+    # By DNS rebinding, another site could point its own name at this machine and be allowed to read the answers.
+    # Addresses are no names, and ports do not matter: one may be forwarded, by `ssh -L` for example.
+    if not re.fullmatch(r"(localhost|[0-9.]+)(:[0-9]+)?", host):
+        raise web.HTTPForbidden(reason="Host must be localhost or an IP address")
+    if request.method == "POST" and origin not in (None, f"http://{host}"):
+        raise web.HTTPForbidden(reason="Origin must be this page's")
+
+
+def page(recognizer: Recognizer, drawings: Drawings) -> web.Response:
+    nonce = secrets.token_urlsafe()
+    lines = html.escape(recognizer.introduction()).splitlines()
+    values = {
+        "{nonce}": nonce,
+        "{introduction}": re.sub("`(.+?)`", r"<code>\1</code>", "\n".join(f"<span>{line}</span>" for line in lines)),
+        "{count}": str(drawings.count()),
+        "{teach}": "" if drawings.folder == DRAWINGS else "hidden",
+        # In a script, "</script>" would end it.
+        "{classes}": json.dumps(drawings.classes).replace("<", r"\u003c"),
+    }
+    text = re.sub("|".join(values), lambda found: values[found[0]], PAGE.read_text(encoding="utf-8"))
+    headers = {"Content-Security-Policy": POLICY.format(nonce=nonce)}
+    return web.Response(text=text, content_type="text/html", headers=headers)
+
+
+def read_png(png: bytes) -> Image.Image:
+    """The picture in a PNG file.
 
     Raises:
-        OSError, OverflowError: nothing can listen there.
+        NoPictureError: there is none, or one far larger than the page's.
     """
-
-    def __init__(self, address: tuple[str, int], recognizer: Recognizer, drawings: Path) -> None:
-        super().__init__(address, Handler)
-        self.recognizer, self.drawings = recognizer, Drawings(drawings, recognizer.classes)
-        self.free = threading.Semaphore(MAX_CONNECTIONS)
-        self.answering = threading.Lock()  # held by whoever ends Python, which aborts if a thread is in OpenCV then
-        listening = ipaddress.ip_address(str(self.server_address[0]))
-        self.local = listening.is_loopback
-        host = "127.0.0.1" if listening.is_unspecified else str(listening)
-        self.url = f"http://{host}:{self.server_port}/"
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer the requests of a connection in a thread; wait for another one to end if there are many."""
-        self.free.acquire()
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """What that thread does."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self.free.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Stay silent if the browser has only closed the connection."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-
-class RefusalError(Exception):
-    """A request that is refused, with the HTTP status and the reason."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers the requests of one connection."""
-
-    server: DrawServer
-    protocol_version = "HTTP/1.1"  # one connection for many requests
-    disable_nagle_algorithm = True  # it would delay each answer until its header is acknowledged
-    timeout = 60
-
-    def respond(self) -> None:
-        try:
-            body = self.read_body()  # even if refused, since the next request follows it
-            self.check_sender()
-            path = unquote(self.path)
-            if (self.command, path) == ("GET", "/"):
-                self.send_page()
-            elif self.command == "POST":
-                self.send(HTTPStatus.OK, self.result(path, body))
-            else:
-                raise RefusalError(HTTPStatus.NOT_FOUND, "no such page")
-        except RefusalError as refusal:
-            status, problem = refusal.args
-            self.send(status, {"problem": problem})
-        except OSError:  # the browser has closed the connection
-            raise
-        except Exception:  # a bug: tell the page, and let `handle_error` print it
-            self.send(HTTPStatus.INTERNAL_SERVER_ERROR, {"problem": "the server has a bug; see its terminal"})
-            raise
-
-    do_GET = do_POST = respond  # noqa: N815 - the names that http.server looks for
-
-    def read_body(self) -> bytes:
-        length = self.headers.get("Content-Length", "" if self.command == "POST" else "0")
-        if re.fullmatch("[0-9]{1,20}", length) and int(length) <= MAX_BYTES:
-            return self.rfile.read(int(length))
-        self.close_connection = True
-        if re.fullmatch("[0-9]+", length):
-            raise RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"must be at most {MAX_BYTES:,} bytes")
-        raise RefusalError(HTTPStatus.LENGTH_REQUIRED, "Content-Length must give the number of bytes")
-
-    def check_sender(self) -> None:
-        """Refuse the requests of other pages."""
-        host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
-        # By DNS rebinding, another site could point its own name at this machine and be allowed to read the answers.
-        # Addresses are no names, and ports do not matter: one may be forwarded, by `ssh -L` for example.
-        if not re.fullmatch(r"(localhost|[0-9.]+)(:[0-9]+)?", host):
-            raise RefusalError(HTTPStatus.FORBIDDEN, f"Host must be localhost or an IP address, got {host}")
-        if self.command == "POST" and origin not in (None, f"http://{host}"):
-            raise RefusalError(HTTPStatus.FORBIDDEN, f"Origin must be this page's, got {origin}")
-
-    def send_page(self) -> None:
-        nonce = secrets.token_urlsafe()
-        lines = html.escape(self.server.recognizer.introduction()).splitlines()
-        about = re.sub("`(.+?)`", r"<code>\1</code>", "\n".join(f"<span>{line}</span>" for line in lines))
-        page = PAGE.read_text(encoding="utf-8").replace("{nonce}", nonce).replace("{introduction}", about)
-        drawings = self.server.drawings
-        page = page.replace("{count}", str(drawings.count()))
-        page = page.replace("{teach}", "" if drawings.folder == DRAWINGS else "hidden")
-        # In a script, "</script>" would end it.
-        page = page.replace("{classes}", json.dumps(drawings.classes).replace("<", r"\u003c"))
-        self.send(HTTPStatus.OK, page, **{"Content-Security-Policy": POLICY.format(nonce=nonce)})
-
-    def result(self, path: str, body: bytes) -> dict[str, Any]:
-        """What the model takes a drawing for, where it was saved, or as what it was before."""
-        drawings = self.server.drawings
-        name = path.removeprefix("/drawings/")
-        try:
-            if path == "/undo":
-                return {"label": drawings.undo(body.decode(errors="replace")), "count": drawings.count()}
-            if path == "/answer":
-                image = read_png(body)
-                with self.server.answering:
-                    return answer(self.server.recognizer, image)
-            if name in drawings.classes and name != path:
-                read_png(body)
-                return {"saved": str(drawings.save(name, body)), "count": drawings.count()}
-        except NoPictureError as error:
-            raise RefusalError(HTTPStatus.BAD_REQUEST, str(error))
-        except KeyError:
-            raise RefusalError(HTTPStatus.CONFLICT, "there is no such save to undo")
-        except OSError as error:
-            problem = f"{drawings.folder}: cannot be written, got {error.strerror}"
-            raise RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, problem)
-        raise RefusalError(HTTPStatus.NOT_FOUND, "the model has no such class; load this page again")
-
-    def send(self, status: HTTPStatus, content: str | dict[str, Any], **headers: str) -> None:
-        """Send a page, or an object as JSON."""
-        kind, text = ("text/html", content) if isinstance(content, str) else ("application/json", json.dumps(content))
-        body = text.encode()
-        headers |= {"Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(body))}
-        headers |= {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-        if self.close_connection:
-            headers["Connection"] = "close"
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Stay silent: there are many requests per second."""
+    return read_picture(io.BytesIO(png), formats=["PNG"], max_pixels=1_000_000)

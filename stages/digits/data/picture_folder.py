@@ -1,4 +1,4 @@
-"""Pictures in folders, one for each class."""
+"""Pictures in folders, one for each class: the user's own data set, or drawings that join another."""
 
 import hashlib
 import io
@@ -17,28 +17,22 @@ from digits.pictures.files import NoPictureError, read_picture
 from digits.pictures.ink import NoDigitError
 
 SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}  # names of folders in published sets
+HELD_OUT = 77  # of 256, so 30 %
 
 
-class Picture(NamedTuple):
-    """A picture in the folder of a class.
+class Pictures(NamedTuple):
+    """The pictures of a folder.
 
     Attributes:
-        digest: SHA-256 of its file.
-        image: uint8 (28, 28).
-        label: the number of its class.
-        converted: whether it was anything but gray and of 28 x 28 pixels.
+        dataset: their images and labels.
+        held_out: which of them are never trained on if they are drawings, bool (N,).
+        problems: a line about each file that is left out: no picture, nothing on it, a copy, or in another class, too;
+            and one about those that are in the wrong place.
     """
 
-    digest: bytes
-    image: np.ndarray
-    label: int
-    converted: bool
-
-
-def as_dataset(pictures: Sequence[Picture]) -> Dataset:
-    """Their images and labels."""
-    images = np.array([picture.image for picture in pictures], np.uint8).reshape(-1, 28, 28)
-    return Dataset(images, np.array([picture.label for picture in pictures], np.int64))
+    dataset: Dataset
+    held_out: np.ndarray
+    problems: list[str]
 
 
 def list_files(folder: Path) -> list[Path]:
@@ -53,7 +47,9 @@ def list_files(folder: Path) -> list[Path]:
     return sorted(path for path in paths if path.is_file() and path != folder / "README.md")
 
 
-def describe_folder(folder: Path, files: Sequence[Path], conversion: Literal["strokes", "whole"]) -> Description:
+def describe_folder(
+    name: str, folder: Path, files: Sequence[Path], conversion: Literal["strokes", "whole"]
+) -> Description:
     """The data set in a folder with these files: each folder in it that holds some is a class.
 
     Raises:
@@ -65,66 +61,57 @@ def describe_folder(folder: Path, files: Sequence[Path], conversion: Literal["st
             f"download.folder.path: must be a folder that holds a folder for each class, got {folder}, which holds "
             f"{' and '.join(splits)}; name one of these, or move the pictures of each class into one folder"
         )
-    classes = sorted(names, key=class_order)
     try:
-        return Description(name="folder", classes=classes, pictures=conversion)
+        return Description(name=name, classes=sorted(names, key=class_order), pictures=conversion)
     except ValidationError as error:
-        problem = first_problem(error) if 2 <= len(classes) <= 100 else f"{len(classes)} such folders"
         raise params_error(
             f"download.folder.path: must be a folder with 2 to 100 folders of pictures, one for each class, whose "
-            f"names have at most 40 printable characters, got {folder}: {problem}"
+            f"names have at most 40 printable characters, got {folder}: {first_problem(error)}"
         )
 
 
-def read_pictures(
-    folder: Path, files: Sequence[Path], classes: Sequence[str], conversion: str
-) -> tuple[list[Picture], list[str]]:
-    """Read the pictures in the folders of `folder` that are named after classes.
+def read_pictures(folder: Path, files: Sequence[Path], about: Description) -> Pictures:
+    """Read the pictures in the folders of `folder` that are named after the classes of a data set.
 
     Args:
         files: those of the folder, from `list_files`.
-        conversion: one of `CONVERSIONS`.
-
-    Returns:
-        The pictures, and a line about each file that is left out: no picture, nothing on it, a copy, or in another
-        class, too; and one about those that are in the wrong place.
 
     Raises:
-        UserError: a file is no longer there.
         OSError: a file cannot be read.
     """
-    pictures, problems, misplaced = [], [], []
-    first: dict[bytes, Path] = {}
-    ambiguous: set[bytes] = set()
+    labels = {name: label for label, name in enumerate(about.classes)}
+    first: dict[bytes, tuple[Path, int]] = {}
+    found: dict[bytes, tuple[np.ndarray, int]] = {}
+    problems, misplaced = [], []
     for path in files:
-        name = path.relative_to(folder).parts[0]
-        if path.parent == folder or name not in classes:
+        label = labels.get(path.relative_to(folder).parts[0])
+        if label is None or path.parent == folder:
             misplaced.append(path)
             continue
         try:
             content = path.read_bytes()
-        except FileNotFoundError:
-            raise changed(folder)
-        digest = hashlib.sha256(content).digest()
-        earlier = first.setdefault(digest, path)
-        if earlier.relative_to(folder).parts[0] != name:
-            ambiguous.add(digest)
-            problems.append(f"{path}: is left out, and so is {earlier}: it is the same picture in another class")
-            continue
-        try:
+            digest = hashlib.sha256(content).digest()
+            earlier, its_label = first.setdefault(digest, (path, label))
+            if its_label != label:
+                found.pop(digest, None)
+                raise NoPictureError(f"it is the same picture as {earlier} in another class, which is left out, too")
             if earlier != path:
                 raise NoPictureError(f"it is a copy of {earlier}")
-            picture = read_picture(io.BytesIO(content))
-            image = CONVERSIONS[conversion](picture)
-        except (NoPictureError, NoDigitError) as error:
+            found[digest] = CONVERSIONS[about.pictures](read_picture(io.BytesIO(content))), label
+        except (NoPictureError, NoDigitError, FileNotFoundError) as error:  # `check_unchanged` objects to the last one
             problems.append(f"{path}: is left out: {error}")
-            continue
-        converted = picture.mode != "L" or picture.size != (28, 28)
-        pictures.append(Picture(digest, image, classes.index(name), converted))
     if misplaced:  # in one line, since another data set may have many drawings
+        place = f"it must be in a folder named after a class, such as {about.classes[0]}"
         others = f"; likewise {len(misplaced) - 1:,} more" if len(misplaced) > 1 else ""
-        problems.append(f"{misplaced[0]}: is left out: it must be in a folder named {in_words(classes)}{others}")
-    return [picture for picture in pictures if picture.digest not in ambiguous], problems
+        problems.append(f"{misplaced[0]}: is left out: {place}{others}")
+    images = np.array([image for image, _ in found.values()], np.uint8).reshape(-1, 28, 28)
+    dataset = Dataset(images, np.array([label for _, label in found.values()], np.int64))
+    return Pictures(dataset, np.array([is_held_out(digest) for digest in found], np.bool_), problems)
+
+
+def is_held_out(digest: bytes) -> bool:
+    """Whether a drawing is never trained on. The SHA-256 of its file decides, so it never changes sides."""
+    return digest[0] < HELD_OUT
 
 
 def check_unchanged(folder: Path, files: list[Path]) -> None:
@@ -134,17 +121,4 @@ def check_unchanged(folder: Path, files: list[Path]) -> None:
         UserError: it has others.
     """
     if list_files(folder) != files:
-        raise changed(folder)
-
-
-def changed(folder: Path) -> UserError:
-    return UserError(f"{folder}: changed while it was read; run the same command again")
-
-
-def in_words(classes: Sequence[str]) -> str:
-    """What the classes are called, in a few words: 0 to 9, or cat, dog or mouse."""
-    if "".join(classes) == "0123456789":
-        return "0 to 9"
-    if len(classes) > 5:
-        return f"after one of the {len(classes)} classes, such as {classes[0]}"
-    return f"{', '.join(classes[:-1])} or {classes[-1]}"
+        raise UserError(f"{folder}: changed while it was read; run the same command again")

@@ -24,7 +24,7 @@ def write_raw(folder: Path, about: Description, train: Dataset, test: Dataset) -
     _remove_files(folder)
     save_dataset(folder / "train.safetensors", train)
     save_dataset(folder / "test.safetensors", test)
-    write_description(folder, about)
+    write_json(folder / DESCRIPTION, about.model_dump())
 
 
 def copy_archives(source: Path, folder: Path, about: Description) -> None:
@@ -33,12 +33,13 @@ def copy_archives(source: Path, folder: Path, about: Description) -> None:
     for name in ARCHIVE_NAMES:
         with replacing(folder / name) as temporary:
             shutil.copyfile(source / name, temporary)
-    write_description(folder, about)
-
-
-def write_description(folder: Path, about: Description) -> None:
-    """Record which data set `folder` holds, for later stages."""
     write_json(folder / DESCRIPTION, about.model_dump())
+
+
+def _remove_files(folder: Path) -> None:
+    """DVC has removed them, but a stage may have been started without it."""
+    for path in folder.glob("*"):
+        path.unlink()
 
 
 def read_description(folder: Path) -> Description:
@@ -67,10 +68,3 @@ def read_raw(folder: Path, split: str, classes: int) -> Dataset:
     if labels.max() >= classes:
         raise UserError(f"{labels_path}: labels must be 0 to {classes - 1}, got {labels.max()}; {advice}")
     return Dataset(images, labels.astype(np.int64))
-
-
-def _remove_files(folder: Path) -> None:
-    """Remove the files of another data set; DVC has removed them, but this may have been started without it."""
-    for path in sorted(folder.glob("*")):
-        if path.is_file():
-            path.unlink()

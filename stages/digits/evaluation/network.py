@@ -9,15 +9,15 @@ from digits.models.model_file import Model
 
 
 class Network:
-    """A trained model of any architecture, on one thread."""
+    """A trained model of any architecture, on one thread, with `batch_size` images at a time."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, batch_size: int) -> None:
         torch.set_num_threads(1)
-        self.classifier = restore(model)
+        self.classifier, self.batch_size = restore(model), batch_size
 
-    def predict(self, images: np.ndarray, batch_size: int) -> np.ndarray:
-        """Logits, float32 (N, classes), of images, uint8 (N, 28, 28), `batch_size` at a time."""
-        return predict(self.classifier, from_dlpack(images), batch_size).numpy()
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Logits, float32 (N, classes), of images, uint8 (N, 28, 28)."""
+        return predict(self.classifier, from_dlpack(images), self.batch_size).numpy()
 
     def slope(self, images: np.ndarray, label: int) -> np.ndarray:
         """What `mean_saliency` asks for."""

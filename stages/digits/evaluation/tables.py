@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from digits.exact import exact_mean
+
 
 def list_predictions(
     actual: np.ndarray, predicted: np.ndarray, confidence: np.ndarray, names: Sequence[str]
@@ -65,7 +67,7 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int) -> list[
         {
             "bin_low": float(edges[index]),
             "bin_high": float(edges[index + 1]),
-            "confidence": float(confidence[members == index].mean()),
+            "confidence": exact_mean(confidence[members == index]),
             "accuracy": float(correct[members == index].mean()),
             "share": float((members == index).mean()),
         }

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from digits.dataset import Summary
-from digits.export.results import Prediction
+from digits.export.inputs import Prediction
+from digits.known_datasets import OWN_SOURCE, PUBLISHED
 from digits.models.model_file import ModelInfo
-from digits.published import OWN_SOURCE, PUBLISHED
 
 CONFUSIONS = 5  # that the card names
 LIMITS = {

@@ -1,12 +1,14 @@
 """The classifier as an ONNX model from pixels to probabilities, normalisation included; export alone uses it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from digits.export.inputs import Prediction
 from digits.export.runtime import open_session, run_session
+from digits.foundation.stage import UserError
 from digits.models.model_file import Model
 
 # The oldest versions that will do, since older runtimes can read them: BatchNormalization is that of operator set 15.
@@ -67,3 +69,29 @@ def predict_onnx(model: bytes, images: np.ndarray, batch_size: int) -> tuple[np.
     results = [run_session(session, ["logits", "probabilities"], batch) for batch in batches]
     logits, probabilities = (np.concatenate(arrays) for arrays in zip(*results, strict=True))
     return logits, probabilities
+
+
+def compare(
+    expected: Sequence[Prediction], classes: Sequence[str], logits: np.ndarray, probabilities: np.ndarray
+) -> float:
+    """The largest difference between the confidences of evaluate, rounded to 6 digits, and those of ONNX Runtime.
+
+    Args:
+        expected: one for each image.
+        logits, probabilities: float32 (N, classes), from ONNX Runtime.
+
+    Raises:
+        UserError: it is larger than rounding explains, for the predicted class or the one with the largest probability.
+    """
+    given = probabilities[np.arange(len(expected)), [classes.index(row.predicted) for row in expected]]
+    confidence = np.array([row.confidence for row in expected])
+    difference = float(np.abs([given - confidence, probabilities.max(axis=1) - confidence]).max())
+    # In float32 a logit of 50 is rounded to 4e-6, larger ones in proportion, and so are the sums that lead to it.
+    tolerance = 1e-5 * max(1.0, np.abs(logits).max().item() / 50)
+    if not difference < tolerance:
+        raise UserError(
+            "models/model.onnx: ONNX Runtime must give the predictions and confidences of evaluate, to "
+            f"{tolerance:.0e}, got a difference of {difference:.1e}; install the pinned versions with "
+            "`pip install -r requirements.txt`, then run `dvc repro`"
+        )
+    return difference

@@ -12,6 +12,8 @@ from digits.foundation.files import replacing
 # The palette of Okabe and Ito, distinguishable with any kind of colour blindness, with a gray in place of its black.
 COLORS = ["#0072b2", "#e69f00", "#999999", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"]
 
+ENLARGED = 8
+
 
 def new_figure(width: float, height: float, title: str) -> Figure:
     """An empty figure of `width` by `height` inches at 100 dpi."""
@@ -31,8 +33,16 @@ def save_figure(path: Path, figure: Figure) -> None:
 
 
 def show_images(axes: Axes, images: np.ndarray, columns: int, gap: int) -> None:
-    """Draw images, uint8 (N, 28, 28), as `tile` arranges them, dark on light."""
-    axes.imshow(tile(255 - images, columns, gap, fill=255), cmap="gray", vmin=0, vmax=255)
+    """Draw images, uint8 (N, 28, 28), as `tile` arranges them, dark on light.
+
+    Enlarged before Matplotlib fits them, which then has no grays to compute: these would differ between processors.
+    """
+    sheet = tile(255 - images, columns, gap, fill=255)
+    height, width = sheet.shape
+    axes.imshow(
+        sheet.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1), cmap="gray", vmin=0, vmax=255,
+        interpolation="nearest", extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+    )  # fmt: skip
 
 
 def tile(images: np.ndarray, columns: int, gap: int, fill: float) -> np.ndarray:
@@ -51,3 +61,10 @@ def tile(images: np.ndarray, columns: int, gap: int, fill: float) -> np.ndarray:
 def shorten(name: str, longest: int) -> str:
     """The name of a class in at most `longest` characters."""
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
+
+def shorten_both(first: str, second: str, longest: int) -> tuple[str, str]:
+    """Two names in at most `longest` characters together, as complete as that allows."""
+    room = max(longest // 2, longest - len(second))
+    first = shorten(first, room)
+    return first, shorten(second, longest - len(first))

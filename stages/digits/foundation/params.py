@@ -128,4 +128,5 @@ def _describe_in_section(section: str, details: Mapping[str, Any], model: type[S
 
 
 def _describe(details: Mapping[str, Any]) -> str:
-    return f"{details['msg'].removeprefix('Input ')}, got {short_repr(details['input'])}"
+    message = details["msg"].removeprefix("Input ").removeprefix("Value error, ")  # pydantic's own words
+    return f"{message}, got {short_repr(details['input'])}"

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from digits.foundation.arithmetic import libraries_without_switches
 from digits.foundation.lock import acquire, holder
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -50,12 +49,6 @@ def run(main: Callable[[], None]) -> None:
     try:
         if Path.cwd() != ROOT:
             raise UserError(f"working directory: not the repository root, got {Path.cwd()}; cd {ROOT}")
-        if loaded := libraries_without_switches():
-            raise UserError(
-                "python: NumPy and PyTorch must be imported after the switches of portable arithmetic are set, got "
-                f"{' and '.join(loaded)} loaded already; find out by what, a .pth file or sitecustomize, with "
-                "`python -X importtime -c pass`"
-            )
         lock = acquire(LOCK) if is_first_here else None
         if not lock and is_first_here:
             raise UserError(

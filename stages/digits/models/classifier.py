@@ -1,5 +1,6 @@
 """The classifier in PyTorch, which train trains and evaluate scores."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -57,9 +58,19 @@ def build_layers(architecture: str, options: Mapping[str, Any], classes: int, se
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return nn.Sequential(
-            *(getattr(nn, layer.module)(**layer.arguments) for layer in layers_of(architecture, options, classes))
-        )
+        layers = [getattr(nn, layer.module)(**layer.arguments) for layer in layers_of(architecture, options, classes)]
+        if architecture == "logistic":
+            torch.manual_seed(seed)
+            draw_exactly(layers[-1])
+        return nn.Sequential(*layers)
+
+
+@torch.no_grad()
+def draw_exactly(linear: nn.Linear) -> None:
+    """Draw the parameters from PyTorch's default distribution, which it scales in one step, fused or not, in two."""
+    bound = 1 / math.sqrt(linear.in_features)
+    for parameter in (linear.weight, linear.bias):
+        parameter.copy_(torch.rand(parameter.shape, device=parameter.device)).mul_(2 * bound).sub_(bound)
 
 
 def restore(model: Model) -> Classifier:

@@ -4,10 +4,9 @@ import warnings
 from pathlib import Path
 from typing import IO
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 LONGEST = 1000  # pixels; larger pictures are scaled down, to between this and twice as much
-HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 # In these modes, pixels cannot be averaged.
 OTHER_MODES = {"1": "RGBA", "P": "RGBA", "PA": "RGBA", "HSV": "RGBA", "I;16": "F", "I;16B": "F", "I;16L": "F"}
 
@@ -33,9 +32,7 @@ def read_picture(
             warnings.simplefilter("ignore")
             if isinstance(file, Path) and file.exists() and not file.is_file():
                 raise NoPictureError("it is not a regular file")  # a named pipe, for example, may never say anything
-            if formats is None and _is_heic(file):
-                _register_heic()
-            with Image.open(file, formats=formats) as image:
+            with _opened(file, formats) as image:
                 if image.width * image.height > max_pixels:
                     raise NoPictureError(f"it has more than {max_pixels:,} pixels")
                 image.draft("RGB", (LONGEST, LONGEST))  # saves most of the work for a camera's JPEG file
@@ -45,29 +42,20 @@ def read_picture(
         raise
     except Image.DecompressionBombError:
         raise NoPictureError(f"it has more than {max_pixels:,} pixels")
-    except OSError as error:
-        raise NoPictureError(error.strerror or "it is not a picture, or a damaged one")
-    except Exception:  # Pillow raises a dozen unrelated classes for damaged files
-        raise NoPictureError("it is not a picture, or a damaged one")
+    except Exception as error:  # Pillow raises a dozen unrelated classes for damaged files
+        raise NoPictureError(getattr(error, "strerror", None) or "it is not a picture, or a damaged one")
 
 
-def _is_heic(file: Path | IO[bytes]) -> bool:
-    if isinstance(file, Path):
-        with file.open("rb") as opened:
-            start = opened.read(12)
-    else:
-        start = file.read(12)
-        file.seek(0)
-    return start[4:8] == b"ftyp" and start[8:] in HEIC_BRANDS
-
-
-def _register_heic() -> None:
-    """Let Pillow read HEIC, or raise a NoPictureError if the package for it is missing."""
+def _opened(file: Path | IO[bytes], formats: list[str] | None) -> Image.Image:
     try:
-        import pi_heif  # here, since it takes 0.2 s, and only such files need it
-    except ImportError:
-        raise NoPictureError("it is in HEIC format; `pip install pi-heif` lets it be read")
-    pi_heif.register_heif_opener()
+        return Image.open(file, formats=formats)
+    except UnidentifiedImageError:
+        if formats:
+            raise
+        import pi_heif  # here, since it takes 0.2 s, and hardly any file needs it
+
+        pi_heif.register_heif_opener()
+        return Image.open(file)
 
 
 def _reduced(image: Image.Image) -> Image.Image:

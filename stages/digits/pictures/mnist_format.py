@@ -5,7 +5,7 @@ and the box is placed in an image of 28 x 28 pixels so that the centre of mass i
 Source: Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database of handwritten digits.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,7 @@ WIDEST = 2.2  # width divided by height; two of MNIST's 60,000 training images a
 MOST_PARTS = 4  # unconnected parts that a digit may have
 
 
-@dataclass(frozen=True)
-class Digit:
+class Digit(NamedTuple):
     """A digit on a picture.
 
     Attributes:
@@ -112,11 +111,9 @@ def _stroke_width(image: Image.Image) -> float:
 
 def _centered(box: Floats) -> NDArray[np.uint8]:
     """The image with the box, its centre of mass as near the middle as whole pixels and the margins allow."""
-    image = np.zeros((SIDE, SIDE), np.uint8)
-    place = []
+    margins = []
     for axis, side in enumerate(box.shape):
         center = np.average(np.arange(side), weights=box.sum(axis=1 - axis))
-        start = min(max(round(SIDE / 2 - center), 0), SIDE - side)
-        place.append(slice(start, start + side))
-    image[tuple(place)] = box.round()
-    return image
+        before = min(max(round(SIDE / 2 - center), 0), SIDE - side)
+        margins.append((before, SIDE - side - before))
+    return np.pad(box.round().astype(np.uint8), margins)

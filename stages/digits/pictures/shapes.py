@@ -41,9 +41,6 @@ class Shape:
         _, top, _, bottom = self.box
         return bottom - top
 
-    def __add__(self, other: "Shape") -> "Shape":
-        return Shape(np.maximum(self.ink, other.ink), self.parts + other.parts)
-
 
 def find_shapes(ink: Floats) -> list[Shape]:
     """The shapes on a picture from left to right, without frames, specks and what is too low for a digit.
@@ -56,7 +53,7 @@ def find_shapes(ink: Floats) -> list[Shape]:
         distances = [_distance(shape, piece) for shape in shapes]
         if min(distances, default=np.inf) < np.inf:
             nearest = int(np.argmin(distances))
-            shapes[nearest] += piece
+            shapes[nearest] = Shape(np.maximum(shapes[nearest].ink, piece.ink), shapes[nearest].parts + 1)
         else:
             shapes.append(piece)
     height = max(shape.height for shape in shapes)

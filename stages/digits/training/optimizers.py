@@ -1,12 +1,15 @@
 """Updates of the parameters.
 
-sgd, adam and adamw use the functions behind the classes of torch.optim. The first of those classes to be built imports
-PyTorch's compiler, which takes a second or two, and their steps take several times as long for a small model.
+For networks, sgd, adam and adamw use the functions behind the classes of torch.optim. The first of those classes to be
+built imports PyTorch's compiler, which takes a second or two, and their steps take several times as long for a small
+model.
 """
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Iterable
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch.nn import functional
 from torch.optim.adam import adam
@@ -14,15 +17,13 @@ from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
 from digits.models.classifier import Classifier
+from digits.training.gradients import Gradient
 from digits.training.params import TrainParams
 
 BETAS = 0.9, 0.999  # like EPSILON, the default of torch.optim
 EPSILON = 1e-8
 MAX_EVALUATIONS = 25  # of the objective per update, enough for the line search to finish
 HISTORY = 10  # updates from which L-BFGS estimates the curvature; SciPy's default
-
-# Sets `grad` of the parameters for images and labels, and returns the logits, float32 (classes, N).
-Gradient = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Optimizer:
@@ -34,29 +35,40 @@ class Optimizer:
         weight_decay: an L2 penalty for sgd and adam, decoupled from the gradient for adamw.
         momentum: in [0, 1); for sgd only, like nesterov.
         nesterov: use Nesterov momentum.
+        exact: compute the same bits on every computer, on the CPU: in single operations, which IEEE 754 defines, where
+            PyTorch's functions fuse some, or not, as the processor can. They take longer for large models.
     """
 
     def __init__(
         self, name: str, parameters: Iterable[torch.Tensor], weight_decay: float, *, momentum: float = 0.0,
-        nesterov: bool = False,
+        nesterov: bool = False, exact: bool = False,
     ) -> None:  # fmt: skip
-        self.name, self.parameters = name, list(parameters)
+        self.name, self.parameters, self.exact = name, list(parameters), exact
         self.weight_decay, self.momentum, self.nesterov = weight_decay, momentum, nesterov
         self.momenta: list[torch.Tensor | None] = [None for _ in self.parameters]
-        adaptive = [] if self.name == "sgd" else self.parameters
+        adaptive = [] if name == "sgd" else self.parameters
         self.means = [torch.zeros_like(parameter) for parameter in adaptive]
         self.squares = [torch.zeros_like(parameter) for parameter in adaptive]
-        self.steps = [torch.zeros((), device=parameter.device) for parameter in adaptive]
+        self.steps = [torch.zeros((), device=parameter.device) for parameter in adaptive if not exact]
+        # BETAS to the power of the number of steps, which the C library's pow would not give to the last bit.
+        self.powers = [torch.ones(2, dtype=torch.float64) for _ in adaptive if exact]
 
-    def step(self, gradient: Gradient, images: torch.Tensor, labels: torch.Tensor, lr: float) -> torch.Tensor:
+    def step(
+        self, gradient: Gradient, images: torch.Tensor, labels: torch.Tensor, lr: float, batch_size: int
+    ) -> torch.Tensor:
         """Update the parameters with the learning rate `lr`; return the logits from before the update."""
-        logits = gradient(images, labels)
-        self._update([cast(torch.Tensor, parameter.grad) for parameter in self.parameters], lr)
+        logits = gradient(images, labels, batch_size)
+        gradients = [cast(torch.Tensor, parameter.grad) for parameter in self.parameters]
+        if self.exact:
+            for index, one in enumerate(gradients):
+                self._update_exactly(index, one.numpy(), lr)
+        else:
+            self._update(gradients, lr)
         return logits
 
     def state_dict(self) -> dict[str, Any]:
         """A state for `load_state_dict`, also in another process."""
-        return {name: getattr(self, name) for name in ("momenta", "means", "squares", "steps")}
+        return {name: getattr(self, name) for name in ("momenta", "means", "squares", "steps", "powers")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state that `state_dict` returned."""
@@ -78,6 +90,32 @@ class Optimizer:
             lr=lr, weight_decay=self.weight_decay, eps=EPSILON, amsgrad=False, maximize=False, fused=True,
         )  # fmt: skip
 
+    @np.errstate(over="ignore", invalid="ignore")  # of a training that diverges
+    def _update_exactly(self, index: int, gradient: np.ndarray, lr: float) -> None:
+        """Update one of the parameters as `_update` does, to rounding; NumPy's square root is correctly rounded."""
+        parameter = self.parameters[index].detach().numpy()
+        if self.weight_decay and self.name != "adamw":
+            gradient = gradient + parameter * self.weight_decay
+        if self.name == "sgd":
+            if self.momentum:
+                # PyTorch's first momentum is the gradient itself.
+                before = self.momenta[index]
+                momentum = gradient.copy() if before is None else before.numpy() * self.momentum + gradient
+                self.momenta[index] = torch.from_numpy(momentum)
+                gradient = gradient + momentum * self.momentum if self.nesterov else momentum
+            parameter -= gradient * lr
+            return
+        if self.name == "adamw":
+            parameter *= 1 - lr * self.weight_decay
+        mean, square, powers = (state[index].numpy() for state in (self.means, self.squares, self.powers))
+        powers *= BETAS
+        mean *= BETAS[0]
+        mean += gradient * (1 - BETAS[0])
+        square *= BETAS[1]
+        square += gradient * gradient * (1 - BETAS[1])
+        first, second = (1 - powers).tolist()
+        parameter -= mean * (lr / first) / (np.sqrt(square) / math.sqrt(second) + EPSILON)
+
 
 class Lbfgs:
     """L-BFGS with a strong-Wolfe line search, for batches that are always the same images.
@@ -96,14 +134,15 @@ class Lbfgs:
         )
         self.state_dict, self.load_state_dict = self.optimizer.state_dict, self.optimizer.load_state_dict
 
-    def step(self, gradient: Gradient, images: torch.Tensor, labels: torch.Tensor, lr: float) -> torch.Tensor:
+    def step(
+        self, gradient: Gradient, images: torch.Tensor, labels: torch.Tensor, lr: float, batch_size: int
+    ) -> torch.Tensor:
         """Update the parameters, trying a step of length `lr` first; return the logits from before the update."""
         seen = []
-        values = images.float()  # converted once for all evaluations of the line search
 
         @torch.no_grad()
         def objective() -> float:
-            logits = gradient(values, labels)
+            logits = gradient(images, labels, batch_size)
             seen.append(logits)
             loss = functional.cross_entropy(logits.T, labels, label_smoothing=self.label_smoothing).item()
             for parameter in self.parameters:
@@ -120,4 +159,7 @@ def choose_optimizer(params: TrainParams, model: Classifier) -> Optimizer | Lbfg
     """How to use the gradient."""
     if params.optimizer == "lbfgs":
         return Lbfgs(model.parameters(), params.weight_decay, params.label_smoothing)
-    return Optimizer(params.optimizer, model.parameters(), params.weight_decay, **params.sgd.model_dump())
+    return Optimizer(
+        params.optimizer, model.parameters(), params.weight_decay, **params.sgd.model_dump(),
+        exact=params.model == "logistic",
+    )  # fmt: skip

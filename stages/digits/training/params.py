@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from digits.foundation.arithmetic import unsuitable_machine
 from digits.foundation.params import Section, Seed, Share, params_error
 from digits.models.networks import NetworkOptions
+from digits.models.portable_arithmetic import unsuitable_machine
 
 
 class AffineParams(Section):
@@ -68,6 +68,11 @@ class TrainParams(Section):
     threads: Annotated[int, Field(ge=0, le=256)]
     processes: Annotated[int, Field(ge=1, le=10**4)]
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether the training gives the same bytes on every computer, so that nothing has to be held to one choice."""
+        return self.model == "logistic" and self.optimizer != "lbfgs" and self.augment == "none"
+
 
 def refuse_conflicts(params: TrainParams) -> None:
     """Refuse settings that the chosen arithmetic, optimizer or model does not support.
@@ -86,13 +91,13 @@ def refuse_conflicts(params: TrainParams) -> None:
 def _conflicts(params: TrainParams) -> Iterator[tuple[str, str, str]]:
     """Parameters whose values are not supported: the name, why, and what would be."""
     model = params.model
-    if params.arithmetic == "portable":
+    if params.arithmetic == "portable" and not params.is_exact:
         portable, or_native = "portable arithmetic", "or arithmetic to native"
         if machine := unsuitable_machine():
             yield "arithmetic", f"portable needs Linux on x86-64 with AVX2, and this is {machine}", "native"
-        if params.precision == "bfloat16":
+        if params.precision == "bfloat16" and model != "logistic":
             yield "precision", f"{portable} is float32, since processors differ in bfloat16", f"float32, {or_native}"
-        if params.device in ("cuda", "mps"):
+        if params.device in ("cuda", "mps") and model != "logistic":
             yield "device", f"{portable} runs on the CPU", f"cpu, {or_native}"
         if params.channels_last:
             yield "channels_last", f"{portable} does without, since its sums depend on caches", f"false, {or_native}"
@@ -114,6 +119,8 @@ def _conflicts(params: TrainParams) -> Iterator[tuple[str, str, str]]:
             yield "lr", f"{line_search} that starts with lr", "1"
     if model == "logistic" and params.precision == "bfloat16":
         yield "precision", "the model logistic is trained in float32", "float32"
+    if model == "logistic" and params.device in ("cuda", "mps"):
+        yield "device", "the model logistic is trained on the CPU", "cpu"
     if model in ("logistic", "mlp") and params.channels_last:
         yield "channels_last", f"the model {model} has no convolutions", "false"
     if params.optimizer == "sgd" and params.sgd.nesterov and params.sgd.momentum == 0:

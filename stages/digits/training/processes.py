@@ -14,14 +14,14 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from digits.foundation.params import params_error
 from digits.foundation.stage import UserError
-from digits.training.optimizers import Gradient
+from digits.training.machine import usable_cores
 
 FIRST = os.environ.get("RANK", "0") == "0"  # as torchrun numbers the processes
 FOLDER = "DIGITS_PROCESSES"  # variable: where the processes that this script starts on one machine meet
@@ -59,28 +59,6 @@ class Processes:
             dist.all_reduce(flat)
         for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
-
-    def averaged(self, gradient: Gradient, parameters: Sequence[torch.Tensor]) -> Gradient:
-        """The gradient of the mean over the images of all processes, from that of the mean over a process's own.
-
-        DistributedDataParallel adds up in another order after its first update, and so after resuming: with three
-        processes, other bytes.
-        """
-        if self.count == 1:
-            return gradient
-
-        def gradient_of_all(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-            logits = gradient(images, labels)
-            gradients = [cast(torch.Tensor, parameter.grad) for parameter in parameters]
-            count = torch.tensor([float(len(labels))], device=logits.device)
-            for one in gradients:
-                one.mul_(count)
-            self.sum([count, *gradients])
-            for one in gradients:
-                one.div_(count)
-            return logits
-
-        return gradient_of_all
 
     def follow_first(self, tensors: Iterable[torch.Tensor]) -> None:
         """Replace each of these tensors, which all processes have, by that of the first process."""
@@ -124,13 +102,6 @@ class Processes:
 
 
 ALONE = Processes()
-
-
-def usable_cores() -> int:
-    """How many cores this process may use: fewer than the machine has under taskset or in a container's CPU set."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

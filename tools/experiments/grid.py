@@ -15,9 +15,6 @@ from hydra.errors import HydraException
 from command import ROOT
 from digits.foundation.stage import UserError
 from digits.foundation.yaml_text import flattened, parse_yaml
-from experiments.origin import Origin
-from experiments.revisions import experiments
-from experiments.runs import gather
 from experiments.trial import Proposal
 from repository import flat_params
 
@@ -59,22 +56,6 @@ def varied(sweep: Mapping[str, Proposal]) -> list[str]:
 def name_of(settings: Sequence[str]) -> str:
     """A name that Git allows: the settings, without the section that most belong to."""
     return re.sub(r"[^\w.,=+-]", "-", ",".join(setting.removeprefix("train.") for setting in settings))
-
-
-def finished(sweep: Mapping[str, Proposal], origin: Origin) -> list[str]:
-    """The names of the members that the last commit has as experiments.
-
-    Raises a `UserError` if it has an experiment of such a name with other parameters, code or pictures.
-    """
-    commits = experiments(origin.commit)
-    there = [name for name in sweep if name in commits]
-    for name, run in zip(there, gather([commits[name] for name in there]) if there else [], strict=True):
-        if problem := origin.difference(run, sweep[name].params):
-            raise UserError(
-                f"{name}: the experiment of that name has {problem}; `--name` gives the names a prefix, "
-                f"`dvc exp remove {name}` deletes it"
-            )
-    return there
 
 
 def parameters(settings: Sequence[str]) -> dict[str, Any]:

@@ -4,16 +4,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
+from pathlib import Path
 from threading import Event
 from typing import IO, cast
 
 from command import INTERRUPTED, ROOT
 from repository import use_own_environment
 
-REMINDER = 5  # seconds after which a process that has not ended is interrupted again
+REMINDER = 5  # seconds after which a process that has not ended, or has only begun, is interrupted again
 
 
 class InterruptedExperiment(Exception):  # noqa: N818 - it is no error
@@ -25,7 +26,7 @@ class Runner:
 
     def __init__(self) -> None:
         use_own_environment()
-        self.stopped, self.interrupted = Event(), Event()
+        self.stopped, self.interrupted = Event(), False
         self.running: set[subprocess.Popen[str]] = set()
 
     def run_threads(self, jobs: int, work: Callable[[], None], command: str) -> None:
@@ -44,22 +45,18 @@ class Runner:
             wait(futures)
         except KeyboardInterrupt:
             self.stopped.set()
-            self.interrupted.set()
-            self.interrupt()
-            while wait(futures, timeout=REMINDER).not_done:
-                self.interrupt()
+            self.interrupted = True
+            while any(not future.done() for future in futures):
+                for process in list(self.running):
+                    interrupt(process)
+                wait(futures, timeout=REMINDER)
             print(f"error: {command}: interrupted; the same command continues it", file=sys.stderr)
             sys.exit(INTERRUPTED)
         for future in futures:
             future.result()
 
-    def interrupt(self) -> None:
-        """Interrupt all that runs."""
-        for process in list(self.running):
-            interrupt(process)
-
     def run_experiment(
-        self, name: str, settings: Sequence[str], *targets: str, watch: Callable[[str], None] | None = None
+        self, name: str, settings: Sequence[str], *targets: str, watch: Callable[[str], object] = len
     ) -> str | None:
         """Run an experiment in a temporary folder, so that the workspace stays as it is and several can run at a time.
 
@@ -69,7 +66,7 @@ class Runner:
             name: of the experiment.
             settings: parameters, as `-S` takes them.
             targets: stages to run, with those before them; all stages by default.
-            watch: called with each line that it prints; raising an error ends the experiment.
+            watch: as in `run`.
 
         Returns:
             What it printed if it failed, else None.
@@ -78,11 +75,32 @@ class Runner:
             InterruptedExperiment: the command was interrupted.
         """
         command = ["dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", name, *set_options(settings), *targets]
+        status, printed = self.run(command, ROOT, watch=watch)
+        if status != 0 and self.interrupted:
+            raise InterruptedExperiment
+        return printed if status != 0 else None
+
+    def run(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        watch: Callable[[str], object] = len,
+        end_by: signal.Signals = signal.SIGINT,
+    ) -> tuple[int, str]:
+        """Run a command in a folder; return its status and what it printed.
+
+        Args:
+            environment: its variables; those of this process by default.
+            watch: called with each line that it prints. If this raises an error, or this thread is interrupted, the
+                command and all that it has started get the signal `end_by`.
+        """
         # A process group of its own, since DVC leaves an interrupt to its stage, and both must get it. If this process
         # is killed, they end at the next line that they print, since nobody reads it.
         with subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=folder,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -91,29 +109,24 @@ class Runner:
             process_group=0,
         ) as process:
             self.running.add(process)
-            if self.interrupted.is_set():
-                interrupt(process)
             lines = []
             try:
                 for line in cast(IO[str], process.stdout):
                     lines.append(line)
-                    if watch:
-                        watch(line)
+                    watch(line)
             except BaseException:
-                interrupt(process)
-                process.communicate()
+                interrupt(process, end_by)
+                process.communicate()  # returns once the last of them has closed the pipe
                 raise
             finally:
                 self.running.discard(process)
-        if process.returncode != 0 and self.interrupted.is_set():
-            raise InterruptedExperiment
-        return "".join(lines) if process.returncode != 0 else None
+        return process.returncode, "".join(lines)
 
 
-def interrupt(process: subprocess.Popen[str]) -> None:
-    """Send what Ctrl-C sends to a process and all that it has started."""
+def interrupt(process: subprocess.Popen[str], by: signal.Signals = signal.SIGINT) -> None:
+    """Send a signal, by default that of Ctrl-C, to a process and all that it has started."""
     with suppress(ProcessLookupError):  # it has ended
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, by)
 
 
 def set_options(settings: Sequence[str]) -> list[str]:

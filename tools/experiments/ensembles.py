@@ -1,13 +1,13 @@
 """One ONNX model that averages several."""
 
-import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import dvc.api
 import numpy as np
 import onnx
+from dvc.exceptions import DvcException
 from onnx import helper
 
 from command import ROOT
@@ -22,25 +22,20 @@ IMAGES = {"validation": "data/tensors/val.safetensors", "test": "data/tensors/te
 BATCH_SIZE = 1000
 
 
-def get_model(revision: Files, cache: Path) -> onnx.ModelProto:
-    """The model of a commit, of which `revision` has the dvc.lock, from DVC's cache or its remote.
+def get_model(revision: Files) -> onnx.ModelProto:
+    """The model of a commit, from DVC's cache or its remote.
 
     Raises:
         UserError: neither has it.
     """
-    md5 = revision.stages["export"].outs[MODEL]
-    cached = cache / "files/md5" / md5[:2] / md5[2:]
-    if cached.is_file():
-        return onnx.load(cached)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.onnx")
-        command = ["dvc", "get", "--quiet", ".", MODEL, "--rev", str(revision.commit), "--out", str(path)]
-        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode != 0:
-            raise UserError(
-                f"{revision.revision}: its model cannot be read from DVC's cache, got\n{done.stdout.strip()}"
-            )
-        return onnx.load(path)
+    try:
+        with dvc.api.open(MODEL, str(ROOT), rev=revision.commit, mode="rb") as file:
+            return onnx.load(file)
+    except (DvcException, OSError) as error:
+        problem = error.__cause__ or error  # of which DVC's own message may say that the commit has no such file
+        raise UserError(
+            f"{revision.revision}: its model is in no cache or remote of DVC, got {problem}; see `dvc pull`"
+        )
 
 
 def average(members: Mapping[str, onnx.ModelProto], commits: list[str]) -> onnx.ModelProto:

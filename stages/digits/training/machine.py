@@ -1,6 +1,7 @@
-"""Tuning of the C library's memory allocator."""
+"""The cores of this machine, and its memory allocator."""
 
 import ctypes
+import os
 import sys
 
 # Constants of glibc's malloc.h, and the largest threshold that it accepts.
@@ -18,3 +19,10 @@ def keep_freed_memory() -> None:
     if mallopt:
         mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def usable_cores() -> int:
+    """How many cores this process may use: fewer than the machine has under taskset or in a container's CPU set."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -6,17 +6,19 @@ from typing import Any, Protocol
 import numpy as np
 
 from digits.dataset import Dataset
-from digits.evaluation.softmax_regression import SoftmaxRegression
+from digits.exact import softmax
 from digits.foundation.stage import UserError
 from digits.models.model_file import Model
-from digits.scoring import log_softmax, loss_and_accuracy, score
+from digits.models.portable_arithmetic import use_portable_arithmetic
+from digits.models.softmax_regression import SoftmaxRegression
+from digits.scoring import loss_and_accuracy, score
 
 
 class Scorer(Protocol):
     """A way to compute logits and their slopes."""
 
-    def predict(self, images: np.ndarray, batch_size: int) -> np.ndarray:
-        """Logits, float32 (N, classes), of images, uint8 (N, 28, 28), `batch_size` at a time."""
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Logits, float32 (N, classes), of images, uint8 (N, 28, 28)."""
 
     def slope(self, images: np.ndarray, label: int) -> np.ndarray:
         """What `mean_saliency` asks for."""
@@ -45,20 +47,23 @@ class Answers:
         return found | {"loss": loss, "images": images}
 
 
-def choose_scorer(model: Model) -> Scorer:
-    """NumPy for softmax regression, PyTorch for the other models."""
+def choose_scorer(model: Model, batch_size: int) -> Scorer:
+    """NumPy for softmax regression, PyTorch for the other models, with so many images at a time."""
     if model.info.architecture == "logistic":
-        return SoftmaxRegression(model)
+        weight, bias, mean, std = (model.tensors[name] for name in ("layers.1.weight", "layers.1.bias", "mean", "std"))
+        return SoftmaxRegression(weight, bias, mean.item(), std.item())
+    use_portable_arithmetic()
     from digits.evaluation.network import Network  # here, since it loads PyTorch, which takes seconds
 
-    return Network(model)
+    return Network(model, batch_size)
 
 
-def answer(scorer: Scorer, dataset: Dataset, batch_size: int) -> Answers:
-    """The answers to the images of a data set, `batch_size` at a time."""
-    logits = scorer.predict(dataset.images, batch_size)
-    confidence = np.exp(log_softmax(logits.astype(np.float64)).max(axis=1))
-    return Answers(logits, dataset.labels, logits.argmax(axis=1), confidence)
+def answer(scorer: Scorer, dataset: Dataset) -> Answers:
+    """The answers to the images of a data set."""
+    logits = scorer.predict(dataset.images)
+    with np.errstate(invalid="ignore"):
+        _, _, totals = softmax(np.ascontiguousarray(logits.T, dtype=np.float64))
+    return Answers(logits, dataset.labels, logits.argmax(axis=1), 1 / totals)  # the largest exponential is 1
 
 
 def check_finite(logits: np.ndarray, saliency: np.ndarray, loss: float) -> None:

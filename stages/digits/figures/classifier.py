@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from digits.figures.style import COLORS, new_figure, shorten, show_images, tile
+from digits.figures.style import COLORS, new_figure, shorten, shorten_both, show_images, tile
 
 ROWS, COLUMNS = 4, 8  # of the most wrong
 MOST_CLASSES = 20  # in the gallery of confusions; with more, an image would have a few pixels
@@ -35,7 +35,7 @@ def draw_most_wrong(
     short = max(map(len, names)) <= 2
     for position, index in enumerate(worst):
         row, column = divmod(position, COLUMNS)
-        pair = " → ".join(shorten(names[label], 7) for label in (actual[index], predicted[index]))
+        pair = " → ".join(shorten_both(names[actual[index]], names[predicted[index]], 18))
         text = f"{pair}   {confidence[index]:.1%}" if short else pair
         axes.text(24 + 38 * column, 6 + 38 * row, text, ha="center", va="center", fontsize=10 if short else 7)
     if len(worst) == 0:
@@ -62,7 +62,7 @@ def draw_confused(
     figure = new_figure(7, 7, f"One error of each kind: {what}")
     axes = figure.subplots()
     show_images(axes, gallery[np.ix_(chosen, chosen)].reshape(-1, 28, 28), len(chosen), gap=2)
-    ticks, labels = 16 + 30 * np.arange(len(chosen)), [shorten(names[label], 12) for label in chosen]
+    ticks, labels = 16 + 30 * np.arange(len(chosen)), [shorten(names[label], 16) for label in chosen]
     axes.set(xticks=ticks, xlabel="predicted", yticks=ticks, yticklabels=labels, ylabel="actual")
     axes.set_xticklabels(labels, rotation=90 if max(map(len, labels)) > 2 else 0)
     axes.tick_params(length=0)
@@ -89,7 +89,7 @@ def draw_saliency(saliency: np.ndarray, names: Sequence[str]) -> Figure:
     drawn = axes.imshow(tile(saliency, columns, gap=4, fill=np.nan), cmap="RdBu", vmin=-limit, vmax=limit)
     for label, name in enumerate(names):
         row, column = divmod(label, columns)
-        axes.text(6 + 32 * column, 6 + 32 * row, shorten(name, 12), ha="left", va="top", fontsize=12)
+        axes.text(6 + 32 * column, 6 + 32 * row, shorten(name, 16), ha="left", va="top", fontsize=12)
     axes.set_axis_off()
     unit = "change of the logit, less the mean of all,\nper standard deviation of the pixel"
     figure.colorbar(drawn, ax=axes, label=unit, shrink=0.9, aspect=10 * rows)

@@ -1,16 +1,14 @@
-"""What train and evaluate wrote about a model, for its card, and to compare the exported model with."""
+"""What export reads of train and evaluate: metrics and predictions, for the card and to check the exported model."""
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field
 
 from digits.foundation.files import Row, damaged_file, read_csv, read_json, reading
 from digits.foundation.params import short_repr
-from digits.foundation.stage import UserError
 
 Number = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -57,31 +55,3 @@ def digest(path: Path) -> str:
     """
     with reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def compare(
-    expected: Sequence[Prediction], classes: Sequence[str], logits: np.ndarray, probabilities: np.ndarray
-) -> float:
-    """The largest difference between the confidences of evaluate, rounded to 6 digits, and those of ONNX Runtime.
-
-    Args:
-        expected: one for each image.
-        logits, probabilities: float32 (N, classes), from ONNX Runtime.
-
-    Raises:
-        UserError: it is larger than rounding explains, or a prediction differs by more than rounding explains.
-    """
-    predicted = np.array([classes.index(row.predicted) for row in expected])
-    confidence = np.array([row.confidence for row in expected])
-    # In float32 a logit of 50 is rounded to 4e-6, larger ones in proportion, and so are the sums that lead to it.
-    tolerance = 1e-5 * max(1.0, np.abs(logits).max().item() / 50)
-    difference = float(np.abs(probabilities.max(axis=1) - confidence).max())
-    lead = probabilities.max(axis=1) - probabilities[np.arange(len(predicted)), predicted]
-    disagreements = (lead >= tolerance).sum().item()
-    if not difference < tolerance or disagreements > 0:
-        raise UserError(
-            f"models/model.onnx: ONNX Runtime must match the confidences of evaluate to {tolerance:.0e} and its "
-            f"predictions, got a difference of {difference:.1e} and {disagreements:,} other predictions; install the "
-            "pinned versions with `pip install -r requirements.txt`, then run `dvc repro`"
-        )
-    return difference

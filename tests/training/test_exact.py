@@ -1,0 +1,133 @@
+"""Exact arithmetic: no sum is rounded, up to the bounds, and nothing depends on the order or on the machine."""
+
+import math
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from conftest import Run
+from digits import exact
+from digits.models.classifier import Classifier, build_layers
+from digits.models.softmax_regression import SoftmaxRegression, slope_unit, to_values
+from digits.training.gradients import ClosedForm
+from digits.training.processes import Processes
+from samples import CLASSES, some_tensors
+
+RANDOM = np.random.default_rng(0)
+
+
+def test_functions_are_those_of_the_c_library() -> None:
+    values = np.concatenate([[0.0, -1e-9, -700.0], -RANDOM.exponential(30, 10_000).clip(0, 700)])
+    np.testing.assert_allclose(exact.exp(values), np.exp(values), rtol=1e-12)
+    assert exact.exp(np.array([-1e300, -np.inf])) == pytest.approx(math.exp(-700))
+    totals = np.concatenate([1 + RANDOM.exponential(1e-6, 1000), RANDOM.uniform(1, 8192, 10_000), [1.0, 2.0]])
+    np.testing.assert_allclose(exact.log(totals), np.log(totals), rtol=1e-14)
+    turns = np.linspace(0, 1, 1001)
+    cosines = [exact.cosine_of_half_turns(turn) for turn in turns.tolist()]
+    np.testing.assert_allclose(cosines, np.cos(np.pi * turns), atol=1e-15)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-3, 1.0, 1e38])
+@pytest.mark.parametrize("count", [1, 2, 3, 1000])
+def test_a_mean_does_not_depend_on_the_order(scale: float, count: int) -> None:
+    values = RANDOM.normal(size=count) * scale
+    mean = exact.exact_mean(values)
+    assert mean == pytest.approx(math.fsum(values.tolist()) / count, rel=1e-9, abs=1e-14 * scale)
+    assert {exact.exact_mean(RANDOM.permutation(values)) for _ in range(20)} == {mean}
+
+
+@pytest.mark.parametrize("largest", [0.0, 1e-38, 0.03, 1.0, 1e38])
+def test_logits_of_the_largest_weights_and_the_worst_image_are_not_rounded(largest: float) -> None:
+    weight = RANDOM.uniform(-largest, largest, (10, 784)).astype(np.float32)
+    weight[0], weight[1, ::2] = largest, -largest
+    regression = SoftmaxRegression(weight, np.zeros(10, np.float32), 0.0, 1 / 255)  # which scales by 1
+    values = np.stack([np.full(784, 255.0), RANDOM.integers(0, 256, 784).astype(np.float64)])
+    exactly = [
+        [sum(Fraction(w) * int(v) for w, v in zip(row, image.tolist(), strict=True)) for image in values]
+        for row in regression.whole_weights().tolist()
+    ]
+    assert regression.logits(values, regression.whole_weights()).tolist() == [
+        [float(product) for product in row] for row in exactly
+    ]
+    assert all(float(product) == product for row in exactly for product in row)
+    assert regression.whole_weights() == pytest.approx(weight, rel=1e-9, abs=largest * 2**-34)
+
+
+@pytest.mark.parametrize("images", [1, 3, 2048, 2049, 10**6, 2**25])
+def test_sums_over_the_largest_batches_are_not_rounded(images: int) -> None:
+    unit = slope_unit(images)
+    largest_sum = images * 255 * int(1 / unit)  # in units, if every slope is 1 and every pixel 255
+    assert largest_sum <= 2**53
+    assert unit <= 2**-20
+    assert (unit == 2**-34) == (images <= 2048)
+
+
+def test_batches_that_cannot_be_summed_are_refused() -> None:
+    with pytest.raises(ValueError, match="at most 2\\^25 images"):
+        slope_unit(2**25 + 1)
+
+
+class Parts(Processes):
+    """As if the batch were shared out, the sums of the other parts added."""
+
+    def __init__(self, others: list[list[torch.Tensor]]) -> None:
+        super().__init__()
+        self.others = others
+
+    def sum(self, tensors: object) -> None:
+        assert isinstance(tensors, list)
+        for other in self.others:
+            for tensor, term in zip(tensors, other, strict=True):
+                tensor += term
+        self.seen = [tensor.clone() for tensor in tensors]
+
+
+@pytest.mark.parametrize("mean_and_std", [(0.0, 1.0), (0.13, 0.31)])
+def test_the_gradient_depends_neither_on_the_order_of_images_nor_on_who_sums(
+    mean_and_std: tuple[float, float],
+) -> None:
+    images, labels = some_tensors(0, 700)
+    model = Classifier(build_layers("logistic", {}, CLASSES, seed=0), *mean_and_std)
+
+    def gradient(order: torch.Tensor, others: list[list[torch.Tensor]]) -> tuple[list[bytes], list[torch.Tensor]]:
+        parts = Parts(others)
+        ClosedForm(model, 0.1, parts)(images[order], labels[order], len(images))
+        return [p.grad.numpy().tobytes() for p in model.parameters() if p.grad is not None], parts.seen
+
+    whole, _ = gradient(torch.arange(700), [])
+    assert gradient(torch.randperm(700), [])[0] == whole
+    _, first = gradient(torch.arange(100), [])
+    _, second = gradient(torch.arange(100, 350), [])
+    assert gradient(torch.arange(350, 700), [first, second])[0] == whole
+
+
+def test_values_between_whole_numbers_are_rounded() -> None:
+    images = torch.tensor([0.4, 0.5, 1.5, 254.6]).repeat(196).reshape(1, 28, 28)
+    assert to_values(images.numpy())[0, :4].tolist() == [0, 0, 2, 255]
+
+
+# What the libraries would do on other processors, and with other numbers of threads.
+OLD = {"OPENBLAS_CORETYPE": "Prescott", "ATEN_CPU_CAPABILITY": "default", "NPY_DISABLE_CPU_FEATURES": "X86_V3"}
+OTHER = {"OPENBLAS_CORETYPE": "Zen", "OMP_NUM_THREADS": "3"}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_every_library_gives_the_same_bytes(project: Path, run: Run, optimizer: str) -> None:
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["train"] |= {
+        "optimizer": optimizer, "lr": 0.01, "schedule": "cosine", "warmup": 0.1, "normalize": True,
+        "weight_decay": 0.01, "label_smoothing": 0.1, "batch_size": 500, "sgd": {"momentum": 0.9, "nesterov": True},
+    }  # fmt: skip
+    found = set()
+    for variables, threads in ({}, 1), (OLD, 1), (OTHER, 3):
+        params["train"]["threads"] = threads
+        (project / "params.yaml").write_text(yaml.safe_dump(params))
+        for stage in "train", "evaluate":
+            run(project, "python", f"stages/{stage}.py", **variables)
+        paths = "models/model.safetensors", "metrics/train.csv", "metrics/test.json", "metrics/predictions.csv"
+        found.add(tuple((project / path).read_bytes() for path in paths))
+    assert len(found) == 1
