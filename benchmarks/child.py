@@ -66,15 +66,18 @@ def epoch(values: str, images: int) -> dict[str, float]:
     torch.set_num_threads(params.threads)
     options = dict(getattr(params, params.model, {}))
     model = Classifier(build_layers(params.model, options, CLASSES, params.seed), 0.13, 0.31)
-    training = Training(model, choose_optimizer(params, model), torch.Generator().manual_seed(0))
     rows = fit(
-        training,
-        choose_gradient(params, model),
+        Training(
+            model,
+            choose_optimizer(params, model),
+            choose_gradient(params, model),
+            torch.Generator().manual_seed(0),
+            params.batch_size,
+            choose_augmentation(params),
+        ),
         Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump()),
         load_dataset(script.TRAIN, CLASSES).take(np.arange(images)),
         load_dataset(script.VAL, CLASSES),
-        augmentation=choose_augmentation(params),
-        batch_size=params.batch_size,
     )
     next(rows)
     seconds = []

@@ -72,15 +72,9 @@ def fit_logistic(
 ) -> Iterator[object]:
     """The pipeline's loop for softmax regression, an epoch for each item."""
     chosen = Optimizer(optimizer, model.parameters(), weight_decay=0.0, exact=True)
-    return fit(
-        Training(model, chosen, torch.Generator().manual_seed(0)),
-        ClosedForm(model, label_smoothing=0.0),
-        Schedule(schedule, lr, warmup=0.0, epochs=epochs, size=1, gamma=1.0),
-        train,
-        val,
-        augmentation=None,
-        batch_size=batch_size,
-    )
+    gradient = ClosedForm(model, label_smoothing=0.0)
+    training = Training(model, chosen, gradient, torch.Generator().manual_seed(0), batch_size)
+    return fit(training, Schedule(schedule, lr, warmup=0.0, epochs=epochs, size=1, gamma=1.0), train, val)
 
 
 def tutorial_cnn(train: Dataset) -> tuple[Classifier, Epoch]:

@@ -69,7 +69,7 @@ def main() -> None:
         shutil.copytree(ROOT / "data/raw", clone / "data/raw")
         save(Path(name) / "unseen", UNSEEN, 1, taught=False)
         folder = Path(name) / "unseen"
-        unseen = read_pictures(folder, list_files(folder), PUBLISHED["mnist"].about).dataset
+        unseen = read_pictures(folder, list_files(folder), PUBLISHED["mnist"].about)[0]
         print(f"{len(unseen)} of {10 * UNSEEN} unseen drawings are recognised as a single digit")
         print("| recipe | drawings per digit | unseen drawings, % | test images, % |\n|---|---:|---:|---:|")
         for recipe, changes in RECIPES.items():

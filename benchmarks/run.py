@@ -35,6 +35,7 @@ from threadpoolctl import threadpool_limits
 import loops
 from digits.dataset import Dataset, load_dataset, save_dataset
 from digits.models.classifier import Classifier, build_layers, predict, to_pixels
+from digits.sources.mirrors import cache_of
 
 STAGES = ["download", "preprocess", "train", "evaluate", "export"]
 BATCH_SIZES = (400, 100)
@@ -90,9 +91,9 @@ def describe_machine() -> str:
 
 
 def unpack(folder: Path) -> None:
-    """Unpack the archives of data/raw for torchvision's MNIST class."""
+    """Unpack the archives of MNIST for torchvision's MNIST class."""
     folder.mkdir(parents=True)
-    for archive in (ROOT / "data/raw").glob("*.gz"):
+    for archive in cache_of("mnist").glob("*.gz"):
         with gzip.open(archive) as packed, (folder / archive.stem).open("wb") as unpacked:
             shutil.copyfileobj(packed, unpacked)
 
@@ -230,7 +231,7 @@ def compare_pipelines(folder: Path, clone: Path, rounds: int, epochs: int) -> st
     run("git", "clone", "--quiet", str(clone), str(wrong))
     params = wrong / "params.yaml"
     params.write_text(params.read_text().replace("\ntrain:\n", "\ntrain:\n  typo: 1\n"), encoding="utf-8")
-    mirror = {"MNIST_MIRROR": str(ROOT / "data/raw"), "XDG_CACHE_HOME": str(folder / "cache")}  # needs no network
+    mirror = {"MNIST_MIRROR": str(cache_of("mnist")), "XDG_CACHE_HOME": str(folder / "cache")}  # needs no network
     script, repro, nothing = f"the plain script, {epochs} epochs", "`dvc repro --force`", "`dvc repro`, nothing to do"
     medians = in_turn(
         {

@@ -1,4 +1,4 @@
-"""Bring a data set to data/raw: download its archives, or make it from bundled digits or the pictures in a folder.
+"""Bring a data set to data/raw: from archives that it downloads, bundled digits, or the pictures in a folder.
 
 Reads the mirrors named in params.yaml and in variables such as MNIST_MIRROR, or the pictures in a folder; writes
 data/raw.
@@ -8,17 +8,18 @@ Command: python stages/download.py, or, to check whether the data is available, 
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
 from digits.data.picture_folder import check_unchanged, describe_folder, list_files, read_pictures
-from digits.data.raw import ARCHIVE_NAMES, copy_archives, write_raw
+from digits.data.raw import read_raw, write_raw
 from digits.data.split import split_every_class, stratified_split
-from digits.foundation.params import Field, Section, Seed, Share, params_error, printable, read_params
+from digits.foundation.params import Field, Section, Seed, Share, params_error, read_params
 from digits.foundation.stage import UserError, run
 from digits.known_datasets import PUBLISHED
-from digits.sources.mirrors import MirrorsParams, cache_of, fetch, missing_archives
+from digits.sources.archives import ARCHIVE_NAMES, read_archives
+from digits.sources.mirrors import MirrorsParams, cache_of, fetch
 from digits.sources.optdigits import load_optdigits
 
 RAW = Path("data/raw")
@@ -77,38 +78,36 @@ def main() -> None:
 
 
 def write_archives(params: DownloadParams) -> None:
-    """Download the archives that the user's cache lacks, then copy all of them from there to data/raw."""
-    fetch_or_advise(params, archive_hashes(params.dataset))
-    copy_archives(cache_of(params.dataset), RAW, PUBLISHED[params.dataset].about)
-    print(f"{params.dataset}: four archives in {RAW}")
+    """Download the archives that the user's cache lacks, and write what all of them hold to data/raw."""
+    archives = fetch_or_advise(params)
+    train, test = (read_archives(archives, split) for split in ("train", "test"))
+    write_raw(RAW, PUBLISHED[params.dataset].about, train, test)
+    print(f"{params.dataset}: {len(train):,} training and {len(test):,} test images in {RAW}")
 
 
 def check_archives(params: DownloadParams) -> None:
-    """Exit with `DATA_UNAVAILABLE` if archives are missing and no mirror delivers the first of them."""
-    hashes = archive_hashes(params.dataset)
-    missing = missing_archives(cache_of(params.dataset), hashes) if missing_archives(RAW, hashes) else {}
+    """Exit with `DATA_UNAVAILABLE` if neither data/raw nor the user's cache nor a mirror has the data set."""
+    with suppress(UserError):  # it is missing, damaged, or of an earlier version
+        if read_raw(RAW)[0].name == params.dataset:
+            return
     try:
-        fetch_or_advise(params, dict(list(missing.items())[:1]))
+        fetch_or_advise(params)
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(DATA_UNAVAILABLE)
 
 
-def archive_hashes(dataset: str) -> dict[str, str]:
-    """SHA-256 of each archive of a published data set, by name."""
-    return dict(zip(ARCHIVE_NAMES, PUBLISHED[dataset].hashes, strict=True))
-
-
-def fetch_or_advise(params: DownloadParams, hashes: Mapping[str, str]) -> None:
-    """Bring archives to the user's cache; the mirror in the variable named after the data set comes first.
+def fetch_or_advise(params: DownloadParams) -> dict[str, bytes]:
+    """The archives, by name; the mirror in the variable named after the data set comes first.
 
     Raises:
         UserError: no mirror delivers one; the message names the alternatives.
     """
+    hashes = dict(zip(ARCHIVE_NAMES, PUBLISHED[params.dataset].hashes, strict=True))
     variable = f"{params.dataset.upper().replace('-', '_')}_MIRROR"
-    users = os.environ.get(variable)
+    mirrors = [os.environ.get(variable), *getattr(params.mirrors, params.dataset)]
     try:
-        fetch(hashes, [*([users] if users else []), *getattr(params.mirrors, params.dataset)], cache_of(params.dataset))
+        return fetch(hashes, list(filter(None, mirrors)), cache_of(params.dataset))
     except UserError as error:
         raise UserError(f"{error}{ALTERNATIVES.format(variable=variable, dataset=params.dataset)}")
 
@@ -130,9 +129,7 @@ def write_folder(params: FolderParams) -> None:
     folder = Path(params.path)
     files = list_files(folder)
     about = describe_folder(name_of(folder), folder, files, params.pictures)
-    dataset, _, problems = read_pictures(folder, files, about)
-    for problem in problems:
-        print(f"note: {printable(problem)}")
+    dataset, _ = read_pictures(folder, files, about)
     if few := [name for label, name in enumerate(about.classes) if (dataset.labels == label).sum() < 2]:
         raise params_error(
             f"download.folder: each class needs 2 pictures or more, one to train on and one to test, got fewer of "

@@ -6,14 +6,15 @@ classes, the data set and the metrics in its metadata, and models/model_card.md,
 Command: python stages/export.py
 """
 
+import hashlib
 import json
 from pathlib import Path
 
 from digits.dataset import load_dataset, load_summary
 from digits.export.card import model_card
-from digits.export.inputs import digest, read_metrics, read_predictions
+from digits.export.inputs import read_metrics, read_predictions
 from digits.export.onnx_model import compare, predict_onnx, to_onnx
-from digits.foundation.files import replacing
+from digits.foundation.files import reading, replacing
 from digits.foundation.params import read_values
 from digits.foundation.stage import run
 from digits.models.model_file import load_model
@@ -39,7 +40,9 @@ def main() -> None:
     parameters = read_metrics(TRAINING, {"parameters"})["parameters"]
     params = {section: read_values(section) for section in ("download", "preprocess", "train")}
 
-    card = model_card(model.info, load_summary(SUMMARY), digest(TRAIN), parameters, metrics, predictions, params)
+    with reading(TRAIN):
+        digest = hashlib.sha256(TRAIN.read_bytes()).hexdigest()
+    card = model_card(model.info, load_summary(SUMMARY), digest, parameters, metrics, predictions, params)
     metadata = {
         "architecture": model.info.architecture,
         "classes": json.dumps(about.classes),

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Annotated
 
 from digits.data.picture_folder import check_unchanged, list_files, read_pictures
-from digits.data.raw import read_description, read_raw
+from digits.data.raw import read_raw
 from digits.data.split import stratified_split
 from digits.dataset import DRAWINGS, Summary, pixel_statistics, save_dataset
 from digits.figures.data import draw_data
 from digits.figures.style import save_figure
 from digits.foundation.files import write_json
-from digits.foundation.params import Field, Section, Seed, params_error, printable, read_params
+from digits.foundation.params import Field, Section, Seed, params_error, read_params
 from digits.foundation.stage import UserError, run
 
 RAW = Path("data/raw")
@@ -37,8 +37,7 @@ class PreprocessParams(Section):
 
 def main() -> None:
     params = read_params("preprocess", PreprocessParams)
-    about = read_description(RAW)
-    all_train, test = (read_raw(RAW, split, len(about.classes)) for split in ("train", "test"))
+    about, all_train, test = read_raw(RAW)
     if params.val_size >= len(all_train):
         raise params_error(
             f"preprocess.val_size: must be smaller than the {len(all_train):,} training images of {about.name}, got "
@@ -46,11 +45,8 @@ def main() -> None:
         )
     train_indices, val_indices = stratified_split(all_train.labels, params.val_size, params.seed)
     train, val = all_train.take(train_indices), all_train.take(val_indices)
-    del all_train  # which is as large again
     files = list_files(DRAWINGS)
-    drawings, is_held_out, problems = read_pictures(DRAWINGS, files, about)
-    for problem in problems:
-        print(f"note: {printable(problem)}")
+    drawings, is_held_out = read_pictures(DRAWINGS, files, about)
     taught, held_out = drawings.take(~is_held_out), drawings.take(is_held_out)
     if params.drawings > 0 and len(taught) == 0:
         raise params_error(

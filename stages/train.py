@@ -47,10 +47,10 @@ def main() -> None:
 
     torch.set_num_threads(1 if params.is_exact else params.threads or usable_cores())
     torch.manual_seed(params.seed)  # dropout
-    device = resolve_device("cpu" if portable or params.model == "logistic" else params.device)
+    device = resolve_device("cpu" if portable or params.model == "logistic" else params.device, params.processes)
     summary = load_summary(SUMMARY)
     classes = len(summary.about.classes)
-    train, val = load_dataset(TRAIN, classes, at_random=True), load_dataset(VAL, classes, allow_empty=True)
+    train, val = load_dataset(TRAIN, classes), load_dataset(VAL, classes, allow_empty=True)
     require_shares(params, len(train))
     mean, std = (summary.pixel_mean, summary.pixel_std) if params.normalize else (0.0, 1.0)
     options = dict(getattr(params, params.model, {}))
@@ -58,17 +58,24 @@ def main() -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"{summary.about.name}: {len(train):,} training and {len(val):,} validation images, on {device}")
     print(f"{params.model}: {parameters:,} parameters")
-    if params.precision == "bfloat16" and device.type == "cpu" and not has_bfloat16_support():
+    processor = {} if portable or params.is_exact else torch.cpu.get_capabilities()
+    supported = any(has for name, has in processor.items() if "bf16" in name)
+    if processor and params.precision == "bfloat16" and device.type == "cpu" and not supported:
         print("note: this processor has no bfloat16 support; float32 is many times as fast here:")
         print("dvc exp run -S train.precision=float32")
 
-    processor = None if portable or params.is_exact else torch.cpu.get_capabilities()
     key = training_key(params.model_dump_json(), [TRAIN, VAL, SUMMARY], device, processor)
     checkpoint = Checkpoint(key) if FIRST else None
-    with connected(params.processes, device) as processes:
-        processes.require_same(key)
-        optimizer = choose_optimizer(params, model)
-        training = Training(model, optimizer, torch.Generator().manual_seed(params.seed))
+    with connected(params.processes, device, key) as processes:
+        training = Training(
+            model,
+            choose_optimizer(params, model),
+            choose_gradient(params, model, processes),
+            torch.Generator().manual_seed(params.seed),
+            len(train) if params.optimizer == "lbfgs" else params.batch_size,
+            choose_augmentation(params),
+            processes,
+        )
         saved = checkpoint.load() if checkpoint else None
         if saved:
             write_csv(CURVES, saved["rows"])
@@ -76,20 +83,12 @@ def main() -> None:
                 saved = None
         if saved := processes.from_first(saved):
             training.load_state_dict(saved)
-            done = len(training.rows)
-            print(f"resuming after epoch {done} of {params.epochs}, from an earlier run's checkpoint", flush=True)
+            done = f"{len(training.rows)} of {params.epochs}"
+            print(f"resuming after epoch {done}, from an earlier run's checkpoint", flush=True)
 
+        schedule = Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump())
         start = time.perf_counter()
-        for row in fit(
-            training,
-            choose_gradient(params, model, processes),
-            Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump()),
-            train,
-            val,
-            augmentation=choose_augmentation(params),
-            batch_size=len(train) if params.optimizer == "lbfgs" else params.batch_size,
-            processes=processes,
-        ):
+        for row in fit(training, schedule, train, val):
             if checkpoint and (checkpoint.is_due() or row["epoch"] == params.epochs):
                 checkpoint.save(training.state_dict())
                 write_csv(CURVES, training.rows)
@@ -97,9 +96,8 @@ def main() -> None:
     if not checkpoint:
         return
     save_model(MODEL, model.arrays(), ModelInfo(architecture=params.model, options=options, dataset=summary.about))
-    last = {name: value for name, value in training.rows[-1].items() if name not in ("epoch", "lr")}
-    known = {name: value for name, value in last.items() if value is not None}  # val_* without validation images
-    write_json(METRICS, known | {"parameters": parameters})
+    last = training.rows[-1] | {"epoch": None, "lr": None, "parameters": parameters}
+    write_json(METRICS, {name: value for name, value in last.items() if value is not None})  # val_* may be missing
     checkpoint.finish()
 
 
@@ -115,13 +113,6 @@ def require_shares(params: TrainParams, images: int) -> None:
             f"train.batch_size: each of the {params.processes} processes needs an image of every batch, got "
             f"{params.batch_size}, which leaves {last} of {images:,} images for the last batch; set it to another value"
         )
-
-
-def has_bfloat16_support() -> bool:
-    """Whether this processor has instructions for bfloat16: avx512_bf16, amx_bf16 or, on ARM, bf16."""
-    import torch
-
-    return any(has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name)
 
 
 if __name__ == "__main__":

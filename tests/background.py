@@ -6,10 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
-def start(folder: Path, environment: dict[str, str], command: Sequence[str]) -> "subprocess.Popen[str]":
+def start(
+    folder: Path, environment: dict[str, str], command: Sequence[str], *, own_group: bool = False
+) -> "subprocess.Popen[str]":
+    """Start a command, with `own_group` in a process group of its own, which can be killed as a whole."""
     return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=own_group,
+    )  # fmt: skip
 
 
 def trainings(folder: Path) -> set[Path]:

@@ -70,7 +70,7 @@ def warm_path(environment: dict[str, str]) -> Iterator[str]:
 def run(environment: dict[str, str], warm_path: str) -> Run:
     """Run a command in a folder; check its status; return all it printed. DVC and stages start warm, others cold."""
 
-    def run_command(folder: Path, *command: str, status: int = 0, timeout: float = 300, **variables: str) -> str:
+    def run_here(folder: Path, *command: str, status: int = 0, timeout: float = 300, **variables: str) -> str:
         is_warm = command[0] == "dvc" or (command[0] == "python" and command[1].startswith("stages/"))
         # A file, not a pipe: a worker of DVC's queue, which lives on, would keep a pipe open.
         with tempfile.TemporaryFile("w+") as printed:
@@ -87,7 +87,7 @@ def run(environment: dict[str, str], warm_path: str) -> Run:
         assert status_now == status, output
         return output
 
-    return run_command
+    return run_here
 
 
 @pytest.fixture(scope="session")

@@ -40,10 +40,12 @@ def warm_start(path: str) -> Iterator[str]:
             script.write_text(f'#!/bin/sh\nexec {ask} {arguments} "$@"\n')
             script.chmod(0o755)
         command = [sys.executable, __file__, "serve", f"{name}/socket"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
             cast(IO[bytes], server.stdout).readline()  # until it is ready
-            yield os.pathsep.join([name, path])
-            server.kill()  # what it has started ends with it
+            try:
+                yield os.pathsep.join([name, path])
+            finally:
+                server.kill()  # what it has started ends with it
 
 
 def ask(address: str, *arguments: str) -> None:
@@ -60,13 +62,13 @@ def ask(address: str, *arguments: str) -> None:
 
 
 def serve(address: str) -> None:
-    """Run what clients ask for until the standard input ends."""
+    """Run what clients ask for, until the tests end."""
     import gc
-    import select
     from importlib import import_module
     from multiprocessing import get_context
     from pathlib import Path
 
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.path[0] = str(Path(__file__).resolve().parents[1] / "stages")
     import_module(ARITHMETIC).use_portable_arithmetic()
@@ -78,11 +80,10 @@ def serve(address: str) -> None:
         listener.bind(address)
         listener.listen()
         print("ready", flush=True)
-        while listener in select.select([listener, sys.stdin], [], [])[0]:
+        while True:
             connection, _ = listener.accept()
             get_context("fork").Process(target=attend, args=(connection,)).start()
             connection.close()
-    os._exit(0)  # without waiting for what it has started, which ends with it
 
 
 def attend(connection: socket.socket) -> None:

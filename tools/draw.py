@@ -31,10 +31,7 @@ def main() -> None:
         "--model", type=Path, default=MODEL, metavar="FILE", help="use this ONNX file (default: models/model.onnx)"
     )
     parser.add_argument(
-        "--port",
-        type=port_number,
-        metavar="N",
-        help=f"listen on this port, 0 for any (default: the first free one from {PORTS[0]})",
+        "--port", type=port_number, metavar="N", help="listen on this port, 0 for any (default: a free one from 8000)"
     )
     parser.add_argument(
         "--host",
@@ -44,11 +41,7 @@ def main() -> None:
         help="listen on this IPv4 address; with 0.0.0.0, others can reach the page (default: %(default)s)",
     )
     parser.add_argument(
-        "--drawings",
-        type=Path,
-        default=DRAWINGS,
-        metavar="FOLDER",
-        help="save drawings to this folder (default: data/drawings)",
+        "--drawings", type=Path, default=DRAWINGS, metavar="FOLDER", help="save drawings here (default: data/drawings)"
     )
     parser.add_argument("--no-browser", action="store_true", help="print the address without opening a browser")
     arguments = parser.parse_args()

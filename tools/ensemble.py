@@ -18,16 +18,14 @@ from experiments.ensembles import IMAGES, average, get_model, save_model, score_
 from experiments.revisions import LOCK, WORKSPACE, Files, is_current, read_files
 from repository import md5_of_file
 
+MODEL = ROOT / "models/ensemble.onnx"
+
 
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("revisions", nargs="+", metavar="REVISION", help="experiments or commits, two or more")
     parser.add_argument(
-        "--model",
-        type=Path,
-        default=ROOT / "models/ensemble.onnx",
-        metavar="FILE",
-        help="write the model to this file (default: models/ensemble.onnx)",
+        "--model", type=Path, default=MODEL, metavar="FILE", help="write to this file (default: models/ensemble.onnx)"
     )
     arguments = parser.parse_args()
     if WORKSPACE in arguments.revisions:
@@ -52,11 +50,7 @@ def main() -> None:
 
 
 def check_images(revision: Files) -> None:
-    """Make sure that a revision has a model, which was judged by the images that are here.
-
-    Raises:
-        UserError: it has none, or the images are others.
-    """
+    """Raise a `UserError` unless a revision has a model, which was judged by the images that are here."""
     name, stages = revision.revision, revision.stages
     if not is_current(stages, "export"):
         raise UserError(

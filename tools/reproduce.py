@@ -8,9 +8,9 @@ Example: python tools/reproduce.py
 The runs take place in fresh clones that share nothing but the user's downloads.
 With --cpu, the runs after the first are emulated on other processors, a hundred
 times as slowly; with --python, another Python runs the stages, for example an
-emulated one for arm64. The other arguments go to `dvc exp run`; without any, `dvc
-repro` runs, and the outputs are compared with the committed dvc.lock, too. The
-exit status is 1 if a single byte of an output differs.
+emulated one for arm64. The other arguments go to `dvc exp run`; without any,
+`dvc repro` runs, and the outputs are compared with the committed dvc.lock, too.
+The exit status is 1 if a single byte of an output differs.
 """
 
 import os
@@ -49,8 +49,7 @@ def main() -> None:
     if printed_by("git", "status", "--porcelain", "--", "."):
         print("uncommitted changes are left out: see `git status --short`", flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    here: dict[str, list[str]] = {"this processor": []}
-    first, *others = run_all(command, [*here.items(), *(pythons or here).items()])
+    first, *others = run_all(command, [("this processor", []), *(pythons or {"this processor": []}).items()])
     for name, other in zip(pythons or ["the second run"], others, strict=True):
         check_same(first, other, f"{name} gives other bytes", "The first causes the rest.")
     print(f"the same bytes in {len(first)} outputs of {len({stage for stage, _ in first})} stages")
@@ -65,11 +64,7 @@ def main() -> None:
 
 
 def check_emulator(cpu: str) -> None:
-    """Make sure that the processor `cpu` can be emulated.
-
-    Raises:
-        UserError: it cannot.
-    """
+    """Raise a `UserError` if the processor `cpu` cannot be emulated."""
     if not shutil.which(EMULATOR):
         raise UserError(f"--cpu: {EMULATOR} not found; install it, on Debian and Ubuntu with `apt install qemu-user`")
     if subprocess.run([EMULATOR, "-cpu", cpu, "/bin/true"], stderr=subprocess.DEVNULL).returncode != 0:
@@ -150,11 +145,7 @@ def outputs_in(lock: str) -> Outputs:
 
 
 def check_same(first: Outputs, second: Outputs, problem: str, advice: str) -> None:
-    """Make sure that two runs have the same outputs.
-
-    Raises:
-        UserError: some differ; the message lists them.
-    """
+    """Raise a `UserError` that lists the outputs in which two runs differ, if there are any."""
     differing = [output for output in first | second if first.get(output) != second.get(output)]
     if differing:
         listed = "".join(f"\n  {stage}: {path}" for stage, path in differing)

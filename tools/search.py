@@ -17,14 +17,14 @@ from typing import Any
 from command import ROOT, Parser, png_file, positive, run_command
 from digits.foundation.stage import UserError
 from digits.scoring import wilson_interval
-from experiments.engine import Engine, add_options
-from experiments.origin import origin, used_pictures
 from experiments.processes import set_options
 from experiments.remote import check_remotes, pull
 from experiments.revisions import experiments
+from experiments.snapshot import take_snapshot, used_pictures
 from experiments.space import Space, propose, read_space, settings
 from experiments.study import MEMBER, finished_trials, open_study
-from experiments.trial import Task
+from experiments.task import Task
+from experiments.workers import Workers, add_options
 from repository import flat_params
 
 STAGES = "download", "preprocess", "train"  # those of a trial
@@ -35,15 +35,15 @@ def main() -> None:
     space, params = read_space(arguments.space), flat_params()
     if arguments.push:
         check_remotes(arguments.push)
-    start = origin(used_pictures(params))
+    start = take_snapshot(used_pictures(params))
     wanted = start.agreement(space) | {"space": space}
     study, storage = open_study(arguments.storage, arguments.name, wanted)
     names = [f"{arguments.name}-{number}" for number in range(arguments.trials)]
     print(f"{arguments.name}: {len(finished_trials(study))} of {arguments.trials} trials done", flush=True)
     task = Task(start, lambda trial, _: propose(space, params, trial), STAGES, arguments.prune, arguments.push)
-    engine = Engine(study, storage, names, wanted, task)
-    engine.runner.run_threads(arguments.jobs, engine.work, "search")
-    report_best(engine, space, params)
+    workers = Workers(study, storage, names, wanted, task)
+    workers.run(arguments.jobs)
+    report_best(workers, space, params)
     if arguments.picture:
         from experiments.figures import draw_trials  # here, since it loads slowly, and most searches do without
 
@@ -53,19 +53,11 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument(
-        "--trials",
-        type=positive,
-        required=True,
-        metavar="N",
-        help="stop once the search has this many trials, earlier ones included",
+        "--trials", type=positive, required=True, metavar="N", help="stop at this many trials, earlier ones included"
     )
     parser.add_argument("--name", default="search", help="name the search (default: %(default)s)")
     parser.add_argument(
-        "--space",
-        type=Path,
-        default=ROOT / "search.yaml",
-        metavar="FILE",
-        help="try the parameters of this file (default: search.yaml)",
+        "--space", type=Path, default=ROOT / "search.yaml", metavar="FILE", help="what to try (default: search.yaml)"
     )
     add_options(parser, f"sqlite:///{ROOT / 'search.db'}")
     parser.add_argument(
@@ -78,19 +70,19 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def report_best(engine: Engine, space: Space, params: dict[str, Any]) -> None:
+def report_best(workers: Workers, space: Space, params: dict[str, Any]) -> None:
     """Print the best trial, and the command that applies it and scores it on the test images."""
-    finished = finished_trials(engine.study)
+    finished = finished_trials(workers.study)
     complete = [trial for trial in finished if trial.state.name == "COMPLETE"]
     if not complete:
         raise UserError(
-            f"{engine.study.study_name}: no trial has a value, got {len(finished)} whose loss diverged; "
+            f"{workers.study.study_name}: no trial has a value, got {len(finished)} whose loss diverged; "
             "lower train.lr and take another --name"
         )
-    best = engine.study.best_trial
-    name, accuracy = best.user_attrs[MEMBER], engine.study.best_value
-    if engine.task.remote:
-        pull([name], engine.task.remote)
+    best = workers.study.best_trial
+    name, accuracy = best.user_attrs[MEMBER], workers.study.best_value
+    if workers.task.remote:
+        pull([name], workers.task.remote)
     images = int(params["preprocess.val_size"])
     low, high = wilson_interval(round(accuracy * images), images)
     print(f"\nbest of {len(complete)}: {name}, validation accuracy {accuracy:.4f}, with")

@@ -16,20 +16,18 @@ that differ from it in nothing but --x, --by and train.seed.
 import argparse
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 
 from command import Parser, png_file, run_command
 from digits.foundation.stage import UserError
-from experiments.engine import Engine, add_options
-from experiments.figures import draw_runs
+from experiments.figures import draw_runs, is_number
 from experiments.grid import members, varied
-from experiments.origin import Origin, origin, used_pictures
 from experiments.remote import check_remotes, pull
 from experiments.revisions import experiments
 from experiments.runs import SEED, gather
-from experiments.space import is_number
+from experiments.snapshot import Snapshot, take_snapshot, used_pictures
 from experiments.study import open_study
-from experiments.trial import Proposal, Task
+from experiments.task import Proposal, Task
+from experiments.workers import Workers, add_options
 
 
 def main() -> None:
@@ -37,26 +35,20 @@ def main() -> None:
     sweep = members(arguments.settings, arguments.name) if arguments.settings else {}
     runs = gather(run_all(sweep, arguments) if sweep else arguments.revisions)
     names = [name for name in varied(sweep) if name != SEED]
-    numbers = [name for name in names if is_number(runs[0].params.get(name))]
-    if sweep and not numbers and not arguments.x:
-        print("no picture: its x axis needs a number that varies, other than the seed")
-        return
-    x = arguments.x or next(iter(numbers), "train.lr")
+    x = arguments.x or next((name for name in names if is_number(runs[0].params.get(name))), "train.lr")
     by = arguments.by or next((name for name in names if name != x), "train.optimizer")
-    problem = draw_runs(runs, x, by, arguments.picture)
-    if problem and sweep:
-        print(f"no picture: {problem.partition(';')[0]}")  # the advice is for those who have run none
-    elif problem:
-        raise UserError(problem)
+    try:
+        draw_runs(runs, x, by, arguments.picture)
+    except UserError as problem:
+        if not sweep:
+            raise
+        print(f"no picture: {str(problem).partition(';')[0]}")  # the advice is for those who have run none
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument(
-        "revisions",
-        nargs="*",
-        metavar="REVISION",
-        help="draw these commits or experiments (default: HEAD and all experiments)",
+        "revisions", nargs="*", metavar="REVISION", help="draw these commits or experiments (default: HEAD and all)"
     )
     parser.add_argument(
         "-S",
@@ -76,11 +68,7 @@ def parse_arguments() -> argparse.Namespace:
         help="draw a curve for each value of this one (default: the next that varies, or train.optimizer)",
     )
     parser.add_argument(
-        "--picture",
-        type=png_file,
-        default=Path("sweep.png"),
-        metavar="FILE",
-        help="draw to this PNG file (default: %(default)s)",
+        "--picture", type=png_file, default="sweep.png", metavar="FILE", help="draw to this file (default: %(default)s)"
     )
     add_options(parser, None)
     arguments = parser.parse_args()
@@ -95,12 +83,11 @@ def run_all(sweep: Mapping[str, Proposal], arguments: argparse.Namespace) -> lis
     """Run the members that have not finished; return the commits of those that have by then."""
     if arguments.push:
         check_remotes(arguments.push)
-    start = origin(set().union(*(used_pictures(member.params) for member in sweep.values())))
+    start = take_snapshot(set().union(*(used_pictures(member.params) for member in sweep.values())))
     done = [name for name in sweep if name in experiments(start.commit)]
     print(f"{len(done)} of {len(sweep)} experiments are finished", flush=True)
-    run_engine(
-        {name: sweep[name] for name in [*done, *sweep]}, start, arguments
-    )  # soon says if one is not of this sweep
+    # Those first, which soon says if one is not of this sweep.
+    run_members({name: sweep[name] for name in [*done, *sweep]}, start, arguments)
     if arguments.push:
         pull(list(sweep), arguments.push, "--no-cache")
     commits = experiments(start.commit)
@@ -113,15 +100,14 @@ def run_all(sweep: Mapping[str, Proposal], arguments: argparse.Namespace) -> lis
     return found
 
 
-def run_engine(sweep: Mapping[str, Proposal], start: Origin, arguments: argparse.Namespace) -> None:
+def run_members(sweep: Mapping[str, Proposal], start: Snapshot, arguments: argparse.Namespace) -> None:
     """Run the members in this order, shared by a database if there is one."""
     settings = {name: " ".join(member.settings) for name, member in sweep.items()}
     wanted = start.agreement(varied(sweep)) | {"settings": settings}
     study_name = f"sweep-{hashlib.sha256(' '.join(sorted(sweep)).encode()).hexdigest()[:12]}"
     study, storage = open_study(arguments.storage, study_name, wanted)
     task = Task(start, lambda _, name: sweep[name], remote=arguments.push)
-    engine = Engine(study, storage, list(sweep), wanted, task)
-    engine.runner.run_threads(arguments.jobs, engine.work, "sweep")
+    Workers(study, storage, list(sweep), wanted, task).run(arguments.jobs)
 
 
 if __name__ == "__main__":

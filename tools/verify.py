@@ -18,8 +18,7 @@ from typing import NamedTuple
 
 from command import ROOT, Parser, run_command
 from digits.foundation.params import printable
-from digits.foundation.stage import UserError
-from digits.foundation.yaml_text import parse_lock
+from experiments.revisions import LOCK, WORKSPACE, Files
 from experiments.run_cache import sha256_of_entry
 from repository import cache_folder, md5_of_file
 
@@ -64,12 +63,11 @@ def locked_outputs() -> dict[Path, str]:
     Raises:
         UserError: it is damaged.
     """
-    lock = Path("dvc.lock")
-    try:
-        stages = parse_lock(lock.read_text(encoding="utf-8")).values() if lock.exists() else []
-    except ValueError:
-        raise UserError("dvc.lock: is damaged, got text that DVC did not write; `git checkout HEAD dvc.lock`")
-    return {Path(path): md5 for stage in stages for path, md5 in stage.outs.items()}
+    lock = Path(LOCK)
+    if not lock.exists():
+        return {}
+    stages = Files(WORKSPACE, None, {LOCK: lock.read_text(encoding="utf-8", errors="replace")}).stages
+    return {Path(path): md5 for stage in stages.values() for path, md5 in stage.outs.items()}
 
 
 def files_of(output: File, cache: Path) -> Iterator[File]:

@@ -107,18 +107,17 @@ def save_dataset(path: Path, dataset: Dataset) -> None:
     write_tensors(path, {"images": dataset.images, "labels": dataset.labels})
 
 
-def load_dataset(path: Path | str, classes: int, *, allow_empty: bool = False, at_random: bool = False) -> Dataset:
+def load_dataset(path: Path | str, classes: int, *, allow_empty: bool = False) -> Dataset:
     """Read a file that `save_dataset` wrote; the images stay in it until they are used.
 
     Args:
         classes: how many there are.
         allow_empty: accept a file without images.
-        at_random: they will be used in random order.
 
     Raises:
         UserError: it is missing or damaged, holds something else, or is empty without `allow_empty`.
     """
-    tensors, _ = read_tensors(path, at_random=at_random)
+    tensors, _ = read_tensors(path)
     if sorted(tensors) != ["images", "labels"]:
         raise damaged_file(path, f"expected images and labels, got {describe(tensors)}")
     images, labels = tensors["images"], tensors["labels"]

@@ -14,7 +14,7 @@ class Published(NamedTuple):
     Attributes:
         about: what it is.
         source: its citation and its licence.
-        hashes: SHA-256 of each archive, in the order of `digits.data.raw.ARCHIVES`; none if it needs no download.
+        hashes: SHA-256 of its archives, in the order of `sources.archives.ARCHIVES`; none if it needs no download.
     """
 
     about: Description

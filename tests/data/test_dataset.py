@@ -5,28 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits.data.raw import ARCHIVE_NAMES, ARCHIVES, copy_archives, read_description, read_raw, write_raw
+from digits.data.raw import read_raw, write_raw
 from digits.data.split import split_every_class, stratified_split
-from digits.dataset import Dataset, load_dataset, pixel_statistics, save_dataset
+from digits.dataset import pixel_statistics
 from digits.foundation.stage import UserError
-from digits.foundation.tensors import write_tensors
-from samples import CLASSES, IMAGES, LABELS, MNIST, packed_idx, some_digits
+from samples import IMAGES, LABELS, MNIST, some_digits
 
 
 def test_statistics_are_those_of_numpy() -> None:
     mean, std = pixel_statistics(IMAGES)
     assert mean == pytest.approx((IMAGES / 255).mean(), rel=1e-12)
     assert std == pytest.approx((IMAGES / 255).std(), rel=1e-12)
-
-
-@pytest.mark.parametrize("count", [0, 3])
-def test_a_data_set_survives_its_file(tmp_path: Path, count: int) -> None:
-    dataset = Dataset(IMAGES[:count], np.arange(count))
-    save_dataset(tmp_path / "a", dataset)
-    loaded = load_dataset(str(tmp_path / "a"), CLASSES, allow_empty=True)  # text is a path, too
-    assert np.array_equal(loaded.images, dataset.images)
-    assert np.array_equal(loaded.labels, dataset.labels)
-    assert len(loaded) == count
 
 
 def test_data_sets_follow_one_another() -> None:
@@ -37,53 +26,28 @@ def test_data_sets_follow_one_another() -> None:
     assert digits.extended(more, 0) is digits
 
 
-def test_raw_data_replaces_that_of_another_kind(tmp_path: Path) -> None:
-    folder, archives = tmp_path / "raw", tmp_path / "archives"
-    archives.mkdir()
-    digits = {"train": some_digits(0, 5), "test": some_digits(5, 8)}
-    for split, (labels_name, images_name) in ARCHIVES.items():
-        (archives / labels_name).write_bytes(packed_idx(digits[split].labels))
-        (archives / images_name).write_bytes(packed_idx(digits[split].images))
-    for names in ({*ARCHIVE_NAMES}, {"train.safetensors", "test.safetensors"}, {*ARCHIVE_NAMES}):
-        if "train.safetensors" in names:
-            write_raw(folder, MNIST, digits["train"], digits["test"])
-        else:
-            copy_archives(archives, folder, MNIST)
-        assert {path.name for path in folder.iterdir()} == {*names, "dataset.json"}
-        assert read_description(folder) == MNIST
-        for split, expected in digits.items():
-            found = read_raw(folder, split, CLASSES)
-            np.testing.assert_array_equal(found.images, expected.images, strict=True)
-            np.testing.assert_array_equal(found.labels, expected.labels, strict=True)
-
-
-def test_a_damaged_data_set_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "a.safetensors"
-    with pytest.raises(UserError, match="is missing"):
-        load_dataset(path, CLASSES)
-    path.write_bytes(b"no tensors")
-    with pytest.raises(UserError, match=r"is damaged: .*header"):
-        load_dataset(path, CLASSES)
-    images = np.zeros((2, 28, 28), np.float32)
-    for tensors, problem in [
-        ({"images": images}, r"expected images and labels, got images float32 \(2, 28, 28\)"),
-        ({"images": images, "labels": images[0, 0]}, r"expected images, .* and labels, int64 .N,., got "),
-        ({"images": IMAGES[:2], "labels": np.array([3, 10])}, "labels must be 0 to 9, got 3 to 10"),
-        ({"images": IMAGES[:0], "labels": np.arange(0)}, "expected images, got none"),
-    ]:
-        write_tensors(path, tensors)
-        with pytest.raises(UserError, match=problem):
-            load_dataset(path, CLASSES)
+def test_raw_data_survives_its_files(tmp_path: Path) -> None:
+    written = MNIST, some_digits(0, 5), some_digits(5, 8)
+    write_raw(tmp_path, *written)
+    about, *read = read_raw(tmp_path)
+    assert about == MNIST
+    for dataset, expected in zip(read, written[1:], strict=True):
+        assert np.array_equal(dataset.images, expected.images)
+        assert np.array_equal(dataset.labels, expected.labels)
+    (tmp_path / "dataset.json").write_text('{"name": "mnist"}')
+    with pytest.raises(
+        UserError, match=r"dataset.json: is damaged: classes: is missing; delete it and run `dvc repro`"
+    ):
+        read_raw(tmp_path)
 
 
 @pytest.mark.parametrize("size", [0, 1, 137, 1000, 1797])
 def test_a_split_keeps_the_share_of_every_digit(size: int) -> None:
-    labels = LABELS
-    rest, drawn = stratified_split(labels, size, seed=0)
-    assert np.array_equal(np.sort(np.concatenate([rest, drawn])), np.arange(len(labels)))
+    rest, drawn = stratified_split(LABELS, size, seed=0)
+    assert np.array_equal(np.sort(np.concatenate([rest, drawn])), np.arange(len(LABELS)))
     assert len(drawn) == size
-    expected = np.bincount(labels, minlength=10) * size / len(labels)
-    assert np.abs(np.bincount(labels[drawn], minlength=10) - expected).max() <= 1
+    expected = np.bincount(LABELS, minlength=10) * size / len(LABELS)
+    assert np.abs(np.bincount(LABELS[drawn], minlength=10) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("share", [0.01, 0.2, 0.9])

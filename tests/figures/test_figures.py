@@ -11,14 +11,13 @@ from PIL import Image
 from digits.dataset import Description
 from digits.figures.classifier import draw_confused, draw_curves, draw_most_wrong, draw_saliency
 from digits.figures.data import draw_data
-from digits.figures.style import save_figure, shorten_both, tile
+from digits.figures.style import ENLARGED, save_figure, shorten_both, tile
 from digits.known_datasets import PUBLISHED
 from samples import ACTUAL, CONFIDENCE, IMAGES, MNIST, PREDICTED
 
 IMAGES = IMAGES[:500]
 DIGITS = MNIST.classes
-MANY = [f"{n} dollars$ and some more" for n in range(100)]
-SHAPES = ["circle", "square", "triangle"]
+MANY = [f"{n} dollars$ and some more" for n in range(22)]
 NAMES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 CURVES = [{"epoch": epoch, **dict.fromkeys(NAMES, 0.1 * epoch)} for epoch in (1, 2, 3)]
 SALIENCY = np.random.default_rng(0).normal(size=(10, 28, 28))
@@ -44,24 +43,23 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "curves": lambda: draw_curves(CURVES),
     "curves without validation": lambda: draw_curves([{**row, "val_loss": "", "val_accuracy": ""} for row in CURVES]),
     "saliency": lambda: draw_saliency(SALIENCY, DIGITS),
-    "data of 100 classes": lambda: draw_data(
+    "data of 22 classes": lambda: draw_data(
         Description(name="folder", classes=MANY, pictures="whole"), IMAGES, {"train": ACTUAL, "val": ACTUAL[:9]}
     ),
-    "most wrong of 100": lambda: draw_most_wrong(IMAGES, 9 * ACTUAL, 9 * PREDICTED, CONFIDENCE, MANY),
-    "confused of 100": lambda: draw_confused(IMAGES, 9 * ACTUAL, 9 * PREDICTED, CONFIDENCE, MANY),
-    "saliency of 3": lambda: draw_saliency(SALIENCY[:3], SHAPES),
+    "most wrong of 22": lambda: draw_most_wrong(IMAGES, 2 * ACTUAL, 2 * PREDICTED, CONFIDENCE, MANY),
+    "confused of 22": lambda: draw_confused(IMAGES, 2 * ACTUAL, 2 * PREDICTED, CONFIDENCE, MANY),
+    "saliency of 3": lambda: draw_saliency(SALIENCY[:3], MANY[:3]),
 }
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_figures_have_a_title_and_the_same_bytes_every_time(tmp_path: Path, name: str) -> None:
-    for file in ("a", "b"):
-        figure = FIGURES[name]()
-        assert figure.get_suptitle()
-        save_figure(tmp_path / file, figure)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    with Image.open(tmp_path / "a") as image:
+def test_figures_have_a_title_and_are_not_blank(tmp_path: Path, name: str) -> None:
+    figure = FIGURES[name]()
+    assert figure.get_suptitle()
+    save_figure(tmp_path / "figure", figure)
+    with Image.open(tmp_path / "figure") as image:
         assert image.format == "PNG"
+        assert "Software" not in image.info
         assert image.width <= 1100
         assert len(set(image.convert("L").get_flattened_data())) > 20
 
@@ -87,7 +85,7 @@ def test_each_confusion_is_in_its_cell() -> None:
     images = np.zeros((3, 28, 28), dtype=np.uint8)
     images[0], images[1], images[2] = 50, 100, 200
     figure = draw_confused(images, np.array([7, 7, 3]), np.array([2, 2, 3]), np.array([0.5, 0.9, 1.0]), DIGITS)
-    canvas = 255 - np.asarray(figure.axes[0].images[0].get_array())
+    canvas = 255 - np.asarray(figure.axes[0].images[0].get_array())[::ENLARGED, ::ENLARGED]
     cell = canvas[2 + 30 * 7 : 30 + 30 * 7, 2 + 30 * 2 : 30 + 30 * 2]
     assert (cell == 100).all()
     assert canvas.sum() == cell.sum()

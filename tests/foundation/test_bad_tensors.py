@@ -5,11 +5,9 @@ import errno
 import json
 import math
 import os
-import resource
-import signal
+import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from safetensors.torch import save_file
 
 from bad_input import little, many, refusal
 from digits.dataset import load_dataset
+from digits.foundation.files import replacing
 from digits.foundation.tensors import read_tensors, write_tensors
 from digits.models.classifier import Classifier, build_layers, predict, restore
 from digits.models.model_file import load_model, save_model
@@ -73,19 +72,18 @@ def test_a_file_that_is_cut_off_is_refused_and_a_damaged_byte_of_its_header_is_f
 ) -> None:
     content, _, logits = files["mlp"]
     path = tmp_path / "model"
-    for place in range(header_size(content)):
-        path.write_bytes(content[:place])
+    header = header_size(content)
+    for end in [*range(0, header, 5), *range(header, len(content), 999)]:
+        path.write_bytes(content[:end])
         assert refusal(lambda: load_model(path), path)
+    for place in [*range(20), *range(20, header, 3)]:
         damaged = bytearray(content)
         damaged[place] ^= 1 << place % 8
         path.write_bytes(damaged)
         load(path, logits)
-    for end in range(header_size(content), len(content), 999):
-        path.write_bytes(content[:end])
-        assert refusal(lambda: load_model(path), path)
 
 
-@many(150)
+@many(50)
 @given(start=st.integers(0, 1000), length=st.integers(0, 30), inserted=st.binary(max_size=30))
 def test_any_other_damage(tmp_path: Path, files: Files, start: int, length: int, inserted: bytes) -> None:
     content, _, logits = files["mlp"]
@@ -111,7 +109,7 @@ HEADER = st.dictionaries(
 )
 
 
-@many(200)
+@many(100)
 @given(header=HEADER, data=st.binary(max_size=8), length=st.none() | st.sampled_from([0, 1, 10**8, 2**63, 2**64 - 1]))
 def test_any_header(tmp_path: Path, header: dict[str, Any], data: bytes, length: int | None) -> None:
     text = json.dumps(header).encode()
@@ -142,21 +140,20 @@ def metadata_of(network: str) -> dict[str, str]:
     return {"model": network_of(network, OPTIONS[network])}
 
 
-@pytest.mark.parametrize("network", ["mlp", "cnn"])
-def test_a_tensor_of_another_kind_is_refused(tmp_path: Path, files: Files, network: str) -> None:
-    path = tmp_path / "model"
+def test_a_tensor_of_another_kind_is_refused(tmp_path: Path, files: Files) -> None:
+    path, network = tmp_path / "model", "cnn"
     _, state, _ = files[network]
-    for name, tensor in state.items():
+    for name in ["mean", "std", *(name for name in state if re.match(r"layers\.(0|2|14)\.", name))]:
+        tensor = state[name]
         for changed in changes(tensor):
             if changed.dtype != tensor.dtype or changed.shape != tensor.shape or not changed.isfinite().all():
                 save_file(state | {name: changed}, path, metadata_of(network))
                 assert f"{name} " in refusal(lambda: load_model(path), path)
 
 
-@pytest.mark.parametrize("network", ["logistic", "cnn"])
-def test_missing_extra_and_exchanged_tensors_are_refused(tmp_path: Path, files: Files, network: str) -> None:
+def test_missing_extra_and_exchanged_tensors_are_refused(tmp_path: Path, files: Files) -> None:
+    path, network = tmp_path / "model", "cnn"
     _, state, _ = files[network]
-    path = tmp_path / "model"
     others = [
         *({key: tensor for key, tensor in state.items() if key != name} for name in state),
         *(state | {name: torch.zeros(1)} for name in ("extra", "", "\x1b[2J", "a" * 50_000)),
@@ -178,7 +175,7 @@ JSON = st.recursive(
 FIELDS = json.loads(network_of("mlp", OPTIONS["mlp"]))
 
 
-@many(200)
+@many(100)
 @given(field=st.sampled_from([*FIELDS, *OPTIONS["mlp"], "extra", "all"]), value=JSON, removed=st.booleans())
 def test_any_metadata(tmp_path: Path, files: Files, field: str, value: Any, removed: bool) -> None:
     _, state, logits = files["mlp"]
@@ -215,26 +212,6 @@ def test_hostile_metadata_is_refused_at_little_cost(tmp_path: Path, files: Files
         assert refusal(lambda: load_model(path), path)
 
 
-@dataclass
-class Harm:
-    """Makes a folder when it is unpickled."""
-
-    folder: Path
-
-    def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return os.mkdir, (str(self.folder),)
-
-
-def test_a_pickle_is_refused_and_does_nothing(tmp_path: Path) -> None:
-    path, made = tmp_path / "file", tmp_path / "made"
-    for as_zip in (True, False):
-        torch.save({"mean": Harm(made)}, path, _use_new_zipfile_serialization=as_zip)
-        assert all(refusal(partial(read, path), path) for read in READERS)
-        assert not made.exists()
-    torch.load(path, weights_only=False)
-    assert made.exists()
-
-
 @pytest.mark.parametrize("name", ["", "missing"])
 def test_what_is_no_file_of_tensors_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
@@ -250,7 +227,7 @@ EMPTY = {"images": ((0, 28, 28), torch.uint8), "labels": ((0,), torch.int64)}
 KIND = st.tuples(SHAPES, DTYPES)
 
 
-@many(200)
+@many(100)
 @given(
     kinds=st.sampled_from([RIGHT, EMPTY])
     | st.fixed_dictionaries({"images": KIND, "labels": KIND})
@@ -277,15 +254,9 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
     path = tmp_path / "file"
     write_tensors(path, {"a": np.zeros(1)})
     before = path.read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        with pytest.raises(OSError, match="too large") as caught:
-            write_tensors(path, {"a": np.zeros(1000)})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
-    assert caught.value.errno == errno.EFBIG
+    with pytest.raises(OSError, match="No space left") as caught, replacing(path) as temporary:
+        temporary.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.filename == str(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -80,11 +80,11 @@ def test_all_problems_come_in_one_message() -> None:
     first, *problems, advice = str(caught.value).splitlines()
     assert first == "params.yaml: "
     assert problems == [
-        "  train.cnn.widht: is not a parameter; did you mean `width`?",
+        "  train.cnn.widht: is unknown",
         "  train.lr: should be greater than 0, got -1",
-        "  train.epochs: is missing; add it",
+        "  train.epochs: is missing",
         "  train.seed: should be a valid integer, got 'two'",
-        "  train.epoch: is not a parameter; did you mean `epochs`?",
-        "  train.zzz: is not a parameter; remove it",
+        "  train.epoch: is unknown",
+        "  train.zzz: is unknown",
     ]
     assert "`dvc repro`" in advice

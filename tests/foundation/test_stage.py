@@ -23,11 +23,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("start", [run, run_command])
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_what_an_encoding_lacks_is_escaped(
-    monkeypatch: pytest.MonkeyPatch, start: Callable[[Callable[[], None]], None], encoding: str
+    monkeypatch: pytest.MonkeyPatch, start: Callable[[Callable[[], None]], None]
 ) -> None:
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(printed := io.BytesIO(), encoding, write_through=True))
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(printed := io.BytesIO(), "ascii", write_through=True))
     start(lambda: print("7 ≠ 1"))
     assert printed.getvalue().strip() == rb"7 \u2260 1"
 

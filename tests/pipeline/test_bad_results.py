@@ -71,7 +71,6 @@ def run(folder: Path, where: Path) -> str:
         ({"std": math.nan}, False),
         ({"bias": 3e38}, True),  # float64 holds the loss
         ({"factor": 3e37}, True),
-        ({"factor": 0.0}, True),
     ],
 )
 def test_numbers_that_overflow_are_refused(project: Path, model: dict[str, Any], fits: bool) -> None:
@@ -142,27 +141,14 @@ CELLS = ["", "x", "nan", "inf", "-1", "1e400", "1e39", "1e38", "1e-400", "0", "2
          "\n", "\r", "\x00", "\x1b[2J", "\ufeff", "a" * 200_000, "9" * 5000, "1.5", "True", "1.5,,"]  # fmt: skip
 
 
-def test_odd_cells_of_the_curves(tmp_path: Path) -> None:
+def test_odd_cells_of_the_curves_and_curves_without_rows_or_columns(tmp_path: Path) -> None:
     for row in range(3):
         for column in range(6):
             for cell in CELLS:
                 rows = [line.split(",") for line in CURVES.splitlines()]
                 rows[row][column] = cell
                 read(tmp_path / "curves", "\n".join(map(",".join, rows)))
-
-
-def test_curves_without_rows_or_columns(tmp_path: Path) -> None:
-    for content in (
-        b"\xff",
-        "",
-        "\n",
-        HEADER,
-        f"{HEADER}\n",
-        "a,b\n1,2\n",
-        CURVES.replace("lr", "epoch"),
-        "\ufeff",
-        "\x00",
-    ):
+    for content in (b"\xff", "\n", HEADER, "a,b\n1,2\n", CURVES.replace("lr", "epoch"), "\ufeff", "\x00"):
         assert not read(tmp_path / "curves", content)
 
 
@@ -177,28 +163,21 @@ def test_odd_curves_are_drawn(tmp_path: Path, values: str) -> None:
 
 
 ABOUT = {"name": "mnist", "classes": ["cat", "dog"], "pictures": "whole"}
-SIZES = {"train": 55, "val": 5, "test": 10, "drawings": 0, "pixel_mean": 0.13, "pixel_std": 0.31}
-SUMMARY = {"about": ABOUT, **SIZES}
-# Values that a summary may have, and some that it may not.
+SUMMARY = {"about": ABOUT, "train": 55, "val": 5, "test": 10, "drawings": 0, "pixel_mean": 0.13, "pixel_std": 0.31}
+# Values that the keys of a summary may have, and others that none may have.
 FIT: dict[str, list[Any]] = {
     "about": [ABOUT],
     **{name: [1, 10**400] for name in ("train", "test")},
-    **{name: [0, 10**400] for name in ("val", "drawings")},
-    "pixel_mean": [0, 0.0, 1, 1.0],
+    **{name: [0, 1, 10**400] for name in ("val", "drawings")},
+    "pixel_mean": [0, 0.0, 1, 1.0, 0.5, 0.5000001, 5e-324],
     "pixel_std": [5e-324, 0.5],
-    "name": ["optdigits", "0.5", "x y", "MNIST", "é" * 40],
+    "name": ["strokes", "0.5", "x y", "é" * 40],
     "classes": [["a", "b" * 40], [*map(str, range(100))], ["é", " "]],
     "pictures": ["strokes"],
 }
-ODD: list[Any] = [None, True, -1, -0.5, 1.5, "0.5", "", "x y", "MNIST", "\x1b[2J", math.nan, math.inf, 1e308, [],
-                  {}, ["a"], [1, 2]]  # fmt: skip
-UNFIT: dict[str, list[Any]] = {
-    **{name: [0] for name in ("train", "test")},
-    "name": ["b" * 41],
-    "pixel_mean": [1.0000001],
-    "pixel_std": [0, 0.5000001],
-    "classes": [["a", name] for name in ("a", "\n", "b" * 41, "b/c", ".b", "")] + [[*map(str, range(101))]],
-}
+ODD: list[Any] = [None, True, -1, -0.5, 0.5000001, 1.0000001, 1.5, 1e308, math.nan, math.inf, "", "b" * 41, "\x1b[2J",
+       {}, [], ["a"], [1, 2], [*map(str, range(101))], *([name, "a"] for name in ("a", "\n", "b/c", ".b"))]  # fmt: skip
+VALUES = {repr(value): value for values in [ODD, *FIT.values()] for value in values}
 
 
 def test_summaries_with_odd_values_or_keys(tmp_path: Path) -> None:
@@ -206,7 +185,7 @@ def test_summaries_with_odd_values_or_keys(tmp_path: Path) -> None:
 
     def check(values: Any, fits: bool) -> None:
         path.write_text(json.dumps(values))
-        assert bool(refusal(lambda: load_summary(path), path)) != fits
+        assert bool(refusal(lambda: load_summary(path), path)) != fits, values
         assert not fits or load_summary(path).model_dump() == values
 
     check(SUMMARY, fits=True)
@@ -214,9 +193,7 @@ def test_summaries_with_odd_values_or_keys(tmp_path: Path) -> None:
         check(odd, fits=False)
     for values in (SUMMARY, ABOUT):
         for key in values:
-            wrong = [value for value in [*UNFIT.get(key, []), *ODD] if repr(value) not in map(repr, FIT[key])]
-            cases = [(values | {key: value}, True) for value in FIT[key]]
-            cases += [(values | {key: value}, False) for value in wrong]
+            cases = [(values | {key: value}, shown in map(repr, FIT[key])) for shown, value in VALUES.items()]
             cases += [({name: values[name] for name in values if name != key}, False), (values | {f"{key}s": 0}, False)]
             for changed, fits in cases:
                 check(changed if values is SUMMARY else SUMMARY | {"about": changed}, fits)

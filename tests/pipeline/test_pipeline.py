@@ -5,13 +5,16 @@ import re
 import shutil
 import sys
 import time
+from contextlib import chdir
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
+import preprocess
 from conftest import MakeProject, Run, edit
+from digits.foundation.stage import UserError
 from pipeline_runs import STAGES, results, stages_run
 from samples import draw, some_digits
 
@@ -22,45 +25,27 @@ def test_results_are_those_of_the_bundled_digits(finished: Path) -> None:
     curves = pd.read_csv(finished / "metrics/train.csv")
     assert metrics["images"] == len(predictions) == 360
     assert metrics["errors"] == (predictions.actual != predictions.predicted).sum()
-    assert metrics["accuracy"] == pytest.approx(1 - metrics["errors"] / 360, abs=1e-6)
+    assert metrics["accuracy"] == round(1 - metrics["errors"] / 360, 6)
     assert 0.8 < metrics["accuracy_low"] < metrics["accuracy"] < metrics["accuracy_high"] < 1
     assert predictions.confidence.between(0.1, 1).all()
     assert list(curves.epoch) == [1, 2, 3]
     assert curves.val_loss.is_monotonic_decreasing
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        [("stages/evaluate.py", "def main", "# touched\ndef main", ["evaluate"])],
-        pytest.param(
-            [
-                ("params.yaml", "bins: 10", "bins: 100", ["evaluate", "export"]),
-                ("params.yaml", "lr: 0.1", "lr: 0.05", STAGES[2:]),
-                ("params.yaml", "  seed: 0\n  # how often", "  seed: 1\n  # how often", STAGES[1:]),
-                ("stages/export.py", "def main", "# touched\ndef main", ["export"]),
-                ("stages/digits/sources/optdigits.py", "np.zeros", "np.ones", STAGES),
-            ],
-            marks=pytest.mark.long,
-        ),
-    ],
-)
-def test_a_change_runs_only_what_it_affects(
-    project: Path, run: Run, changes: list[tuple[str, str, str, list[str]]]
-) -> None:
+def test_a_change_runs_only_what_it_affects(project: Path, run: Run) -> None:
     assert stages_run(run(project, "dvc", "repro")) == []
     assert run(project, "git", "status", "--porcelain") == ""
-    for file, old, new, expected in changes:
+    for file, old, new, expected in (
+        ("stages/evaluate.py", "def main", "# touched\ndef main", ["evaluate"]),
+        ("params.yaml", "bins: 10", "bins: 100", ["evaluate", "export"]),
+        ("stages/digits/sources/optdigits.py", "np.zeros", "np.ones", STAGES),
+    ):
         edit(project / file, old, new)
         assert stages_run(run(project, "dvc", "repro")) == expected
 
 
 @pytest.mark.long
 def test_drawings_are_learned(project: Path, run: Run) -> None:
-    command = "dvc", "exp", "run", "-S", "preprocess.drawings=3"
-    output = run(project, *command, status=255)
-    assert "error: params.yaml: preprocess.drawings: needs pictures of these classes in data/drawings" in output
-    run(project, "git", "checkout", "params.yaml")
     before = json.loads((project / "metrics/train.json").read_text())
 
     draw(project / "data/drawings", some_digits(0, 40))
@@ -71,24 +56,13 @@ def test_drawings_are_learned(project: Path, run: Run) -> None:
     assert 0 <= low <= accuracy <= high <= 1
     assert json.loads((project / "metrics/train.json").read_text()) == before
 
-    output = run(project, *command, "--name", "taught")
+    output = run(project, "dvc", "exp", "run", "-S", "preprocess.drawings=3", "--name", "taught")
     assert stages_run(output) == STAGES[1:]
     taught = 40 - metrics["drawings_images"]
     assert f"drawings: {taught} taught 3 times each, {metrics['drawings_images']} held out" in output
     assert json.loads((project / "data/tensors/dataset.json").read_text())["train"] == 1300 + 3 * taught
     taught_commit = run(project, "git", "for-each-ref", "--format=%(objectname)", "refs/exps/??/*/taught").strip()
     assert "data/drawings/0/" in run(project, "git", "ls-tree", "-r", "--name-only", taught_commit)
-
-    draw(project / "data/drawings", some_digits(40, 50))
-    assert "data/drawings" in run(project, "dvc", "status", "preprocess")
-
-
-@pytest.mark.long
-def test_a_clone_runs_without_a_remote(finished: Path, tmp_path: Path, run: Run) -> None:
-    run(tmp_path, "git", "clone", "--quiet", str(finished), "clone")
-    # The metrics are in Git: once the model is trained anew and found to be the same, there is nothing to score.
-    assert stages_run(run(tmp_path / "clone", "dvc", "repro")) == ["download", "preprocess", "train", "export"]
-    assert run(tmp_path / "clone", "git", "status", "--porcelain") == ""
 
 
 @pytest.mark.long
@@ -99,7 +73,6 @@ def test_experiments_and_comparisons(project: Path, run: Run) -> None:
     assert run(project, "git", "diff", "--numstat", "params.yaml") == "2\t2\tparams.yaml\n"
     assert yaml.safe_load((project / "params.yaml").read_text())["train"]["lr"] == "1e-05"
     assert list(pd.read_csv(project / "metrics/train.csv").lr) == [1e-05] * 3
-    assert "train.lr" in run(project, "dvc", "params", "diff")
     rows = run(project, "dvc", "metrics", "diff", "--md")
     assert re.search(r"metrics.test\.json +\| accuracy +\| 0\.[89]\d* +\| 0\.\d", rows)
 
@@ -149,40 +122,42 @@ def test_a_queue_of_experiments(project: Path, run: Run) -> None:
     assert stages_run(logs) == ["train"]
 
 
-WRONG = [
-    ("lr: 0.1", "lr: abc\n  rate: 2", "train", ["train.lr: should be a valid number, got 'abc'", "train.rate: is"]),
-    ("lr: 0.1", "lr: 1e38", "train", ["train.lr: the loss is no longer finite in epoch 1"]),
-    (
-        "val_size: 137",
-        "val_size: 1437",
-        "preprocess",
-        ["smaller than the 1,437 training images of optdigits, got 1437; `-S preprocess.val_size=143`"],
-    ),
-]
-
-
-@pytest.mark.parametrize("cases", [WRONG[:1], pytest.param(WRONG[1:], marks=pytest.mark.long)])
-def test_a_wrong_parameter_costs_nothing(project: Path, run: Run, cases: list[tuple[str, str, str, list[str]]]) -> None:
+def test_a_wrong_parameter_costs_nothing(project: Path, run: Run) -> None:
     before = results(project)
-    for old, new, stage, expected in cases:
-        edit(project / "params.yaml", old, new)
-        output = run(project, "dvc", "repro", status=255)
-        assert all(message in output for message in ["error: params.yaml", "without training again", *expected])
-        assert "Traceback" not in output
-        assert f"failed to reproduce '{stage}'" in output
-        edit(project / "params.yaml", new, old)
+    edit(project / "params.yaml", "lr: 0.1", "lr: 1e38")
+    output = run(project, "dvc", "repro", status=255)
+    assert "error: params.yaml: train.lr: the loss is no longer finite in epoch 1" in output
+    assert "without training again" in output
+    assert "Traceback" not in output
+    assert "failed to reproduce 'train'" in output
+    edit(project / "params.yaml", "lr: 1e38", "lr: 0.1")
     assert stages_run(run(project, "dvc", "repro")) == []
     assert results(project) == before
     assert run(project, "git", "status", "--porcelain") == ""
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("drawings: 0", "drawings: 3", "needs pictures of these classes in data/drawings"),
+        (
+            "val_size: 137",
+            "val_size: 1437",
+            "smaller than the 1,437 training images of optdigits, got 1437; `-S preprocess.val_size=143`",
+        ),
+    ],
+)
+def test_a_parameter_that_does_not_fit_the_data_is_refused(project: Path, right: str, wrong: str, message: str) -> None:
+    edit(project / "params.yaml", right, wrong)
+    with chdir(project), pytest.raises(UserError, match=re.escape(message)):
+        preprocess.main()
+
+
 def test_a_stage_out_of_turn_or_out_of_place_or_without_packages(make_project: MakeProject, run: Run) -> None:
     folder = make_project()
-    output = run(folder, "python", "stages/train.py", status=1)
-    assert output == "error: data/tensors/dataset.json: is missing; `dvc repro` makes it\n"
-    output = run(folder / "stages", "python", "train.py", status=1)
-    assert output.startswith("error: working directory: not the repository root")
-    assert f"cd {folder}" in output
+    for place, script in ((folder, "stages/train.py"), (folder / "stages", "train.py")):
+        output = run(place, "python", script, status=1)
+        assert output == "error: data/tensors/dataset.json: is missing; `dvc repro` makes it\n"
     output = run(folder, "python", "-S", "stages/train.py", status=1)
     assert re.fullmatch(r"error: python: \w+ not installed .*\.venv/bin/activate.*\n", output)
 
@@ -193,7 +168,7 @@ def test_the_data_set_is_said_and_checked(project: Path, run: Run) -> None:
     edit(project / "params.yaml", "https://ossci-datasets.s3.amazonaws.com/mnist", "/nowhere")
     edit(project / "params.yaml", "    - https://storage.googleapis.com/cvdf-datasets/mnist\n", "")
     output = run(project, "python", "stages/download.py", "--check", status=3)
-    assert "/nowhere: no such file" in output
+    assert "/nowhere/t10k-labels-idx1-ubyte.gz: No such file" in output
     output = run(project, "python", "stages/download.py", status=1)
     assert "MNIST_MIRROR" in output
     assert "tools/recipe.py offline" in output

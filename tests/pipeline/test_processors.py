@@ -1,4 +1,4 @@
-"""The same bytes on other processors, emulated: Intel of 2011, without AVX2, and 2013, AMD of 2019."""
+"""The same bytes on other processors, emulated: Intel of 2011, without AVX2, and of 2013."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from conftest import MakeProject, Run, commit, edit
-from pipeline_runs import KILLED_AT_SECOND_CHECKPOINT, results, stages_run
+from pipeline_runs import KILLED_AT_SECOND_CHECKPOINT, results
 from reproduce import EMULATOR, emulated, folder_of_python
 from samples import draw, some_digits
 
@@ -40,11 +40,10 @@ def small(copy_finished: MakeProject, run: Run) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("data", "cpu"), [("small", "SandyBridge"), ("project", "EPYC-Rome")])
-def test_all_stages(data: str, cpu: str, run: Run, request: pytest.FixtureRequest) -> None:
-    """From pictures to the model card, OpenCV's share included; and with enough images for large products."""
-    output = run(request.getfixturevalue(data), "python", "tools/reproduce.py", "--cpu", cpu, timeout=TIMEOUT)
-    assert re.search(rf"^emulated {cpu} \.\.\. \d+ s\nthe same bytes in \d+ outputs of 5 stages$", output, re.M)
+def test_all_stages(small: Path, run: Run) -> None:
+    """From pictures to the model card, OpenCV's share included, without AVX2; .ci/run tries arm64."""
+    output = run(small, "python", "tools/reproduce.py", "--cpu", "SandyBridge", timeout=TIMEOUT)
+    assert re.search(r"^emulated SandyBridge \.\.\. \d+ s\nthe same bytes in \d+ outputs of 5 stages$", output, re.M)
     assert output.endswith("this machine gives the committed bytes, those of dvc.lock\n")
 
 
@@ -69,23 +68,3 @@ def test_a_training_goes_on_where_another_processor_left_it(
     output = run(project, "python", "stages/train.py", timeout=TIMEOUT, PATH=there)
     assert "resuming after epoch 1 of 3" in output
     assert results(project) == expected
-
-
-def test_a_result_computed_elsewhere_is_pulled_and_not_trained_again(
-    project: Path, tmp_path: Path, run: Run, environment: dict[str, str]
-) -> None:
-    run(project, "dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
-    commit(project, run)
-    run(tmp_path, "git", "clone", "--quiet", str(project), "colleague")
-    colleague = tmp_path / "colleague"
-    for folder in (project, colleague):
-        edit(folder / "params.yaml", "lr: 0.1\n", "lr: 0.2\n")
-    run(project, "dvc", "repro")
-    run(project, "cp", "-r", ".dvc/cache/.", str(tmp_path / "storage"))
-
-    run(colleague, "dvc", "pull", "--run-cache")
-    there = path_of(colleague, "Haswell", environment)
-    output = run(colleague, "dvc", "repro", "--pull", timeout=TIMEOUT, PATH=there)
-    assert "Stage 'train' is cached - skipping run" in output
-    assert stages_run(output) == ["evaluate"]
-    assert results(colleague) == results(project)

@@ -8,16 +8,20 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
+import background
+from background import wait_for
 from conftest import MakeProject, Once, Run, commit
 from digits.training import checkpoint
-from digits.training.checkpoint import Checkpoint, repository_root
+from digits.training.checkpoint import Checkpoint, repository_root, training_key
 from pipeline_runs import KILLED_AT_SECOND_CHECKPOINT
 
 OUTPUTS = "models/model.safetensors", "metrics/train.csv", "metrics/train.json"
@@ -49,57 +53,33 @@ runpy.run_path("stages/train.py", run_name="__main__")
 """
 
 
-class Running:
-    """A command that has been started, alone in its process group, and what it has printed."""
-
-    def __init__(self, process: subprocess.Popen[bytes], printed: Path) -> None:
-        self.process, self.printed = process, printed
-
-    def output(self) -> str:
-        return self.printed.read_text()
-
-    def wait_for(self, condition: Callable[[], object], pause: float = 0.01) -> None:
-        """Return once `condition` holds or the command has ended, looking again after each pause, in seconds."""
-        deadline = time.monotonic() + 120
-        while not condition() and self.process.poll() is None:
-            assert time.monotonic() < deadline, self.output()
-            time.sleep(pause)
-
-    def wait_for_checkpoint(self, folder: Path, seconds: float = 0.0) -> None:
-        """Return some seconds after this run has written its first checkpoint."""
-        before = checkpoints(folder)
-        self.wait_for(lambda: checkpoints(folder) != before)
-        end = time.monotonic() + seconds
-        self.wait_for(lambda: time.monotonic() > end)
-
-    def kill_all(self, number: int) -> str:
-        """Send a signal to the command and to all that it has started, as a terminal does; return what it printed."""
-        os.killpg(self.process.pid, number)
-        self.process.wait(60)
-        return self.output()
-
-
-Start = Callable[..., Running]
+Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
-    """Start a command in a folder and go on."""
-    started: list[Running] = []
+def start(environment: dict[str, str]) -> Iterator[Start]:
+    """Start a command in a folder, in a process group of its own, and go on."""
+    with ExitStack() as stack:
 
-    def start_command(folder: Path, *command: str) -> Running:
-        printed = tmp_path / f"printed-{len(started)}"
-        with printed.open("wb") as file:
-            process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
-            )
-        started.append(Running(process, printed))
-        return started[-1]
+        def start_command(folder: Path, *command: str) -> "subprocess.Popen[str]":
+            process = stack.enter_context(background.start(folder, environment, command, own_group=True))
+            stack.callback(lambda: process.poll() is None and kill_all(process, signal.SIGKILL))
+            return process
 
-    yield start_command
-    for running in started:
-        if running.process.poll() is None:
-            running.kill_all(signal.SIGKILL)
+        yield start_command
+
+
+def kill_all(process: "subprocess.Popen[str]", number: int) -> str:
+    """Send a signal to a command and to all that it has started, as a terminal does; return what it printed."""
+    os.killpg(process.pid, number)
+    return process.communicate(timeout=60)[0]
+
+
+def wait_for_checkpoint(process: "subprocess.Popen[str]", folder: Path, seconds: float = 0.0) -> None:
+    """Return some seconds after this command has written its first checkpoint, or once it has ended."""
+    before = checkpoints(folder)
+    wait_for(lambda: checkpoints(folder) != before or process.poll() is not None)
+    time.sleep(seconds)
 
 
 @pytest.fixture(scope="module")
@@ -175,14 +155,14 @@ def test_killed_at_any_moment(project: Path, run: Run, start: Start) -> None:
     expected = results(project)
     shutil.rmtree(project / ".checkpoints")
 
-    moments = iter(np.random.default_rng(0).uniform(0, 0.3, size=4))
+    moments = iter(np.random.default_rng(0).uniform(0, 0.3, size=3))
     resumed = []
-    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
-        running = start(project, *STAGE)
-        running.wait_for_checkpoint(project, next(moments))
-        if running.process.poll() is not None:
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+        process = start(project, *STAGE)
+        wait_for_checkpoint(process, project, next(moments))
+        if process.poll() is not None:
             break
-        output = running.kill_all(number)
+        output = kill_all(process, number)
         assert "Traceback" not in output
         resumed.append(resumed_after(output))
     else:
@@ -197,9 +177,7 @@ def test_killed_at_any_moment(project: Path, run: Run, start: Start) -> None:
 
 
 @pytest.mark.long
-def test_killed_while_the_checkpoint_is_being_written_and_damaged_afterwards(
-    project: Path, run: Run, undisturbed: dict[str, bytes]
-) -> None:
+def test_killed_while_the_checkpoint_is_being_written(project: Path, run: Run, undisturbed: dict[str, bytes]) -> None:
     run(project, "python", "-c", KILLED_AT_SECOND_CHECKPOINT, status=-signal.SIGKILL)
     (left,) = (project / ".checkpoints").glob(".*.tmp")
     assert left.stat().st_size > 0
@@ -209,33 +187,24 @@ def test_killed_while_the_checkpoint_is_being_written_and_damaged_afterwards(
     assert results(project).items() <= undisturbed.items()
     assert not list(project.rglob("*.tmp"))
 
-    (path,) = (project / ".checkpoints").glob("*.finished")
-    path.write_bytes(b"\0")
-    output = run(project, *STAGE)
-    assert f"warning: {path.with_suffix('.pt')}: is damaged; training starts over" in output
-    assert epochs_trained(output)[0] == 1
-    assert results(project).items() <= undisturbed.items()
-
 
 @pytest.mark.long
-def test_the_stage_is_killed_alone_or_with_dvc(
+def test_the_stage_is_killed_alone_or_interrupted_with_dvc(
     project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]
 ) -> None:
-    for number in (None, signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
-        running = start(project, *REPRO)
-        before = checkpoints(project)
-        running.wait_for_checkpoint(project)
-        if number is None:
-            os.kill(trainer(project), signal.SIGKILL)
-            running.process.wait(60)
-            assert running.process.returncode == 255
-        else:
-            running.kill_all(number)
-            assert running.process.returncode != 0
-        assert bool(resumed_after(running.output())) == bool(before)
-        if number == signal.SIGINT:
-            assert running.output().count("error: train: interrupted; run the same command again\n") == 1
-            assert "Traceback" not in running.output()
+    process = start(project, *REPRO)
+    wait_for_checkpoint(process, project)
+    os.kill(trainer(project), signal.SIGKILL)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 255
+    assert resumed_after(output) is None
+    process = start(project, *REPRO)
+    wait_for_checkpoint(process, project)
+    output = kill_all(process, signal.SIGINT)
+    assert process.returncode != 0
+    assert resumed_after(output)
+    assert output.count("error: train: interrupted; run the same command again\n") == 1
+    assert "Traceback" not in output
     assert resumed_after(run(project, *REPRO))
     assert results(project, "dvc.lock") == undisturbed
     assert not list(project.rglob("*.tmp"))
@@ -243,11 +212,11 @@ def test_the_stage_is_killed_alone_or_with_dvc(
 
 @pytest.mark.long
 def test_dvc_alone_is_killed(project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]) -> None:
-    running = start(project, *REPRO)
-    running.wait_for_checkpoint(project)
+    process = start(project, *REPRO)
+    wait_for_checkpoint(process, project)
     orphan = trainer(project)
-    running.process.kill()
-    running.process.wait(60)
+    process.kill()
+    process.wait(60)
     os.kill(orphan, signal.SIGSTOP)  # for the test not to depend on how fast it is
     output = run(project, *REPRO, status=255)
     os.kill(orphan, signal.SIGCONT)
@@ -255,26 +224,7 @@ def test_dvc_alone_is_killed(project: Path, run: Run, start: Start, undisturbed:
     assert f"`kill {orphan}`" in output
     assert epochs_trained(output) == []
 
-    deadline = time.monotonic() + 60
-    while is_alive(orphan):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    output = run(project, *REPRO)
-    assert resumed_after(output) == SLOW["logistic"]["epochs"]
-    assert epochs_trained(output) == []
-    assert results(project, "dvc.lock") == undisturbed
-
-
-@pytest.mark.long
-def test_dvc_is_killed_before_it_takes_note(
-    prepared: Path, project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]
-) -> None:
-    running = start(project, *REPRO)
-    written = project / "metrics/train.json"
-    running.wait_for(lambda: "epoch 16/16" in running.output() and written.exists(), pause=0.0005)
-    before = (prepared / "dvc.lock").read_bytes()
-    running.kill_all(signal.SIGKILL)
-    assert (project / "dvc.lock").read_bytes() == before
+    wait_for(lambda: not is_alive(orphan))
     output = run(project, *REPRO)
     assert resumed_after(output) == SLOW["logistic"]["epochs"]
     assert epochs_trained(output) == []
@@ -285,40 +235,23 @@ def test_dvc_is_killed_before_it_takes_note(
     assert results(project, "dvc.lock") == undisturbed
 
 
-@pytest.mark.long
-def test_an_experiment_in_a_copy_is_killed(
-    project: Path, run: Run, start: Start, undisturbed: dict[str, bytes]
-) -> None:
-    command = "dvc", "exp", "run", "--temp", "-S", "train.epochs=17", "train"
-    running = start(project, *command)
-    running.wait_for_checkpoint(project)
-    running.kill_all(signal.SIGKILL)
-    assert resumed_after(run(project, *command))
-    # Another experiment does not go on from there.
-    output = run(project, "dvc", "exp", "run", "--temp", "-S", "train.epochs=18", "train")
-    assert epochs_trained(output)[0] == 1
-
-
-# The worker of an earlier attempt may just be about to end, and DVC fails on a file that it is still writing.
-UNTIL_DONE = 'until dvc queue status | grep -E "$1 .*(Failed|Success)"; do dvc queue start; done'
+# DVC fails on a file that a worker, about to end, is still writing.
+UNTIL_DONE = 'until dvc queue status | grep -E "(Failed|Success)"; do dvc queue start; done'
 
 
 @pytest.mark.long
-def test_a_queued_experiment_is_killed(project: Path, run: Run, start: Start) -> None:
-    def attempt(name: str, interrupt: bool) -> str:
-        run(project, "dvc", "exp", "run", "--queue", "--name", name, "-S", "train.epochs=17", "train")
-        running = start(project, "sh", "-c", UNTIL_DONE, "sh", name)
-        if interrupt:
-            running.wait_for_checkpoint(project)  # beside the commands, each of which may outlast the training
-            os.kill(trainer(project), signal.SIGKILL)
-        running.process.wait(240)
-        return run(project, "dvc", "queue", "logs", name)
-
-    assert resumed_after(attempt("first", interrupt=True)) is None
-    output = attempt("second", interrupt=False)
+def test_a_queued_experiment_is_killed_and_goes_on_in_another_copy(project: Path, run: Run, start: Start) -> None:
+    experiment = "-S", "train.epochs=17", "train"
+    run(project, "dvc", "exp", "run", "--queue", "--name", "first", *experiment)
+    process = start(project, "sh", "-c", UNTIL_DONE)
+    wait_for_checkpoint(process, project)  # beside the commands, each of which may outlast the training
+    os.kill(trainer(project), signal.SIGKILL)
+    process.wait(240)  # for the end, but not that of the worker, which lives on
+    assert resumed_after(run(project, "dvc", "queue", "logs", "first")) is None
+    run(project, "dvc", "queue", "stop", "--kill")
+    output = run(project, "dvc", "exp", "run", "--temp", *experiment)
     assert resumed_after(output)
     assert epochs_trained(output)[-1] == 17
-    run(project, "dvc", "queue", "stop", "--kill")
 
 
 @pytest.mark.long
@@ -326,10 +259,9 @@ def test_twins_share_the_work(project: Path, run: Run, start: Start, undisturbed
     for other in ("a", "b"):
         shutil.copytree(project, project / f".dvc/tmp/exps/standalone/{other}", ignore=shutil.ignore_patterns("tmp"))
     first, second = (start(project / f".dvc/tmp/exps/standalone/{name}", *STAGE) for name in "ab")
-    for running in (first, second):
-        running.process.wait(120)
-        assert running.process.returncode == 0, running.output()
-    waited, trained = sorted((first.output(), second.output()), key=lambda output: len(epochs_trained(output)))
+    outputs = [process.communicate(timeout=120)[0] for process in (first, second)]
+    assert first.returncode == second.returncode == 0, outputs
+    waited, trained = sorted(outputs, key=lambda output: len(epochs_trained(output)))
     assert len(epochs_trained(trained)) == SLOW["logistic"]["epochs"]
     assert "is already running this training; waiting for its results" in waited
     assert epochs_trained(waited) == []
@@ -403,9 +335,20 @@ def test_a_copy_for_an_experiment_belongs_to_its_repository(folder: str, expecte
     assert repository_root(Path(folder)) == Path(expected)
 
 
-def test_a_checkpoint_belongs_to_all_code_of_the_training(project: Path, run: Run) -> None:
+def test_a_checkpoint_belongs_to_all_code_of_the_training_and_to_what_it_reads(
+    project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     output = run(project, "python", "-c", CODE_OF_KEY, status=1)
     found = {(project / line).resolve() for line in output.splitlines() if line.endswith(".py")}
     deps = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]["train"]["deps"]
     assert all(any(path.is_relative_to(project / dep) for dep in deps) for path in found)
     assert {project / "stages/train.py", *(project / "stages/digits/training").glob("*.py")} <= found
+    monkeypatch.setattr(checkpoint, "code_files", list)
+    keys = {
+        training_key(params, [project / data], torch.device(device), processor)
+        for params in ("a", "b")
+        for data in ("params.yaml", "dvc.yaml")
+        for device in ("cpu", "cuda")
+        for processor in ({}, {"avx2": True})
+    }
+    assert len(keys) == 16

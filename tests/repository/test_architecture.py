@@ -6,12 +6,12 @@ from typing import Any
 import yaml
 
 from conftest import ROOT
+from pipeline_runs import STAGES
 
 PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 PACKAGE = {"stages/digits/__init__.py"}
-STAGES = ["download", "preprocess", "train", "evaluate", "export"]
-PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-PIPELINE = {name: PIPELINE[name] for name in STAGES}
+ENTRIES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PIPELINE = {name: ENTRIES[name] for name in STAGES}
 
 
 def test_the_diagram_is_that_of_dvc_yaml() -> None:
@@ -38,3 +38,12 @@ def test_the_table_says_what_is_in_each_room_and_who_uses_it() -> None:
         if (folder := ROOT / path).is_dir():
             modules = {file.stem for file in folder.glob("*.py")} - {"__init__"}
             assert set(re.findall(r"`(\w+)`:", text)) == modules, path
+
+
+def test_the_paths_on_the_page_exist() -> None:
+    named = re.findall(r"`([\w.-]+/[\w./-]*)`", PAGE)
+    made = ("stages/NAME.py", "data/", ".checkpoints/", ".dvc/tmp/")  # by the reader, or by runs
+    places = [ROOT, *(ROOT / name for name in ("stages/digits", "tools"))]
+    assert len(named) > 30
+    for name in named:
+        assert name.startswith(made) or any((place / name).exists() for place in places), name

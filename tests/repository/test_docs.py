@@ -2,70 +2,39 @@
 
 import json
 import re
+from functools import reduce
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from conftest import ROOT, Run, edit
+from conftest import ROOT, Run
 from samples import draw_shapes
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 MAX_README_LINES = 150
 
-# Commands that no test runs, and why.
+# Commands that no test runs, and who does, or why nobody.
 NOT_RUN = {
-    "source .venv/bin/activate": "sets variables of the user's shell",
+    "git clone <this repository> digits && cd digits": ".ci/run",
+    "make run": ".ci/run",
+    ".ci/arm64 ../arm64": ".ci/run",
+    "MNIST_MIRROR=/path/to/mnist make run": ".ci/run",
+    "python3 -m venv .venv": "Makefile",
+    "pip install -r requirements.txt": "Makefile",
+    "pip install -r requirements-machines.txt": "Makefile, by requirements-dev.txt",
     ".venv/bin/pip install torch==2.15.0 torchvision==0.29.2 --index-url <PyTorch's CPU index>": "needs the network",
+    "source .venv/bin/activate": "sets variables of the user's shell",
     "(umask 077; echo 'server:5432:digits:digits:PASSWORD' >> ~/.pgpass)": "writes to the user's home",
     "dvc gc --workspace --all-experiments": "asks before it deletes",
+    "dvc queue logs NAME --follow": "tests/pipeline/test_pipeline.py, without --follow",
+    "make experiments": "tests/tools/test_runs.py",
 }
-# What another test runs, or CI: the file, a piece of it that stands for the command, and the command.
-ELSEWHERE = re.findall(
-    r"(?m)^(.+?): (.+) <- (.+)$",
-    """
-.ci/run: git clone <- git clone <this repository> digits && cd digits
-.ci/run: make -C <- make run
-.ci/run: MNIST_MIRROR= <- MNIST_MIRROR=/path/to/mnist make run
-Makefile: -m venv .venv <- python3 -m venv .venv
-Makefile: $(INSTALL) -r requirements.txt <- pip install -r requirements.txt
-requirements-dev.txt: -r requirements-machines.txt <- pip install -r requirements-machines.txt
-tests/training/test_processes.py: "processes": count <- dvc exp run -S train.processes=2
-tests/training/test_processes.py: "torchrun", "--nnodes", "2" <- torchrun --nnodes 2 --nproc-per-node 2 \
---rdzv-backend c10d --rdzv-endpoint first:29400 stages/train.py
-benchmarks/measure_recipes.py: "dvc", "repro", "preprocess" <- dvc repro preprocess
-tests/tools/test_machines.py: "dvc", "pull" <- dvc pull
-tests/tools/test_runs.py: "experiments" <- make experiments
-tests/pipeline/test_processors.py: "cp", "-r", ".dvc/cache/." <- cp -r .dvc/cache/. /path/to/storage
-tests/pipeline/test_processors.py: "dvc", "repro", "--pull" <- dvc repro --pull
-tests/pipeline/test_processors.py: "pull", "--run-cache" <- dvc pull --run-cache
-tests/pipeline/test_sharing.py: "--default" <- dvc remote add --default storage /path/to/storage
-tests/pipeline/test_sharing.py: commit(project, run) <- git commit -m "Add a remote" .dvc/config
-tests/pipeline/test_sharing.py: "push" <- git push && dvc push
-tests/pipeline/test_sharing.py: "gto", "register", "digits" <- gto register digits
-tests/pipeline/test_sharing.py: "digits@v0.0.1" <- git push origin digits@v0.0.1 && dvc push
-tests/pipeline/test_sharing.py: "dvc", "artifacts", "get" <- dvc artifacts get https://github.com/you/digits digits
-tests/pipeline/test_sharing.py: "exp", "push" <- git push && dvc exp push origin faster
-tests/pipeline/test_sharing.py: "exp", "apply" <- git pull && dvc exp pull origin faster && dvc exp apply faster
-tests/pipeline/test_data_sets.py: "fashion-mnist" <- dvc exp run -n fashion -S download.dataset=fashion-mnist
-tests/pipeline/test_data_sets.py: "kmnist" <- dvc exp run -n kmnist -S download.dataset=kmnist
-tests/pipeline/test_pipeline.py: "dvc", "exp", "run", "--queue" <- dvc exp run --queue -S 'train.lr=0.001,0.01' -S \
-'train.seed=range(0,5)'
-tests/pipeline/test_pipeline.py: "dvc", "queue", "start", "-j", "2" <- dvc queue start -j 2
-tests/pipeline/test_pipeline.py: dvc queue status <- dvc queue status
-tests/pipeline/test_pipeline.py: "preprocess.drawings=3" <- dvc exp run --name taught -S preprocess.drawings=10
-tests/pipeline/test_pipeline.py: "dvc", "queue", "logs" <- dvc queue logs NAME --follow
-""",
-)
-OFFLINE = "python tools/recipe.py offline"  # which only its page runs
-# Pages for a reader who has run an experiment of this name on another page.
-EXPERIMENTS = {
-    "many-experiments.md": "faster",
-    "plots.md": "faster",
-    "troubleshooting.md": "NAME",
-    "your-own-pictures.md": "cnn",
-}
+OFFLINE = "python tools/recipe.py offline"  # the only recipe that chooses a data set
+GROUPS = {"artifacts", "exp", "metrics", "params", "plots", "queue", "remote"}  # of DVC's commands
 
 
 def read(page: Path) -> str:
@@ -86,21 +55,38 @@ def tool_of(command: str) -> str | None:
     return name if (ROOT / f"tools/{name}.py").is_file() else None
 
 
+def is_tested(command: str) -> bool:
+    """Whether a test calls the same command of DVC, or another program by the same words, with the same options."""
+    words = command.split()
+    name = words[: 3 if words[1] in GROUPS else 2] if words[0] == "dvc" else words[:3]
+    options = [word for word in words if re.match("--?[a-z]", word) and word not in name]
+    called = ", ".join(f'"{word}"' for word in name)
+    return (called in TESTS or " ".join(name) in TESTS) and all(f'"{option}"' in TESTS for option in options)
+
+
 def to_run(page: Path) -> list[str]:
-    """The commands of a page, without those that run elsewhere or on an earlier page, or need a server."""
-    skipped = {*NOT_RUN, *(command for *_, command in ELSEWHERE)}
-    skipped |= {command for other in PAGES[: PAGES.index(page)] for command in commands(other)}
-    found = [command for command in commands(page) if command not in skipped and "server" not in command]
-    return [command for command in found if command == OFFLINE or not tool_of(command)]
+    """The commands of a page that no other test runs, apart from Git's and those that need a server."""
+    found = [command for command in commands(page) if command not in NOT_RUN and "server" not in command]
+    parts = [part for command in found if not tool_of(command) for part in command.split(" && ")]
+    own = [part for part in parts if not part.startswith("git ") and not is_tested(part)]
+    return [command for command in found if command == OFFLINE] + own
 
 
+TESTS = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__))
 SHOWN = {command for page in PAGES for command in commands(page)}
 
 
-def test_the_tables_name_only_what_pages_show_and_where_it_stands() -> None:
-    assert {*NOT_RUN, OFFLINE, *(command for *_, command in ELSEWHERE)} <= SHOWN
-    assert not [(path, piece) for path, piece, _ in ELSEWHERE if piece not in read(ROOT / path)]
-    assert set(EXPERIMENTS) <= {page.name for page in PAGES if to_run(page)}
+def test_the_settings_on_the_pages_fit() -> None:
+    assert {*NOT_RUN, OFFLINE} <= SHOWN
+    for command in SHOWN:
+        params = yaml.safe_load(read(ROOT / "params.yaml"))
+        for key, values in re.findall(r"-S '?([\w.]+)=(?:range\()?([^\s'\",]+)", command):
+            *groups, name = key.split(".")
+            group = reduce(dict.__getitem__, groups, params)
+            assert name in group, command
+            group[name] = yaml.safe_load(values)
+        for stage, section in params.items():
+            vars(import_module(stage))[f"{stage.capitalize()}Params"](**section)
 
 
 def test_the_tests_of_a_tool_use_every_option_that_the_pages_show() -> None:
@@ -120,21 +106,18 @@ def test_the_python_on_the_pages_runs(finished: Path, monkeypatch: pytest.Monkey
     assert (found["logits"].argmax(1).numpy() == found["probabilities"].argmax(1)).all()
 
 
-@pytest.mark.parametrize(
-    "page",
-    [pytest.param(page, id=page.name, marks=[pytest.mark.long] * (page != README)) for page in PAGES if to_run(page)],
-)
-def test_the_commands_of_a_page_run_in_their_order(
-    project: Path, run: Run, warm_path: str, page: Path, tmp_path: Path
-) -> None:
-    if name := EXPERIMENTS.get(page.name):
-        edit(project / "params.yaml", "bins: 10", "bins: 9")
-        run(project, "dvc", "exp", "save", "--name", name)  # without training, which takes longer
-    shapes = draw_shapes(tmp_path / "shapes", 12)
-    for command in to_run(page):
-        short = re.sub(r"epochs=\d+", "epochs=2", command)
-        short = short.replace("/path/to/shapes", str(shapes)).replace("val_size=48", "val_size=9")
-        run(project, "sh", "-c", short, **({} if tool_of(command) else {"PATH": warm_path}))  # tools start cold
+def test_the_commands_of_the_readme_run_in_their_order(project: Path, run: Run, warm_path: str) -> None:
+    for command in commands(README):
+        if command not in NOT_RUN and not tool_of(command):
+            run(project, "sh", "-c", re.sub(r"epochs=\d+", "epochs=2", command), PATH=warm_path)
+
+
+@pytest.mark.long
+def test_the_commands_that_no_other_test_runs(project: Path, run: Run, warm_path: str, tmp_path: Path) -> None:
+    shapes = draw_shapes(tmp_path / "shapes", 1)
+    for command in dict.fromkeys(command for page in PAGES if page != README for command in to_run(page)):
+        path = {} if tool_of(command) else {"PATH": warm_path}  # tools start cold
+        run(project, "sh", "-c", command.replace("/path/to/shapes", str(shapes)), **path)
 
 
 def prose(page: Path) -> str:

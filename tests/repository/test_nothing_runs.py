@@ -30,19 +30,10 @@ HARMLESS = "from pickle import UnpicklingError; yaml.safe_load(text); torch.nn.M
 
 def findings(*arguments: str, source: str = "") -> set[int]:
     """The lines in which ruff sees a danger, whatever a comment there says."""
-    command = [
-        sys.executable,
-        "-m",
-        "ruff",
-        "check",
-        "--select",
-        RULES,
-        "--ignore-noqa",
-        "--no-cache",
-        "--output-format",
-        "concise",
-    ]
-    done = subprocess.run([*command, *arguments], cwd=ROOT, input=source, capture_output=True, text=True)
+    command = [sys.executable, "-m", "ruff", "check", "--select", RULES, "--ignore-noqa", "--no-cache"]
+    done = subprocess.run(
+        [*command, "--output-format", "concise", *arguments], cwd=ROOT, input=source, capture_output=True, text=True
+    )
     assert not done.stderr
     return {int(line) for line in re.findall(r"(?m)^[^:\n]+:(\d+):\d+: ", done.stdout)}
 

@@ -15,8 +15,6 @@ from digits.foundation.stage import UserError
 from experiments.ensembles import average
 from handwriting.recognizer import Recognizer
 
-ENSEMBLE = "python", "tools/ensemble.py"
-
 
 @pytest.fixture(scope="module")
 def project(copy_finished: MakeProject, run: Run) -> Path:
@@ -35,8 +33,9 @@ def logits(path: Path, images: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.long
-def test_the_average_of_two_models(project: Path, run: Run) -> None:
-    output = run(project, *ENSEMBLE, "HEAD", "other")
+def test_the_average_of_two_models(project: Path, run: Run, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ensemble, "MODEL", project / "models/ensemble.onnx")
+    output, _ = call(ensemble, project, "HEAD", "other")
     path = project / "models/ensemble.onnx"
     assert output.endswith(f"{path}: the average of 2 models\n")
     run(project, "dvc", "get", ".", "models/model.onnx", "--rev", "other", "-o", "models/other.onnx")
@@ -54,7 +53,7 @@ def test_the_average_of_two_models(project: Path, run: Run) -> None:
     kept, linked = project / "models/model.onnx", project / "models/linked.onnx"
     before = kept.read_bytes()
     linked.hardlink_to(kept)
-    run(project, *ENSEMBLE, "HEAD", "other", "--model", str(linked))
+    call(ensemble, project, "HEAD", "other", "--model", str(linked))
     assert linked.read_bytes() == path.read_bytes()
     assert kept.read_bytes() == before
 

@@ -21,12 +21,11 @@ from background import start, trainings, wait_for
 from conftest import MakeProject, Run, commit, edit
 from digits.foundation.stage import UserError
 from experiments import storage
-from experiments.engine import Engine
-from experiments.origin import Origin, differences
-from experiments.processes import InterruptedExperiment, Runner
+from experiments.processes import Runner
+from experiments.snapshot import Snapshot, differences
 from experiments.space import propose
-from experiments.storage import refuse_password
 from experiments.study import AGREEMENT, MEMBER, add_trial, member_of, open_study
+from experiments.workers import Workers
 from postgresql import PASSWORD, needs_postgresql, running_server
 
 SEARCH, SWEEP = "tools/search.py", "tools/sweep.py"
@@ -71,24 +70,25 @@ def test_a_sweep_of_two_machines(
     machines: Machines, environment: dict[str, str], run: Run, tmp_path: Path, warm_path: str
 ) -> None:
     first, second, hub = machines
-    command = [sys.executable, SWEEP, "-S", "train.lr=0.01,0.1", "-S", "train.seed=1,2", "-S", "train.epochs=1"]
+    command = [sys.executable, SWEEP, "-S", "train.lr=0.01,0.2", "-S", "train.epochs=1"]
     command += ["--storage", f"sqlite:///{tmp_path}/study.db", "--push"]
     warm = environment | {"PATH": warm_path}
     with start(first, warm, command) as one, start(second, warm, command) as other:
         printed = [process.communicate(timeout=300)[0] for process in (one, other)]
-    names = [f"lr={lr},seed={seed}" for lr in ("0.01", "0.1") for seed in (1, 2)]
+    names = ["lr=0.01", "lr=0.2"]
     assert (one.returncode, other.returncode) == (0, 0), printed
     assert sorted(line.split()[0] for text in printed for line in text.splitlines() if " val acc " in line) == names
+    assert "cannot be pulled" not in "".join(printed)
     assert pushed(hub, run) == names
     for clone in first, second:
         assert (clone / "sweep.png").exists()
         assert sorted(run(clone, "dvc", "exp", "list", "--name-only").split()) == names
-    assert run(second, *command).startswith("4 of 4 experiments are finished\n")
+    assert run(second, *command).startswith("2 of 2 experiments are finished\n")
 
     late = tmp_path / "late"
     run(tmp_path, "git", "clone", "--quiet", str(hub), str(late))
-    run(late, "dvc", "exp", "pull", "origin", "lr=0.1,seed=2")
-    run(late, "dvc", "exp", "apply", "lr=0.1,seed=2")
+    run(late, "dvc", "exp", "pull", "origin", "lr=0.2")
+    run(late, "dvc", "exp", "apply", "lr=0.2")
     assert "Stage 'train' didn't change, skipping" in run(late, "dvc", "repro")
 
     edit(second / "stages/train.py", "def main()", "# changed\ndef main()")
@@ -133,9 +133,6 @@ def test_a_machine_is_lost_the_database_restarts_and_goes(
         assert pushed(hub, run) == ["search-0", "search-1", "search-2"]
 
         # The machine is back, and late.
-        printed = run(first, *search(3, 60, server.url), PGPASSWORD=PASSWORD)
-        assert printed.startswith("search: 3 of 3 trials done\n\nbest of 3: search-")
-
         running = trainings(first)
         with start(first, secret, search(4, 2, server.url)) as process:
             wait_for(lambda: trainings(first) - running)
@@ -143,6 +140,7 @@ def test_a_machine_is_lost_the_database_restarts_and_goes(
             printed = process.communicate(timeout=300)[0]
         server.start()
         assert process.returncode == 1, printed
+        assert printed.startswith("search: 3 of 4 trials done\n")
         assert "\nerror: --storage: the database is gone, got " in printed
         assert "all finished trials are safe in it" in printed
         assert "Traceback" not in printed
@@ -154,7 +152,7 @@ def test_a_machine_is_lost_the_database_restarts_and_goes(
 
 
 def test_an_agreement_has_all_that_a_result_depends_on() -> None:
-    here = Origin("abc", {"data/drawings": "d.dir"}).agreement(["train.lr"])
+    here = Snapshot("abc", {"data/drawings": "d.dir"}).agreement(["train.lr"])
     wanted = {"commit", "parameter train.seed", "data/drawings", "Python", "torch", "dvc"}
     assert wanted <= set(here)
     assert "parameter train.lr" not in here
@@ -169,13 +167,12 @@ def test_an_agreement_has_all_that_a_result_depends_on() -> None:
 def test_a_password_in_the_url_is_refused() -> None:
     for url in "postgresql://somebody:open-sesame@host/name", "postgresql://somebody@host/name?password=open-sesame":
         with pytest.raises(UserError, match=r"^--storage: must not have a password") as caught:
-            refuse_password(url)
+            open_study(url, "study", {})
         assert "open-sesame" not in str(caught.value)
-    refuse_password("postgresql://somebody@host/name")
-    refuse_password("sqlite:///search.db")
 
 
-def test_what_is_no_study_of_this_command_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_study_of_this_command_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experiments.study.ATTEMPTS", 1)
     url = f"sqlite:///{tmp_path}/study.db"
     optuna.create_study(storage=url, study_name="minimised")
     optuna.create_study(storage=url, study_name="foreign", direction="maximize").add_trial(
@@ -200,10 +197,10 @@ def test_what_is_no_study_of_this_command_is_refused(tmp_path: Path) -> None:
         open_study(url, "empty", {"torch": "1"})
 
 
-def engine(url: str | None, names: list[str], run: Callable[[Runner, Trial, str], float | None]) -> Engine:
-    """An engine of trials that are no trainings."""
+def workers(url: str | None, names: list[str], run: Callable[[Runner, Trial, str], float | None]) -> Workers:
+    """Workers on trials that are no trainings."""
     study, place = open_study(url, "study", {})
-    return Engine(study, place, names, {}, cast(Any, SimpleNamespace(run=run, prune=None)))
+    return Workers(study, place, names, {}, cast(Any, SimpleNamespace(run=run, prune=None)))
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -217,10 +214,10 @@ def test_each_member_runs_once(tmp_path: Path, shared: bool) -> None:
 
     url = f"sqlite:///{tmp_path}/study.db" if shared else None
     with ThreadPoolExecutor(3) as threads:  # three commands begin in the same moment, with a database that is empty
-        engines = list(threads.map(lambda _: engine(url, names, run), range(3 if shared else 1)))
-        list(threads.map(lambda each: each.work(), [*engines, *engines]))
+        machines = list(threads.map(lambda _: workers(url, names, run), range(3 if shared else 1)))
+        list(threads.map(lambda each: each.work(), [*machines, *machines]))
     assert sorted(ran) == names
-    states = [trial.state for trial in engines[0].study.trials]
+    states = [trial.state for trial in machines[0].study.trials]
     assert (states.count(TrialState.COMPLETE), states.count(TrialState.PRUNED)) == (8, 1)
     assert TrialState.RUNNING not in states
 
@@ -245,19 +242,22 @@ def test_a_transaction_of_sqlite_excludes_all_others(tmp_path: Path) -> None:
 
 
 def test_an_error_ends_the_work_and_an_interrupted_trial_is_repeated_with_its_parameters() -> None:
+    """The error is a bug here, of a kind that Optuna raises, too."""
     values = list[float]()
 
     def run(runner: Runner, trial: Trial, name: str) -> float:
         values.append(propose({"train.lr": {"low": 0.1, "high": 1.0}}, {}, trial).params["train.lr"])
         if len(values) == 1:
-            raise InterruptedExperiment
+            raise KeyboardInterrupt
         if name == "b":
-            raise UserError("b: fails")
+            raise AssertionError("b: fails")
         return 0.5
 
-    work = engine(None, ["a", "b", "c"], run)
-    with pytest.raises(UserError, match=r"^b: fails$"):
-        work.runner.run_threads(1, work.work, "sweep")
+    found = workers(None, ["a", "b", "c"], run)
+    with pytest.raises(KeyboardInterrupt):
+        found.work()
+    with pytest.raises(AssertionError, match=r"^b: fails$"):
+        found.run(1)
     assert len(values) == 3
     assert values[0] == values[1] != values[2]
 
@@ -271,7 +271,7 @@ def test_a_lost_trial_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ran.append(name)
         return 0.5
 
-    work = engine(f"sqlite:///{tmp_path}/study.db", ["a", "b"], run)
+    work = workers(f"sqlite:///{tmp_path}/study.db", ["a", "b"], run)
     assert add_trial(work.study, ["a"])
     work.study.ask()  # and nothing more
     in_vain = Timer(60, work.runner.stopped.set)
@@ -289,15 +289,7 @@ def test_a_trial_that_others_gave_up_is_no_bug(tmp_path: Path, capsys: pytest.Ca
         return 0.5
 
     for url in None, f"sqlite:///{tmp_path}/study.db":
-        work = engine(url, ["a"], run)
+        work = workers(url, ["a"], run)
         work.work()
         assert capsys.readouterr().out.startswith("note: this trial's heartbeats did not arrive in time; another ")
         assert [trial.state for trial in work.study.trials] == [TrialState.FAIL, TrialState.COMPLETE]
-
-
-def test_a_bug_keeps_its_traceback() -> None:
-    def run(_runner: Runner, _trial: Trial, _name: str) -> float:
-        raise AssertionError("a bug")
-
-    with pytest.raises(AssertionError, match="a bug"):
-        engine(None, ["a"], run).work()

@@ -14,19 +14,20 @@ import experiments.runs as module
 import seeds
 import sweep
 from conftest import Call, MakeProject, Run, commit
+from digits.foundation.stage import UserError
 from experiments import seed_groups
 from experiments.figures import comparable, draw_runs, draw_sweep
-from experiments.revisions import Files, NotFoundError, read_files
+from experiments.revisions import Files, read_files
 from experiments.runs import RESULTS, run_of
 
 
 @pytest.fixture(scope="module")
 def swept(copy_finished: MakeProject, run: Run) -> Path:
-    """A project with three seeds of the committed parameters, two of another learning rate, and a repetition."""
+    """A project with two seeds of the committed parameters and two of another learning rate."""
     project = copy_finished()
     (project / "note").write_text("a commit of its own, so that no experiment is taken for the one before")
     commit(project, run)
-    for name, lr, seed in (("a", 0.1, 1), ("b", 0.1, 2), ("c", 0.03, 0), ("d", 0.03, 1), ("repeated", 0.1, 1)):
+    for name, lr, seed in (("a", 0.1, 1), ("c", 0.03, 0), ("d", 0.03, 1)):
         changes = "-S", f"train.lr={lr}", "-S", f"train.seed={seed}"
         run(project, "dvc", "exp", "run", "--name", name, *changes, "evaluate")
     # One whose model has not seen a test image.
@@ -52,23 +53,20 @@ def test_seeds_of_the_same_parameters_are_taken_together(swept: Path, run: Run, 
     assert picture_size(swept / "seeds.png") == (800, 450)
     assert max(map(len, output.splitlines())) <= 80
     blocks = {block.splitlines()[0]: block for block in output.strip().split("\n\n")}
-    assert set(blocks) == {"parameters of HEAD; seeds 0, 1, 2", "train.lr=0.03; seeds 0, 1"}
-
-    groups = {len(group["seeds"]): group for group in json.loads(call(seeds, swept, "--json")[0])}
-    assert (groups[2]["params"], groups[2]["seeds"], groups[2]["runs"]) == ({"train.lr": 0.03}, [0, 1], ["c", "d"])
-    assert (groups[3]["params"], groups[3]["seeds"]) == ({}, [0, 1, 2])
-    for names, title in (
-        (("HEAD", "a", "b"), "parameters of HEAD; seeds 0, 1, 2"),
-        (("c", "d"), "train.lr=0.03; seeds 0, 1"),
-    ):
-        group = groups[len(names)]
-        assert group["same_code_and_data"]
+    groups = {tuple(group["runs"]): group for group in json.loads(call(seeds, swept, "--json")[0])}
+    titles = {("HEAD", "a"): "parameters of HEAD; seeds 0, 1", ("c", "d"): "train.lr=0.03; seeds 0, 1"}
+    assert (set(blocks), set(groups)) == ({*titles.values()}, {*titles})
+    for (names, title), params in zip(titles.items(), ({}, {"train.lr": 0.03}), strict=True):
+        group = groups[names]
+        assert (group["params"], group["seeds"], group["same_code_and_data"]) == (params, [0, 1], True)
         for split, file, metric in (("val", "train", "val_accuracy"), ("test", "test", "accuracy")):
             found = group[split]
             values = np.array([value(swept, run, name, file, metric) for name in names])
             assert found["images"] == {"val": 137, "test": 360}[split]
             assert sorted(found["accuracies"]) == pytest.approx(sorted(values))
             assert (found["mean"], found["sd"]) == pytest.approx((values.mean(), values.std(ddof=1)))
+            low, high = found["interval_by_images"]
+            assert low < found["mean"] < high
             numbers = [f"{100 * found[key]:.2f}" for key in ("mean", "sd")]
             intervals = [f"{100 * end:.2f}" for by in ("seeds", "images") for end in found[f"interval_by_{by}"]]
             row = [*numbers, intervals[0], "to", intervals[1], intervals[2], "to", intervals[3]]
@@ -76,21 +74,18 @@ def test_seeds_of_the_same_parameters_are_taken_together(swept: Path, run: Run, 
 
 
 @pytest.mark.long
-def test_a_sweep_is_drawn_and_what_cannot_be_judged_is_said(swept: Path, run: Run, call: Call) -> None:
-    output = run(swept, "python", "tools/sweep.py", "--picture", "lr.png")
-    assert output == "lr.png: 7 runs; left out because they differ in other ways: 0\n"
+def test_a_sweep_is_drawn_and_what_cannot_be_judged_is_said(swept: Path, call: Call) -> None:
+    assert call(sweep, swept, "--picture", "lr.png")[0] == (
+        "lr.png: 5 runs; left out because they differ in other ways: 0\n"
+    )
     assert picture_size(swept / "lr.png") == (800, 450)
     for command, arguments, expected in [
         (seeds, ["a", "c"], "error: train.seed: must differ between runs that are otherwise alike"),
         (seeds, ["nothing"], "error: revision: must be a commit, an experiment or workspace, got nothing"),
         (sweep, ["--x", "train.model"], "error: train.model: must be a numeric parameter"),
-        (
-            sweep,
-            ["--x", "train.lr", "--by", "train.lr"],
-            "error: train.lr: must be a numeric parameter other than --by",
-        ),
+        (sweep, ["--by", "train.lr"], "error: train.lr: must be a numeric parameter other than --by"),
         (sweep, ["--x", "train.rate"], "error: train.rate: must be a parameter, got none of that name in HEAD"),
-        (sweep, ["a", "b"], "error: train.lr: must have two values or more, got one"),
+        (sweep, ["HEAD", "a"], "error: train.lr: must have two values or more in runs that are otherwise like HEAD"),
         (sweep, ["--picture", "README.md/a.png"], "error: README.md/a.png: cannot be "),
         (
             compare,
@@ -128,14 +123,14 @@ def test_intervals_are_those_of_scipy_and_of_the_literature() -> None:
 def test_damaged_results_are_named(path: str, text: str | None, message: str) -> None:
     files = read_files(["HEAD"], RESULTS)["HEAD"]
     assert run_of(files).params["train.epochs"] > 0
-    with pytest.raises(NotFoundError, match=f"^{message}"):
+    with pytest.raises(UserError, match=f"^{message}"):
         run_of(Files("HEAD", None, {**files.texts, path: text}))
 
 
 def test_what_sets_runs_apart() -> None:
     base, other = made_up("HEAD", 0, 0.9), made_up("x", 1, 0.8, **{"train.lr": 0.2})
     again, more = made_up("y", 0, 0.85, **{"train.lr": 0.2}), made_up("z", 1, 0.7)
-    groups = seed_groups.by_recipe([base, other, again, more])
+    groups = seed_groups.by_recipe([base, other, again, made_up("repeated", 1, 0.7), more])
     assert [[run.name for run in group] for group in groups] == [["y", "x"], ["HEAD", "z"]]
     without = [made_up("v", seed, 0.9, **{"train.lr": 0.3}) for seed in (0, 1)]
     for run in without:
@@ -146,13 +141,12 @@ def test_what_sets_runs_apart() -> None:
     assert list(table["train.lr"]) == [0.1, 0.2]
 
     other.inputs["data/tensors/train.safetensors"] = "b"
-    path = Path("never.png")
-    problem = draw_runs([base, other], "train.lr", "train.optimizer", path)
-    assert problem
-    assert problem.startswith("train.lr: runs with other values differ in more than that; ")
-    assert draw_runs(without, "train.lr", "train.optimizer", path) == (
-        "preprocess.val_size: must be above 0, got runs without validation images"
-    )
+    for runs, problem in [
+        ([base, other], r"^train.lr: must have two values or more in runs that are otherwise like HEAD, got one; "),
+        (without, "^preprocess.val_size: must be above 0, got runs without validation images$"),
+    ]:
+        with pytest.raises(UserError, match=problem):
+            draw_runs(runs, "train.lr", "train.optimizer", Path("never.png"))
     dots, mean = draw_sweep(table, "train.lr", "train.optimizer").axes[0].lines
     assert (dots.get_marker(), mean.get_linestyle()) == (".", "-")
     for line in (dots, mean):
@@ -169,6 +163,6 @@ def test_the_table_of_experiments(swept: Path, run: Run) -> None:
     header, _, *rows = lines("")
     assert header.replace("|", "").split() == ["Experiment", "val_accuracy", "accuracy", "train.lr", "train.seed"]
     accuracies = [float(match[1]) for row in rows if (match := re.search(r"\] +\| ([01][.]\d+)", row))]
-    assert len(accuracies) == 6
+    assert len(accuracies) == 4
     assert accuracies == sorted(accuracies, reverse=True)
     assert lines("--rev HEAD~1")[-1] == "no experiments: `dvc exp run` runs one"

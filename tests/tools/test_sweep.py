@@ -7,33 +7,26 @@ import signal
 import subprocess
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, cast
 
 import pytest
 
-from background import start, wait_for
-from conftest import MakeProject, commit, edit
+from background import wait_for
 from conftest import Run as RunCommand
+from conftest import edit
 from digits.foundation.stage import UserError
 from digits.foundation.yaml_text import parse_lock
 from experiments.grid import members, varied
-from experiments.origin import DRAWINGS, Origin, origin, used_pictures
 from experiments.runs import Run
+from experiments.snapshot import DRAWINGS, Snapshot, take_snapshot, used_pictures
 from samples import draw, some_digits
 
 SWEEP = "python", "tools/sweep.py"
 
 
-@pytest.fixture(scope="module")
-def prepared(copy_finished: MakeProject) -> Path:
-    """A project with its data, for sweeps of different parameters."""
-    return copy_finished()
-
-
 @pytest.fixture
 def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project in which the functions of the tools work."""
-    for module in ("experiments.origin", "repository"):
+    for module in ("experiments.snapshot", "repository"):
         monkeypatch.setattr(f"{module}.ROOT", project)
     return project
 
@@ -71,42 +64,42 @@ def test_what_makes_no_sweep_is_refused(settings: list[str]) -> None:
         members(settings, "")
 
 
-def test_an_origin_has_the_hashes_that_dvc_records(here: Path, run: RunCommand) -> None:
+def test_a_snapshot_has_the_hashes_that_dvc_records(here: Path, run: RunCommand) -> None:
     stages = parse_lock((here / "dvc.lock").read_text())
     made = {path for stage in stages.values() for path in stage.outs}
     recorded = {path: md5 for stage in stages.values() for path, md5 in stage.deps.items() if path not in made}
     (here / "stages/digits/models/__pycache__").mkdir()
     (here / "stages/digits/models/__pycache__/a.pyc").write_text("not part of it")
-    found = origin({DRAWINGS, "nothing"})
+    found = take_snapshot({DRAWINGS, "nothing"})
     assert {path: found.files[path] for path in recorded if path in found.files} == {
         path: md5 for path, md5 in recorded.items() if path.startswith("stages/") or path == DRAWINGS
     }
     assert found.commit == run(here, "git", "rev-parse", "HEAD").strip()
     (here / "stages/digits/models/new.py").write_text("")
     with pytest.raises(UserError, match=r"^stages/digits/models: has files that experiments do not see, got "):
-        origin()
+        take_snapshot()
     run(here, "git", "add", "stages")
-    changed = {path for path, md5 in origin().files.items() if md5 != found.files[path]}
+    changed = {path for path, md5 in take_snapshot().files.items() if md5 != found.files[path]}
     assert changed == {"stages/digits/models"}
 
 
 def test_what_experiments_would_not_see_or_keep_is_said_first(here: Path, run: RunCommand) -> None:
     (here / ".git/info/exclude").write_text("*.png\n")
     (here / DRAWINGS / ".DS_Store").write_text("no picture")
-    assert DRAWINGS in origin({DRAWINGS}).files
+    assert DRAWINGS in take_snapshot({DRAWINGS}).files
     draw(here / DRAWINGS, some_digits(0, 1))
     with pytest.raises(UserError, match=rf"^{DRAWINGS}: has files .*\.png; `git add -f {DRAWINGS}` shows them$"):
-        origin({DRAWINGS})
+        take_snapshot({DRAWINGS})
     run(here, "git", "add", "-f", DRAWINGS)
-    assert DRAWINGS in origin({DRAWINGS}).files
+    assert DRAWINGS in take_snapshot({DRAWINGS}).files
     (here / "shapes").mkdir()
     (here / "shapes/a.png").write_text("a picture")
     run(here, "dvc", "add", "shapes")  # DVC brings it into experiments, though Git does not know it
-    assert "shapes" in origin({"shapes"}).files
+    assert "shapes" in take_snapshot({"shapes"}).files
 
     (here / ".git/shallow").write_text(run(here, "git", "rev-parse", "HEAD"))
     with pytest.raises(UserError, match=r"^Git: has only the last commits here, .*`git fetch --unshallow`$"):
-        origin()
+        take_snapshot()
 
 
 def test_an_experiment_of_other_code_or_pictures_is_no_member() -> None:
@@ -114,7 +107,7 @@ def test_an_experiment_of_other_code_or_pictures_is_no_member() -> None:
     run = Run("lr=0.1", {"train.lr": 0.1}, {}, {code: "c.dir", pictures: "a"}, {}, "")
     params = {"train.lr": 0.1, "download.dataset": "folder", "download.folder.path": pictures}
     assert used_pictures(params) == {pictures}
-    same, other, gone = (Origin("", {code: "c.dir"} | found) for found in ({pictures: "a"}, {pictures: "b"}, {}))
+    same, other, gone = (Snapshot("", {code: "c.dir"} | found) for found in ({pictures: "a"}, {pictures: "b"}, {}))
     assert same.difference(run, params) is None
     assert other.difference(run, params | {"download.dataset": "mnist"}) is None
     assert other.difference(run, params) == f"different pictures, got another {pictures}"
@@ -126,63 +119,31 @@ def test_an_experiment_of_other_code_or_pictures_is_no_member() -> None:
 
 @pytest.mark.long
 def test_members_are_the_experiments_that_dvc_runs(
-    prepared: Path, tmp_path: Path, run: RunCommand, warm_path: str
+    project: Path, tmp_path: Path, run: RunCommand, warm_path: str
 ) -> None:
-    """Those of native arithmetic and of uncommitted changes, too."""
-    alone = Path(shutil.copytree(prepared, tmp_path / "alone"))
-    for project in (prepared, alone):
-        text = (project / "params.yaml").read_text()
-        (project / "params.yaml").write_text(re.sub("(?m)^  batch_size: 100$", "  batch_size: 90", text))
-    before = run(prepared, "git", "status", "--porcelain")
-    options = ["-S", "train.lr=0.2", "-S", "train.arithmetic=portable,native"]
-    lines = run(prepared, *SWEEP, *options, "--jobs", "2", PATH=warm_path).splitlines()
-    assert lines[0] == "0 of 2 experiments are finished"
-    assert all(re.fullmatch(r"arithmetic=\w+ +val acc 0\.\d{4}  \d+\.\d s", line) for line in lines[1:3])
-    assert lines[3:] == ["no picture: its x axis needs a number that varies, other than the seed"]
-    assert run(prepared, "git", "status", "--porcelain") == before
-    for arithmetic in ("portable", "native"):
-        name = f"arithmetic={arithmetic}"
-        settings = "-S", "train.lr=0.2", "-S", f"train.arithmetic={arithmetic}"
-        run(alone, "dvc", "exp", "run", "--temp", "--name", name, *settings)
-        assert tree(prepared, name, run) == tree(alone, name, run)
+    """Those of native arithmetic and of uncommitted changes, too; one that diverges is none."""
+    alone = Path(shutil.copytree(project, tmp_path / "alone"))
+    for folder in (project, alone):
+        edit(folder / "params.yaml", "\n  batch_size: 100\n", "\n  batch_size: 90\n")
+    before = run(project, "git", "status", "--porcelain")
+    command = [*SWEEP, "-S", "train.arithmetic=native", "-S", "train.lr=0.2,1e38", "--jobs", "2"]
+    begin, *lines, missing, end = run(project, *command, PATH=warm_path).splitlines()
+    assert begin == "0 of 2 experiments are finished"
+    finished, diverged = sorted(lines)
+    assert re.fullmatch(r"lr=0.2 +val acc 0\.\d{4}  \d+\.\d s", finished)
+    assert re.fullmatch(r"lr=1e\+38 +loss diverged +\d+\.\d s", diverged)
+    assert missing == "1 of 2 experiments are not here: their loss diverged"
+    assert end.startswith("no picture: train.lr: must have two values or more in runs that are otherwise like ")
+    assert run(project, "git", "status", "--porcelain") == before
+    settings = "-S", "train.lr=0.2", "-S", "train.arithmetic=native"
+    run(alone, "dvc", "exp", "run", "--temp", "--name", "lr=0.2", *settings)
+    assert tree(project, "lr=0.2", run) == tree(alone, "lr=0.2", run)
 
-    output = run(prepared, *SWEEP, *options)
-    assert output.splitlines() == ["2 of 2 experiments are finished", lines[3]]
-    run(prepared, "git", "checkout", "params.yaml")
-    output = run(prepared, *SWEEP, *options, status=1)
-    assert "\nerror: arithmetic=portable: the experiment of that name has a different train.batch_size" in output
-
-
-@pytest.mark.long
-def test_a_member_that_diverges_is_reported_and_one_that_fails_ends_the_sweep(
-    prepared: Path, run: RunCommand, warm_path: str
-) -> None:
-    output = run(prepared, *SWEEP, "-S", "train.lr=1e38,0.3", "-S", "train.epochs=1", "--jobs", "2", PATH=warm_path)
-    assert re.search(r"(?m)^lr=1e\+38 +loss diverged ", output)
-    assert re.search(r"(?m)^lr=0.3 +val acc ", output)
-    output = run(prepared, *SWEEP, "-S", "train.optimizer=sdg,adamm", status=1, PATH=warm_path)
-    assert "error: params.yaml" in output
-    assert output.splitlines()[-1].startswith("error: optimizer=sdg: the experiment failed, got the output above; ")
-    assert "Traceback" not in output
-
-
-@pytest.mark.long
-def test_what_changes_while_experiments_run_is_noticed(
-    prepared: Path, environment: dict[str, str], warm_path: str
-) -> None:
-    command = [*SWEEP, "-S", "train.lr=0.11,0.12,0.13", "-S", "train.epochs=1"]
-    with start(prepared, environment | {"PATH": warm_path}, command) as process:
-        lines = iter(cast(IO[str], process.stdout))
-        assert any(" val acc " in line for line in lines)
-        edit(prepared / "params.yaml", "label_smoothing: 0.0", "label_smoothing: 0.1")
-        output = "".join(lines)
-        assert process.wait(60) == 1
-    edit(prepared / "params.yaml", "label_smoothing: 0.1", "label_smoothing: 0.0")
-    (name,) = re.findall(
-        "error: (.*): the experiment of that name has a different train.label_smoothing, got 0.1, unlike ", output
-    )
-    assert "Traceback" not in output
-    assert f"`dvc exp remove {name}`" in output
+    run(project, "git", "checkout", "params.yaml")
+    output = run(project, *command, status=1)
+    assert output.startswith("1 of 2 experiments are finished\n")
+    assert "\nerror: lr=0.2: the experiment of that name has a different train.batch_size, got 90, unlike " in output
+    assert "`dvc exp remove lr=0.2` deletes it" in output
 
 
 def processes(project: Path) -> list[bytes]:
@@ -201,7 +162,7 @@ def test_an_interrupted_sweep_leaves_no_process_and_continues(
 ) -> None:
     # Only the first training must be slow.
     command = [*SWEEP, "-S", "train.epochs=20", "-S", "train.lr=1e-4", "-S", "train.batch_size=1,1000"]
-    for number in signal.SIGKILL, signal.SIGTERM, signal.SIGINT:
+    for number in signal.SIGKILL, signal.SIGTERM:
         shutil.rmtree(project / ".checkpoints")
         with subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True) as process:
             wait_for(lambda: list((project / ".checkpoints").glob("*.pt")))
@@ -213,24 +174,3 @@ def test_an_interrupted_sweep_leaves_no_process_and_continues(
             assert (process.returncode, processes(project)) == (130, [])
             assert output == "error: sweep: interrupted; the same command continues it\n"
     assert run(project, *command, PATH=warm_path).count(" val acc ") == 2
-
-
-@pytest.mark.long
-def test_a_sweep_belongs_to_a_commit(project: Path, run: RunCommand, warm_path: str) -> None:
-    alone = [*SWEEP, "-S", "train.lr=0.3,0.4", "-S", "train.epochs=1"]
-    shared = [*alone, "--storage", "sqlite:///study.tmp"]
-    output = run(project, *shared, PATH=warm_path)
-    assert "\nsweep.png: 2 runs; left out because they differ in other ways: 0\n" in output
-    run(project, "dvc", "exp", "remove", "lr=0.4")
-    assert "\n1 of 2 experiments are not here: their loss diverged, or other machines have " in run(project, *shared)
-    first = run(project, "git", "rev-parse", "HEAD").strip()
-    (project / "README.md").write_text("Another project.")
-    commit(project, run)
-    second = run(project, "git", "rev-parse", "HEAD").strip()
-    output = run(project, *shared, status=1)
-    assert f"other settings, got\n  commit: {first} there, {second} here\nMake them equal to take part, " in output
-    run(project, "git", "checkout", "--quiet", first)
-    edit(project / "stages/evaluate.py", "def main()", "# changed\ndef main()")
-    assert "has different code, got another stages/evaluate.py, unlike what this command began with; `--name`" in run(
-        project, *alone, status=1
-    )

@@ -14,7 +14,6 @@ from conftest import Call, Run, commit
 
 RAW = "data/raw/train.safetensors"  # that of the test images is the same as in data/tensors
 MODEL = "models/model.safetensors"
-VERIFY = ("python", "tools/verify.py")
 
 
 def damage(path: Path) -> None:
@@ -40,52 +39,59 @@ def named(output: str) -> list[str]:
     return sorted(re.findall(r"(?m)^error: (.*): (?:damaged|differs|cannot)", output))
 
 
-def repair(project: Path, run: Run, output: str) -> list[str]:
+def repair(project: Path, run: Run, call: Call, output: str) -> list[str]:
     """Do what the output advises, and check that all is right then; return the stages that had to run."""
     delete, advised = re.findall(r"(?m)^  (.*)$", output)
     assert advised == "dvc repro"
     run(project, "sh", "-c", delete)
     printed = run(project, "dvc", "repro")
-    assert run(project, *VERIFY).startswith("all right")
+    assert call(verify, project)[0].startswith("all right")
     assert run(project, "git", "status", "--porcelain") == ""
     assert "up to date" in run(project, "dvc", "status")
     return re.findall(r"Running stage '(\w+)'", printed)
 
 
 @pytest.mark.long
-def test_all_damage_is_named_and_repaired(project: Path, run: Run) -> None:
+def test_all_damage_is_named_and_repaired(project: Path, run: Run, call: Call) -> None:
     """Of objects of the cache, the list of a directory's files, an entry of the run cache, and outputs."""
-    run(project, "dvc", "status")  # so that DVC knows all files
     cache = project / ".dvc/cache"
-    objects = [object_of(project / path, cache) for path in (RAW, MODEL)]
-    for path in [*objects, project / "metrics/train.csv", project / "plots/confusion.csv", project / MODEL]:
+    # A number that DVC and PyYAML read differently, in the run cache.
+    run(project, "dvc", "exp", "run", "train", "--name", "slow", "-S", "train.lr=0.00001")
+    objects = [object_of(project / MODEL, cache)]
+    run(project, "sh", "-c", "git checkout --quiet HEAD . && dvc checkout")
+    assert call(verify, project)[0].startswith("all right")
+    run(project, "dvc", "status")  # so that DVC knows all files
+    objects += [object_of(project / path, cache) for path in (RAW, MODEL)]
+    # `dvc checkout` has made the model a link to its object.
+    for path in [*objects, project / "metrics/train.csv", project / "plots/confusion.csv"]:
         damage(path)
     assert "up to date" in run(project, "dvc", "status")
-    output = run(project, *VERIFY, status=1)
+    output = call(verify, project, status=1)[1]
     names = [str(path.relative_to(project)) for path in objects]
     assert named(output) == sorted([*names, MODEL, "metrics/train.csv", "plots/confusion.csv"])
+    assert f"{objects[0].relative_to(project)}: damaged, an object of an earlier run, got " in output
     assert f"damaged, an object of {RAW}, got " in output
-    assert repair(project, run, output) == ["download", "train", "evaluate"]
+    assert repair(project, run, call, output) == ["download", "train", "evaluate"]
 
     listing = next((cache / "files").rglob("*.dir"))
     entry = next(path for path in (cache / "runs").rglob("*") if path.is_file())
     damage(listing)
     entry.chmod(0o644)
     entry.write_bytes(entry.read_bytes().replace(b"stages/digits/", b"stages/didgits/"))
-    output = run(project, *VERIFY, status=1)
+    output = call(verify, project, status=1)[1]
     assert {str(path.relative_to(project)) for path in (listing, entry)} < {*named(output)}
     assert "an object of data/raw, got " in output
     assert "an entry of the run cache, got " in output
-    repair(project, run, output)
+    repair(project, run, call, output)
 
     (project / MODEL).unlink()
     (project / MODEL).symlink_to("nowhere")
     (project / "metrics/train.json").unlink()
     (project / "metrics/train.json").mkdir()
-    output = run(project, *VERIFY, status=1)
+    output = call(verify, project, status=1)[1]
     assert named(output) == ["metrics/train.json", MODEL]
     assert "got Is a directory" in output
-    assert repair(project, run, output) == []
+    assert repair(project, run, call, output) == []
 
 
 def test_all_is_read_and_what_is_missing_or_differs_alone_is_named(
@@ -111,43 +117,24 @@ def test_all_is_read_and_what_is_missing_or_differs_alone_is_named(
     message = r"missing, not damaged: \d+ outputs of dvc.lock; `dvc repro` brings them back\nall right: \d+ files"
     assert re.match(message, call(verify, project)[0])
     (project / "dvc.lock").write_text("<<<<<<< HEAD\n=======\n>>>>>>> other\n")
-    assert call(verify, project, status=1)[1].startswith("error: dvc.lock: is damaged")
+    assert call(verify, project, status=1)[1].startswith("error: workspace: dvc.lock is damaged")
     (project / "dvc.lock").unlink()
     assert call(verify, project)[0] == "all right: 0 files in DVC's cache and among the outputs, 0.0 MB\n"
 
 
 @pytest.mark.long
-def test_an_object_of_an_earlier_run(project: Path, run: Run) -> None:
-    # A number that DVC and PyYAML read differently, in the run cache.
-    run(project, "dvc", "exp", "run", "train", "--name", "slow", "-S", "train.lr=0.00001")
-    assert run(project, *VERIFY).startswith("all right")
-    cached = object_of(project / MODEL, project / ".dvc/cache")
-    content = cached.read_bytes()
-    run(project, "sh", "-c", "git checkout --quiet HEAD . && dvc checkout")
-    damage(cached)
-    output = run(project, *VERIFY, status=1)
-    assert named(output) == [str(cached.relative_to(project))]
-    assert "an object of an earlier run" in output
-    assert repair(project, run, output) == []
-    run(project, "dvc", "exp", "apply", "slow", status=255)  # for want of the object; the parameters are applied
-    run(project, "dvc", "repro", "train")
-    assert cached.read_bytes() == content
-
-
-@pytest.mark.long
-def test_a_cache_elsewhere_of_which_outputs_are_links(project: Path, tmp_path: Path, run: Run) -> None:
+def test_a_cache_elsewhere_to_which_outputs_link(project: Path, tmp_path: Path, run: Run, call: Call) -> None:
     cache = tmp_path / "a cache"
     (project / ".dvc/cache").rename(cache)
     run(project, "dvc", "cache", "dir", str(cache))
-    for link in ("hardlink", "symlink"):
-        run(project, "dvc", "config", "cache.type", link)
-        run(project, "dvc", "checkout", "--relink")
-        commit(project, run)
-        assert run(project, *VERIFY).startswith("all right")
-        cached = object_of(project / MODEL, cache)
-        assert cached.samefile(project / MODEL)
-        damage(project / MODEL)
-        output = run(project, *VERIFY, status=1)
-        assert named(output) == sorted([str(cached), MODEL])
-        assert repair(project, run, output) == ["train"]
-        assert cached.samefile(project / MODEL)
+    run(project, "dvc", "config", "cache.type", "symlink")
+    run(project, "dvc", "checkout", "--relink")
+    commit(project, run)
+    assert call(verify, project)[0].startswith("all right")
+    cached = object_of(project / MODEL, cache)
+    assert cached.samefile(project / MODEL)
+    damage(project / MODEL)
+    output = call(verify, project, status=1)[1]
+    assert named(output) == sorted([str(cached), MODEL])
+    assert repair(project, run, call, output) == ["train"]
+    assert cached.samefile(project / MODEL)

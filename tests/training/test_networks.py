@@ -23,7 +23,7 @@ from small_networks import LRS, NETWORKS, build, info_of
 
 IMAGES, LABELS = some_tensors(0, 50)
 VAL = some_digits(600, 700)
-COUNT, EPOCHS = 300, 4  # images of a training
+COUNT, EPOCHS = 300, 3  # images of a training
 DEEP = [name for name in NETWORKS if name != "logistic"]
 OPTIMIZERS = [name for name in LRS if name != "lbfgs"]
 AFFINE = {"degrees": 10.0, "shift": 2.0, "scale": 0.1, "shear": 0.1}
@@ -38,12 +38,10 @@ def backpropagate(model: Classifier, precision: str = "float32", channels_last: 
     return Backpropagation(model, 0.0, precision, channels_last)(IMAGES, LABELS, len(LABELS))
 
 
-def logits_and_gradient(
-    network: str, precision: str = "float32", channels_last: bool = False
-) -> tuple[torch.Tensor, torch.Tensor]:
+def logits_and_gradient(network: str, **variant: Any) -> tuple[torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
     model = build(network)
-    logits = backpropagate(model, precision, channels_last)
+    logits = backpropagate(model, **variant)
     return logits, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
@@ -57,16 +55,11 @@ def start(network: str, optimizer: str, schedule: str, augmentation: str) -> tup
     chosen: Optimizer | Lbfgs = Lbfgs(parameters, 1e-4, 0.1)
     if optimizer != "lbfgs":
         chosen = Optimizer(optimizer, parameters, 1e-4, momentum=0.9, nesterov=True, exact=logistic)
-    training = Training(model, chosen, torch.Generator().manual_seed(0))
-    return training, fit(
-        training,
-        gradient,
-        Schedule(schedule, LRS[optimizer], warmup=0.2, epochs=EPOCHS, size=1, gamma=0.5),
-        some_digits(0, COUNT),
-        VAL,
-        augmentation=AUGMENTATIONS[augmentation],
-        batch_size=COUNT if optimizer == "lbfgs" else 50,
-    )
+    batch_size = COUNT if optimizer == "lbfgs" else 50
+    generator = torch.Generator().manual_seed(0)
+    training = Training(model, chosen, gradient, generator, batch_size, AUGMENTATIONS[augmentation])
+    chosen_schedule = Schedule(schedule, LRS[optimizer], warmup=0.2, epochs=EPOCHS, size=1, gamma=0.5)
+    return training, fit(training, chosen_schedule, some_digits(0, COUNT), VAL)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +103,8 @@ def test_a_batch_is_learned_by_heart(network: str) -> None:
 
 @pytest.mark.parametrize("network", DEEP)
 def test_bfloat16_agrees_with_float32(network: str) -> None:
-    (logits, gradient), (logits_16, gradient_16) = (logits_and_gradient(network, x) for x in ("float32", "bfloat16"))
+    logits, gradient = logits_and_gradient(network)
+    logits_16, gradient_16 = logits_and_gradient(network, precision="bfloat16")
     assert gradient_16.dtype == torch.float32
     assert not torch.equal(logits, logits_16)
     torch.testing.assert_close(logits_16, logits, rtol=0.02, atol=0.05)
@@ -119,9 +113,8 @@ def test_bfloat16_agrees_with_float32(network: str) -> None:
 
 @pytest.mark.parametrize("network", ["lenet5", "cnn"])
 def test_channels_last_agrees_with_channels_first(network: str) -> None:
-    (logits, gradient), (logits_last, gradient_last) = (
-        logits_and_gradient(network, channels_last=x) for x in (False, True)
-    )
+    logits, gradient = logits_and_gradient(network)
+    logits_last, gradient_last = logits_and_gradient(network, channels_last=True)
     torch.testing.assert_close(logits_last, logits, rtol=1e-4, atol=1e-4)
     assert torch.cosine_similarity(gradient_last, gradient, dim=0) > 0.9999
 
@@ -138,14 +131,15 @@ def test_a_batch_of_floats_is_left_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("network", "optimizer", "augmentation", "schedule"),
     [
-        # Each schedule meets every network, every augmentation and every optimizer.
+        # Each network, optimizer and augmentation meets all of the other kinds, and each schedule all optimizers.
         *[
-            (*choice, schedule)
-            for choice, schedule in zip(
-                itertools.product(NETWORKS, OPTIMIZERS, AUGMENTATIONS),
-                itertools.cycle(["constant", "linear", "cosine", "step"]),
-                strict=False,
+            (
+                network,
+                optimizer,
+                [*AUGMENTATIONS][(i + j) % 3],
+                ["constant", "linear", "cosine", "step"][(3 * i + j) % 4],
             )
+            for (i, network), (j, optimizer) in itertools.product(enumerate(NETWORKS), enumerate(OPTIMIZERS))
         ],
         ("logistic", "lbfgs", "none", "constant"),
     ],
@@ -161,12 +155,12 @@ def test_everything_goes_with_everything_and_resumes_in_another_process_as_if_it
     assert rows[-1]["val_loss"] < loss_and_accuracy(untrained, VAL.labels)[0]
 
     part, epochs = start(*arguments)
-    assert [next(epochs), next(epochs)] == rows[:2]
+    assert next(epochs) == rows[0]
     Checkpoint("a").save(part.state_dict())
     rest, epochs = start(*arguments)
     torch.manual_seed(99)
     rest.load_state_dict(Checkpoint("a").load() or {})
-    assert list(epochs) == rows[2:]
+    assert list(epochs) == rows[1:]
     assert rest.rows == rows
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(rest.model.state_dict()[name], tensor), name
@@ -178,10 +172,10 @@ def test_the_same_seed_gives_the_same_bytes_with_two_threads_too_and_the_file_th
 ) -> None:
     torch.set_num_threads(2)
     try:
-        trainings = [start(network, "sgd", "linear", "elastic") for _ in range(2)]
+        trainings = [start(network, "sgd", "linear", "none") for _ in range(2)]
         for _, epochs in trainings:
             torch.manual_seed(3)
-            list(epochs)
+            next(epochs)
     finally:
         torch.set_num_threads(1)
     info = info_of(network, NETWORKS[network])

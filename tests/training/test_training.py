@@ -1,7 +1,7 @@
 """The training loop against the plain one that everybody writes."""
 
 import math
-from pathlib import Path
+import re
 from typing import Any
 
 import pytest
@@ -12,17 +12,19 @@ from torchvision.transforms import ToTensor
 from digits.dataset import Dataset
 from digits.foundation.stage import UserError
 from digits.models.classifier import Classifier, build_layers, to_pixels
-from digits.models.model_file import save_model
 from digits.training.gradients import ClosedForm
 from digits.training.loop import Training, fit, resolve_device
 from digits.training.optimizers import Lbfgs, Optimizer
 from digits.training.schedules import Schedule
 from samples import CLASSES, some_digits, some_tensors
-from small_networks import info_of
 
 TRAIN, VAL, EMPTY = some_digits(0, 730), some_digits(730, 1000), some_digits(0, 0)
 IMAGES, LABELS = some_tensors(0, 730)
 VAL_IMAGES, VAL_LABELS = some_tensors(730, 1000)
+
+
+def baseline() -> Classifier:
+    return Classifier(build_layers("logistic", {}, CLASSES, seed=0))
 
 
 def train(
@@ -38,17 +40,9 @@ def train(
     seed: int = 7,
 ) -> list[dict[str, Any]]:
     optimizer = optimizer or Optimizer("sgd", model.parameters(), weight_decay=0.0, exact=True)
-    return list(
-        fit(
-            Training(model, optimizer, torch.Generator().manual_seed(seed)),
-            ClosedForm(model, label_smoothing),
-            Schedule(schedule, lr, warmup, epochs, size=2, gamma=0.5),
-            TRAIN,
-            val,
-            augmentation=None,
-            batch_size=batch_size,
-        )
-    )
+    generator = torch.Generator().manual_seed(seed)
+    training = Training(model, optimizer, ClosedForm(model, label_smoothing), generator, batch_size)
+    return list(fit(training, Schedule(schedule, lr, warmup, epochs, size=2, gamma=0.5), TRAIN, val))
 
 
 @pytest.mark.parametrize(
@@ -96,27 +90,15 @@ def test_pixels_are_those_of_totensor() -> None:
     assert torch.equal(to_pixels(IMAGES[:50]), expected)
 
 
-def test_an_epoch_ends_with_the_validation_images() -> None:
-    model = Classifier(build_layers("logistic", {}, CLASSES, seed=0))
+def test_an_epoch_ends_with_the_validation_images_if_there_are_any() -> None:
+    model = baseline()
     row = train(model, epochs=1)[0]
     logits = model(to_pixels(VAL_IMAGES))
     assert row["val_loss"] == pytest.approx(nn.functional.cross_entropy(logits, VAL_LABELS).item(), rel=1e-5)
     assert row["val_accuracy"] == pytest.approx((logits.argmax(1) == VAL_LABELS).double().mean().item())
     assert (row["epoch"], row["lr"]) == (1, 0.1)
-
-
-def test_without_validation_images_their_metrics_are_absent() -> None:
-    row = train(Classifier(build_layers("logistic", {}, CLASSES, seed=0)), val=EMPTY, epochs=1)[0]
+    row = train(model, val=EMPTY, epochs=1)[0]
     assert row["val_loss"] is row["val_accuracy"] is None
-
-
-def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> None:
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        model = Classifier(build_layers("logistic", {}, CLASSES, seed))
-        train(model, seed=seed)
-        save_model(tmp_path / name, model.arrays(), info_of("logistic", {}))
-    a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
-    assert a == b != c
 
 
 def test_initial_weights_leave_the_global_generator_alone() -> None:
@@ -125,16 +107,12 @@ def test_initial_weights_leave_the_global_generator_alone() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_weights_that_the_last_update_breaks_are_an_error() -> None:
-    with pytest.raises(UserError, match=r"no longer finite in epoch 1"):
-        train(
-            Classifier(build_layers("logistic", {}, CLASSES, seed=0)), val=EMPTY, epochs=1, batch_size=730, lr=math.inf
-        )
-
-
-def test_a_loss_without_end_is_an_error() -> None:
-    with pytest.raises(UserError, match=r"train\.lr: the loss is no longer finite in epoch 1, got lr 1e\+38"):
-        train(Classifier(build_layers("logistic", {}, CLASSES, seed=0)), lr=1e38)
+@pytest.mark.parametrize(("val", "batch_size", "lr"), [(VAL, 100, 1e38), (EMPTY, 730, math.inf)])
+def test_a_loss_or_a_weight_that_is_not_finite_is_an_error(val: Dataset, batch_size: int, lr: float) -> None:
+    with pytest.raises(
+        UserError, match=rf"train\.lr: the loss is no longer finite in epoch 1, got lr {re.escape(f'{lr:g}')}; "
+    ):
+        train(baseline(), val=val, epochs=1, batch_size=batch_size, lr=lr)
 
 
 @pytest.mark.parametrize(
@@ -157,24 +135,26 @@ def test_schedules_of_the_learning_rate(schedule: str, warmup: float, expected: 
 
 
 def test_the_schedule_spans_the_training() -> None:
-    rows = train(
-        Classifier(build_layers("logistic", {}, CLASSES, seed=0)), epochs=4, schedule="linear", warmup=0.5, lr=0.2
-    )
+    rows = train(baseline(), epochs=4, schedule="linear", warmup=0.5, lr=0.2)
     assert [row["lr"] for row in rows] == pytest.approx([0.09375, 0.19375, 0.10625, 0.00625])
 
 
-def test_a_device_that_is_not_there() -> None:
-    assert resolve_device("cpu") == torch.device("cpu")
-    if not torch.backends.mps.is_available():
-        with pytest.raises(UserError, match="no such device, got mps"):
-            resolve_device("mps")
-
-
-def test_processes_that_torchrun_starts_need_a_gpu_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+def test_a_device_must_be_there_for_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"train\.device: this machine has no such device, got mps; "):
+        resolve_device("mps")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert resolve_device("auto", processes=2) == torch.device("cpu")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device("auto") == torch.device("mps")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    for rank in "01":
-        monkeypatch.setenv("LOCAL_RANK", rank)
-        with pytest.raises(UserError, match=r"train\.processes: each needs a GPU of its own, got 2 here"):
-            resolve_device("cuda")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")  # of torchrun, on each of two machines
+    with pytest.raises(UserError, match=r"train\.processes: each needs a GPU of its own, got 2 here; "):
+        resolve_device("mps", processes=2)
+    chosen: list[int] = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    assert resolve_device("auto", processes=2) == torch.device("cuda")
+    assert chosen == [0]
+    monkeypatch.delenv("LOCAL_WORLD_SIZE")
+    with pytest.raises(UserError, match=r"train\.processes: each needs a GPU of its own, got 2 here; "):
+        resolve_device("cuda", processes=2)

@@ -16,10 +16,10 @@ from optuna import Study
 from optuna.visualization.matplotlib import plot_slice
 
 from digits.figures.style import COLORS, new_figure, save_figure
+from digits.foundation.stage import UserError
 from digits.scoring import wilson_interval
 from experiments.runs import SEED, Run
 from experiments.seed_groups import title
-from experiments.space import is_number
 
 
 def errors(accuracies: Any) -> Any:
@@ -27,25 +27,27 @@ def errors(accuracies: Any) -> Any:
     return np.maximum(100 * (1 - np.asarray(accuracies)), 0.01)
 
 
-def draw_runs(runs: Sequence[Run], x: str, by: str, path: Path) -> str | None:
-    """Draw those of the runs that are like the first one; return the reason if they make no curve."""
+def draw_runs(runs: Sequence[Run], x: str, by: str, path: Path) -> None:
+    """Draw those of the runs that are like the first one; raises a `UserError` if they make no curve."""
     for name in (x, by):
         if name not in runs[0].params:
-            return f"{name}: must be a parameter, got none of that name in {runs[0].name}; see params.yaml"
+            raise UserError(f"{name}: must be a parameter, got none of that name in {runs[0].name}; see params.yaml")
     if x == by or not is_number(runs[0].params[x]):
-        return f"{x}: must be a numeric parameter other than --by; see --help"
-    table = comparable(runs, x, by)
+        raise UserError(f"{x}: must be a numeric parameter other than --by; see --help")
     if "val_accuracy" not in runs[0].metrics:
-        return "preprocess.val_size: must be above 0, got runs without validation images"
+        raise UserError("preprocess.val_size: must be above 0, got runs without validation images")
+    table = comparable(runs, x, by)
     if table[x].nunique() < 2:
-        other = len({run.params.get(x) for run in runs}) > 1
-        problem = (
-            "runs with other values differ in more than that" if other else "must have two values or more, got one"
+        raise UserError(
+            f"{x}: must have two values or more in runs that are otherwise like {runs[0].name}, got one; run some with "
+            "`python tools/sweep.py -S`"
         )
-        return f"{x}: {problem}; run some with `python tools/sweep.py -S`"
     save_figure(path, draw_sweep(table, x, by))
     print(f"{path}: {len(table)} runs; left out because they differ in other ways: {len(runs) - len(table)}")
-    return None
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def comparable(runs: Sequence[Run], x: str, by: str) -> pd.DataFrame:

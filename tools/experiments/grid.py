@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from command import ROOT
 from digits.foundation.stage import UserError
 from digits.foundation.yaml_text import flattened, parse_yaml
-from experiments.trial import Proposal
+from experiments.task import Proposal
 from repository import flat_params
 
 

@@ -1,4 +1,4 @@
-"""Run DVC experiments, several at a time, and end them all when the command is interrupted."""
+"""Run commands, several at a time, and end them all when this one is interrupted."""
 
 import os
 import signal
@@ -11,29 +11,24 @@ from pathlib import Path
 from threading import Event
 from typing import IO, cast
 
-from command import INTERRUPTED, ROOT
+from command import INTERRUPTED
 from repository import use_own_environment
 
 REMINDER = 5  # seconds after which a process that has not ended, or has only begun, is interrupted again
 
 
-class InterruptedExperiment(Exception):  # noqa: N818 - it is no error
-    """An experiment was ended, since the command was interrupted."""
-
-
 class Runner:
-    """Threads that run experiments, of which none is to be begun once `stopped` is set."""
+    """Threads that run commands, of which none is to be begun once `stopped` is set."""
 
     def __init__(self) -> None:
         use_own_environment()
         self.stopped, self.interrupted = Event(), False
         self.running: set[subprocess.Popen[str]] = set()
 
-    def run_threads(self, jobs: int, work: Callable[[], None], command: str) -> None:
+    def run_threads(self, jobs: int, work: Callable[[], None]) -> None:
         """Call `work` in that many threads; if one fails, let the others finish what they run, then raise its error.
 
-        On Ctrl-C, or a signal that asks the process to end, this ends all that runs, and exits. The message names the
-        command.
+        On Ctrl-C, or a signal that asks the process to end, this ends all that runs, and exits.
         """
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.default_int_handler)
@@ -50,35 +45,10 @@ class Runner:
                 for process in list(self.running):
                     interrupt(process)
                 wait(futures, timeout=REMINDER)
-            print(f"error: {command}: interrupted; the same command continues it", file=sys.stderr)
+            print(f"error: {Path(sys.argv[0]).stem}: interrupted; the same command continues it", file=sys.stderr)
             sys.exit(INTERRUPTED)
         for future in futures:
             future.result()
-
-    def run_experiment(
-        self, name: str, settings: Sequence[str], *targets: str, watch: Callable[[str], object] = len
-    ) -> str | None:
-        """Run an experiment in a temporary folder, so that the workspace stays as it is and several can run at a time.
-
-        DVC's queue would do the same, but in the background, where its end and its failure must be watched for.
-
-        Args:
-            name: of the experiment.
-            settings: parameters, as `-S` takes them.
-            targets: stages to run, with those before them; all stages by default.
-            watch: as in `run`.
-
-        Returns:
-            What it printed if it failed, else None.
-
-        Raises:
-            InterruptedExperiment: the command was interrupted.
-        """
-        command = ["dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", name, *set_options(settings), *targets]
-        status, printed = self.run(command, ROOT, watch=watch)
-        if status != 0 and self.interrupted:
-            raise InterruptedExperiment
-        return printed if status != 0 else None
 
     def run(
         self,
@@ -94,6 +64,9 @@ class Runner:
             environment: its variables; those of this process by default.
             watch: called with each line that it prints. If this raises an error, or this thread is interrupted, the
                 command and all that it has started get the signal `end_by`.
+
+        Raises:
+            KeyboardInterrupt: `run_threads` was interrupted, and has ended the command.
         """
         # A process group of its own, since DVC leaves an interrupt to its stage, and both must get it. If this process
         # is killed, they end at the next line that they print, since nobody reads it.
@@ -120,6 +93,8 @@ class Runner:
                 raise
             finally:
                 self.running.discard(process)
+        if self.interrupted:
+            raise KeyboardInterrupt
         return process.returncode, "".join(lines)
 
 

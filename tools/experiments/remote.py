@@ -10,8 +10,7 @@ from digits.foundation.stage import UserError
 from experiments.revisions import experiments
 from repository import git, use_own_environment
 
-ATTEMPTS = 5
-PAUSE = 10  # seconds
+PAUSES = 0, 10, 10, 10, 10  # seconds before each attempt
 
 
 def check_remotes(remote: str) -> None:
@@ -23,17 +22,18 @@ def check_remotes(remote: str) -> None:
         raise UserError("--push: needs a default DVC remote, got none; `dvc remote add --default NAME URL`")
 
 
-def push(name: str, remote: str) -> str | None:
-    """Push an experiment; return what DVC printed if several attempts failed.
+def push(name: str, remote: str) -> None:
+    """Push an experiment; raises a `UserError` if several attempts fail.
 
     Whoever repeats a trial replaces an experiment that arrived before its machine died.
     """
-    for attempt in range(ATTEMPTS):
+    for pause in PAUSES:
+        time.sleep(pause)
         done = dvc("exp", "push", "--force", remote, name)
         if done.returncode == 0:
-            return None
-        time.sleep(PAUSE if attempt < ATTEMPTS - 1 else 0)
-    return done.stdout.strip()
+            return
+    problem = done.stdout.strip()
+    raise UserError(f"{name}: cannot be pushed to {remote}, got\n{problem}\nIt is kept here and repeated.")
 
 
 def pull(names: Sequence[str], remote: str, *options: str) -> None:

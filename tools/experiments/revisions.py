@@ -16,10 +16,6 @@ LOCK = "dvc.lock"
 MODEL = "models/model.safetensors"
 
 
-class NotFoundError(UserError):
-    """A revision or a file in it is missing or damaged."""
-
-
 @dataclass(frozen=True)
 class Files:
     """Texts of files in a revision, by path.
@@ -38,13 +34,13 @@ class Files:
         """The text of a file.
 
         Raises:
-            NotFoundError: the revision does not have it.
+            UserError: the revision does not have it.
         """
         text = self.texts.get(path)
         if text is None:
             here = self.revision == WORKSPACE
             advice = "`dvc repro` makes it" if here else "name revisions in which the pipeline has run"
-            raise NotFoundError(f"{path}: is missing in {'the ' if here else ''}{self.revision}; {advice}")
+            raise UserError(f"{path}: is missing in {'the ' if here else ''}{self.revision}; {advice}")
         return text
 
     @cached_property
@@ -52,12 +48,12 @@ class Files:
         """What dvc.lock, one of the files, says of the last run of each stage.
 
         Raises:
-            NotFoundError: it is missing or damaged.
+            UserError: it is missing or damaged.
         """
         try:
             return parse_lock(self[LOCK])
         except ValueError:
-            raise NotFoundError(
+            raise UserError(
                 f"{self.revision}: {LOCK} is damaged, got text that DVC did not write; `git checkout HEAD {LOCK}` "
                 "restores that of the last commit"
             )
@@ -71,7 +67,7 @@ def read_files(revisions: Collection[str], paths: Sequence[str]) -> dict[str, Fi
         paths: relative to the root of the project.
 
     Raises:
-        NotFoundError: there is no such revision.
+        UserError: there is no such revision.
     """
     known = experiments()
     commits = {revision: known.get(revision) or commit_of(revision) for revision in revisions if revision != WORKSPACE}
@@ -87,7 +83,7 @@ def read_files(revisions: Collection[str], paths: Sequence[str]) -> dict[str, Fi
 def commit_of(revision: str) -> str:
     commit = git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if not commit:
-        raise NotFoundError(
+        raise UserError(
             f"revision: must be a commit, an experiment or {WORKSPACE}, got {revision}; see `dvc exp list -A`"
         )
     return commit

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.revisions import LOCK, Files, NotFoundError, experiments, is_current, read_files
+from digits.foundation.stage import UserError
+from experiments.revisions import LOCK, Files, experiments, is_current, read_files
 
 SEED = "train.seed"
 RESULTS = [LOCK, "metrics/train.json", "metrics/test.json", "metrics/train.csv"]
@@ -47,30 +48,18 @@ class Run:
         return {name: value for name, value in self.params.items() if base.params.get(name) != value and name != SEED}
 
 
-def read_run(revision: str, stages: Collection[str] | None = None) -> Run:
-    """The run whose results a revision, as in `read_files`, holds.
-
-    Args:
-        stages: those that belong to it, unless all do; what dvc.lock says of the others is left from an earlier run.
-
-    Raises:
-        NotFoundError: it holds none.
-    """
-    return run_of(read_files([revision], RESULTS)[revision], stages)
-
-
-def run_of(files: Files, stages_of_it: Collection[str] | None = None) -> Run:
+def run_of(files: Files, stages_of_it: Collection[str] = ()) -> Run:
     """The run that has written these files, which are those of `RESULTS`.
 
     Args:
-        stages_of_it: as in `read_run`.
+        stages_of_it: all if empty; what dvc.lock says of others is left from an earlier run.
 
     Raises:
-        NotFoundError: some are missing or damaged.
+        UserError: some are missing or damaged.
     """
-    stages = {name: stage for name, stage in files.stages.items() if stages_of_it is None or name in stages_of_it}
+    stages = {name: stage for name, stage in files.stages.items() if name in (stages_of_it or files.stages)}
     if "train" not in stages:
-        raise NotFoundError(f"dvc.lock: has no stage train in {files.revision}, got {', '.join(stages)}")
+        raise UserError(f"dvc.lock: has no stage train in {files.revision}, got {', '.join(stages)}")
     params: dict[str, Any] = {}
     deps: dict[str, str] = {}
     for name, stage in stages.items():
@@ -92,7 +81,7 @@ def metrics_of(files: Files, stages: dict[str, Any]) -> dict[str, float]:
         try:
             metrics |= json.loads(files[path])
         except ValueError:
-            raise NotFoundError(f"{files.revision}: {path} is damaged, got no JSON; `dvc repro` rewrites it")
+            raise UserError(f"{files.revision}: {path} is damaged, got no JSON; `dvc repro` rewrites it")
     return metrics
 
 
@@ -100,13 +89,13 @@ def gather(revisions: Sequence[str]) -> list[Run]:
     """The runs of these revisions; without any, that of the last commit and of all experiments that have results.
 
     Raises:
-        NotFoundError: a named revision, or HEAD, has no results.
+        UserError: a named revision, or HEAD, has no results.
     """
     runs, skipped = [], []
     for name, files in read_files(revisions or ["HEAD", *experiments()], RESULTS).items():
         try:
             runs.append(run_of(files))
-        except NotFoundError:
+        except UserError:
             if revisions or name == "HEAD":
                 raise
             skipped.append(name)

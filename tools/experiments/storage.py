@@ -40,17 +40,24 @@ class Database(RDBStorage):
     """A database of trials, with heartbeats of those that run.
 
     Args:
-        url: as SQLAlchemy takes it, without a password.
+        url: as SQLAlchemy takes it.
 
     Raises:
+        UserError: it has a password, which all users of a machine see in its list of processes.
         SQLAlchemyError, StorageInternalError, ImportError: it cannot be used.
         RuntimeError: another version of Optuna made it.
     """
 
     def __init__(self, url: str) -> None:
-        local = url.startswith("sqlite")
+        parts = make_url(url)
+        if parts.password is not None or "password" in parts.query:
+            raise UserError(
+                "--storage: must not have a password, which everybody on this machine could read in the list of "
+                "processes; put it into ~/.pgpass or the variable PGPASSWORD"
+            )
+        local = parts.get_backend_name() == "sqlite"
         engine: dict[str, Any] = {"connect_args": {"timeout": 60}} if local else {"pool_pre_ping": True}
-        if url.startswith("postgresql"):
+        if parts.get_backend_name() == "postgresql":
             engine["connect_args"] = POSTGRESQL
         super().__init__(
             url,
@@ -88,14 +95,3 @@ def connect_patiently(dialect: Any, _: Any, arguments: Any, options: Any) -> Any
                 print(f"note: the database does not answer; waiting for up to {OUTAGE} s", file=sys.stderr, flush=True)
             waiting = True
             time.sleep(1)
-
-
-def refuse_password(url: str) -> None:
-    """Raise a `UserError` if a URL has a password, which all users of a machine see in its list of processes."""
-    with suppress(SQLAlchemyError):
-        parts = make_url(url)
-        if parts.password is not None or "password" in parts.query:
-            raise UserError(
-                "--storage: must not have a password, which everybody on this machine could read in the list of "
-                "processes; put it into ~/.pgpass or the variable PGPASSWORD"
-            )

@@ -16,8 +16,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import DBAPIError
 
 from digits.foundation.stage import UserError
-from experiments.origin import differences
-from experiments.storage import DATABASE_ERRORS, Database, refuse_password
+from experiments.snapshot import differences
+from experiments.storage import DATABASE_ERRORS, Database
 
 AGREEMENT = "agreement"
 MEMBER = "member"
@@ -31,13 +31,12 @@ def open_study(url: str | None, name: str, wanted: dict[str, Any]) -> tuple[optu
     Raises a `UserError` if the database cannot be used, or if the study is another program's, or was begun with another
     agreement than `wanted`.
     """
-    refuse_password(url or "")
     for attempt in range(ATTEMPTS):
         try:
             storage = Database(url) if url else InMemoryStorage()
             study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
             break
-        except (*DATABASE_ERRORS, ImportError, RuntimeError) as error:
+        except (*DATABASE_ERRORS, ImportError, RuntimeError, ValueError) as error:
             if attempt == ATTEMPTS - 1 or not isinstance(error, DBAPIError | StorageInternalError):
                 raise UserError(f"--storage: must be a database that can be used, got {str(error).splitlines()[0]}")
             time.sleep(0.5)
@@ -80,13 +79,8 @@ def add_trial(study: optuna.Study, names: Sequence[str]) -> bool:
     name = next((name for name in names if name not in taken), None)
     if name is None:
         return any(trial.state == TrialState.WAITING for trial in trials)
-    tried = [(trial.params, trial.distributions) for trial in trials if trial.user_attrs.get(MEMBER) == name]
-    params, distributions = next((each for each in reversed(tried) if each[0]), ({}, {}))
-    study.add_trial(
-        optuna.create_trial(
-            state=TrialState.WAITING, params=params, distributions=distributions, user_attrs={MEMBER: name}
-        )
-    )
+    tried = [trial.params for trial in trials if trial.user_attrs.get(MEMBER) == name and trial.params]
+    study.enqueue_trial(tried[-1] if tried else {}, user_attrs={MEMBER: name})
     return True
 
 

@@ -46,7 +46,7 @@ class Recognizer:
         path: the ONNX file.
 
     Attributes:
-        architecture, dataset, classes, pictures, metrics: what the file says of itself.
+        architecture, dataset, classes, pictures, metrics: as in `About`.
 
     Raises:
         UserError: the file is missing, damaged, or holds something else.

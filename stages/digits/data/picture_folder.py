@@ -4,13 +4,13 @@ import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from pydantic import ValidationError
 
 from digits.dataset import Dataset, Description, class_order
-from digits.foundation.params import first_problem, params_error
+from digits.foundation.params import first_problem, params_error, printable
 from digits.foundation.stage import UserError
 from digits.pictures.conversion import CONVERSIONS
 from digits.pictures.files import NoPictureError, read_picture
@@ -18,21 +18,6 @@ from digits.pictures.ink import NoDigitError
 
 SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}  # names of folders in published sets
 HELD_OUT = 77  # of 256, so 30 %
-
-
-class Pictures(NamedTuple):
-    """The pictures of a folder.
-
-    Attributes:
-        dataset: their images and labels.
-        held_out: which of them are never trained on if they are drawings, bool (N,).
-        problems: a line about each file that is left out: no picture, nothing on it, a copy, or in another class, too;
-            and one about those that are in the wrong place.
-    """
-
-    dataset: Dataset
-    held_out: np.ndarray
-    problems: list[str]
 
 
 def list_files(folder: Path) -> list[Path]:
@@ -70,11 +55,17 @@ def describe_folder(
         )
 
 
-def read_pictures(folder: Path, files: Sequence[Path], about: Description) -> Pictures:
+def read_pictures(folder: Path, files: Sequence[Path], about: Description) -> tuple[Dataset, np.ndarray]:
     """Read the pictures in the folders of `folder` that are named after the classes of a data set.
+
+    Prints a line about each file that is left out: no picture, nothing on it, a copy, or in another class, too; and one
+    about those that are in the wrong place.
 
     Args:
         files: those of the folder, from `list_files`.
+
+    Returns:
+        The images with their labels; and which of them are never trained on if they are drawings, bool (N,).
 
     Raises:
         OSError: a file cannot be read.
@@ -82,7 +73,7 @@ def read_pictures(folder: Path, files: Sequence[Path], about: Description) -> Pi
     labels = {name: label for label, name in enumerate(about.classes)}
     first: dict[bytes, tuple[Path, int]] = {}
     found: dict[bytes, tuple[np.ndarray, int]] = {}
-    problems, misplaced = [], []
+    misplaced = []
     for path in files:
         label = labels.get(path.relative_to(folder).parts[0])
         if label is None or path.parent == folder:
@@ -99,14 +90,17 @@ def read_pictures(folder: Path, files: Sequence[Path], about: Description) -> Pi
                 raise NoPictureError(f"it is a copy of {earlier}")
             found[digest] = CONVERSIONS[about.pictures](read_picture(io.BytesIO(content))), label
         except (NoPictureError, NoDigitError, FileNotFoundError) as error:  # `check_unchanged` objects to the last one
-            problems.append(f"{path}: is left out: {error}")
+            _say_left_out(path, str(error))
     if misplaced:  # in one line, since another data set may have many drawings
-        place = f"it must be in a folder named after a class, such as {about.classes[0]}"
         others = f"; likewise {len(misplaced) - 1:,} more" if len(misplaced) > 1 else ""
-        problems.append(f"{misplaced[0]}: is left out: {place}{others}")
+        _say_left_out(misplaced[0], f"it must be in a folder named after a class, such as {about.classes[0]}{others}")
     images = np.array([image for image, _ in found.values()], np.uint8).reshape(-1, 28, 28)
     dataset = Dataset(images, np.array([label for _, label in found.values()], np.int64))
-    return Pictures(dataset, np.array([is_held_out(digest) for digest in found], np.bool_), problems)
+    return dataset, np.array([is_held_out(digest) for digest in found], np.bool_)
+
+
+def _say_left_out(path: Path, problem: str) -> None:
+    print(f"note: {printable(f'{path}: is left out: {problem}')}")
 
 
 def is_held_out(digest: bytes) -> bool:

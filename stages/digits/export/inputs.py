@@ -1,13 +1,12 @@
 """What export reads of train and evaluate: metrics and predictions, for the card and to check the exported model."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from digits.foundation.files import Row, damaged_file, read_csv, read_json, reading
+from digits.foundation.files import Row, damaged_file, read_csv, read_json
 from digits.foundation.params import short_repr
 
 Number = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -45,13 +44,3 @@ def read_predictions(path: Path, images: int, classes: Sequence[str]) -> list[Pr
     if unknown := {name for row in rows for name in (row.actual, row.predicted)} - {*classes}:
         raise damaged_file(path, f"actual and predicted must be classes, got {short_repr(min(unknown))}")
     return rows
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal.
-
-    Raises:
-        UserError: it is missing.
-    """
-    with reading(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

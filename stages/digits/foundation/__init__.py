@@ -7,8 +7,6 @@ import sys
 from importlib.util import find_spec
 from types import TracebackType
 
-_usual_hook = sys.excepthook
-
 
 def explain_missing_package(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """Print one line instead of a traceback if a package is missing: DVC runs the first `python` on PATH."""
@@ -19,7 +17,7 @@ def explain_missing_package(kind: type[BaseException], error: BaseException, tra
             file=sys.stderr,
         )
     else:
-        _usual_hook(kind, error, traceback)
+        sys.__excepthook__(kind, error, traceback)
 
 
 sys.excepthook = explain_missing_package

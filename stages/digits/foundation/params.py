@@ -2,9 +2,8 @@
 
 import reprlib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Field  # for the scripts, which import no packages
@@ -15,6 +14,8 @@ from digits.foundation.yaml_text import parse_yaml
 PARAMS = Path("params.yaml")
 MAX_BYTES = 100_000  # of params.yaml; PyYAML takes seconds to read that many
 MAX_PROBLEMS = 20  # listed in one message
+# What pydantic says in other words. A key that is misspelt is both.
+WORDS = {"missing": "is missing", "extra_forbidden": "is unknown"}
 
 
 class Section(BaseModel):
@@ -40,9 +41,7 @@ def read_params(section: str, schema: type[Schema]) -> Schema:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        problems = [_describe_in_section(section, details, schema) for details in error.errors()[:MAX_PROBLEMS]]
-        if error.error_count() > MAX_PROBLEMS:
-            problems.append(f"and {error.error_count() - MAX_PROBLEMS:,} more")
+        problems = [_describe(details, section) for details in error.errors()[:MAX_PROBLEMS]]
         raise params_error("".join(f"\n  {problem}" for problem in problems))
 
 
@@ -72,9 +71,7 @@ def params_error(problem: str) -> UserError:
 
 def first_problem(error: ValidationError) -> str:
     """The first problem that pydantic found, with its place and the value, as a short printable line."""
-    details = error.errors()[0]
-    where = printable(".".join(map(str, details["loc"])))
-    return f"{where}: {_describe(details)}".removeprefix(": ")
+    return _describe(error.errors()[0])
 
 
 def short_repr(value: Any) -> str:
@@ -110,23 +107,8 @@ def read_yaml(path: Path, advice: str) -> Any:
         raise UserError(f"{path}: cannot be read: {printable(str(problem))}; {advice}")
 
 
-def _describe_in_section(section: str, details: Mapping[str, Any], model: type[Section]) -> str:
-    where = printable(".".join(map(str, (section, *details["loc"]))))
-    if details["type"] == "missing":
-        return f"{where}: is missing; add it"
-    if details["type"] == "model_type":
-        return f"{where}: must be a group of parameters, got {short_repr(details['input'])}"
-    if details["type"] == "extra_forbidden":
-        *groups, name = details["loc"]
-        for group in groups:
-            model = cast(type[Section], model.model_fields[str(group)].annotation)
-        names = [field.alias or key for key, field in model.model_fields.items()]
-        similar = get_close_matches(str(name), names, n=1)
-        advice = f"did you mean `{similar[0]}`?" if similar else "remove it"
-        return f"{where}: is not a parameter; {advice}"
-    return f"{where}: {_describe(details)}"
-
-
-def _describe(details: Mapping[str, Any]) -> str:
+def _describe(details: Mapping[str, Any], *section: str) -> str:
+    where = printable(".".join(map(str, (*section, *details["loc"]))))
     message = details["msg"].removeprefix("Input ").removeprefix("Value error, ")  # pydantic's own words
-    return f"{message}, got {short_repr(details['input'])}"
+    what = WORDS.get(details["type"]) or f"{message}, got {short_repr(details['input'])}"
+    return f"{where}: {what}".removeprefix(": ")

@@ -1,6 +1,5 @@
 """How a stage script starts and how it fails."""
 
-import errno
 import gc
 import io
 import os
@@ -14,10 +13,6 @@ from digits.foundation.lock import acquire, holder
 ROOT = Path(__file__).resolve().parents[3]
 LOCK = ROOT / ".dvc/tmp/stage.lock"
 ADVICE = "run the same command again; `git checkout HEAD . && dvc checkout --force` restores the last commit"
-# Problems of the machine rather than bugs.
-MACHINE_ERRORS = {
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EPIPE,
-}  # fmt: skip
 # So many new objects start a search for garbage; by default, hundreds do. On import, libraries make hundreds of
 # thousands, and hardly any of them is garbage: looking for it takes a fifth of the time in which train starts and ends.
 GARBAGE_THRESHOLD = 100_000
@@ -36,10 +31,10 @@ def escape_unencodable() -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main`, provided that this is the repository root and no other stage is running here.
+    """Call `main` in the repository root, provided that no other stage is running here.
 
-    Exits with status 1 and one message on a `UserError`, on an interrupt, and if the machine has no space, no
-    permission or no memory.
+    Exits with status 1 and one message on a `UserError`, on an interrupt, and if the system refuses something, such as
+    space, permission or memory.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     escape_unencodable()
@@ -47,8 +42,8 @@ def run(main: Callable[[], None]) -> None:
     # As torchrun numbers the processes that train together on this machine.
     is_first_here = os.environ.get("LOCAL_RANK", "0") == "0"
     try:
-        if Path.cwd() != ROOT:
-            raise UserError(f"working directory: not the repository root, got {Path.cwd()}; cd {ROOT}")
+        sys.argv[0] = str(Path(sys.argv[0]).resolve())  # with which train starts its other processes
+        os.chdir(ROOT)
         lock = acquire(LOCK) if is_first_here else None
         if not lock and is_first_here:
             raise UserError(
@@ -65,7 +60,7 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.exit(f"error: {Path(sys.argv[0]).stem}: interrupted; run the same command again" if is_first_here else 1)
     except OSError as error:
-        if error.errno not in MACHINE_ERRORS:
+        if error.errno is None:  # not from the system
             raise
         where = error.filename or "standard output or a temporary file"
         sys.exit(f"error: {where}: {error.strerror}; fix this and {ADVICE}")

@@ -29,14 +29,11 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: dict[
         temporary.write_bytes(save(dict(tensors), metadata))
 
 
-def read_tensors(path: Path | str, *, at_random: bool = False) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read_tensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read the tensors and the metadata of a file that `write_tensors` wrote.
 
     The tensors are read-only and mapped from the file: what is used is read, several processes share it, and the system
     drops it again where memory is scarce. safetensors itself would copy them.
-
-    Args:
-        at_random: they will be read a bit here, a bit there, so the system shall not read what follows each bit, too.
 
     Raises:
         UserError: it is missing or damaged.
@@ -59,8 +56,6 @@ def read_tensors(path: Path | str, *, at_random: bool = False) -> tuple[dict[str
             metadata = file.metadata() or {}
     except (OSError, SafetensorError, ValueError) as error:  # ValueError: no element, but a side longer than any
         raise damaged_file(path, str(error).partition("\n")[0])
-    if at_random and hasattr(mmap, "MADV_RANDOM"):  # Windows has no such thing
-        content.madvise(mmap.MADV_RANDOM)
     return tensors, metadata
 
 

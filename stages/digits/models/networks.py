@@ -19,10 +19,6 @@ class NetworkOptions(Section):
     dropout: Share
 
 
-class NoOptions(Section):
-    """Options of `logistic` and `lenet5`: none."""
-
-
 def logistic(classes: int) -> list[Layer]:
     """Softmax regression, that is, multiclass logistic regression: 7,850 parameters for 10 classes."""
     return [
@@ -91,9 +87,9 @@ def convolution(inputs: int, outputs: int, size: int, padding: int, pool: bool) 
 
 
 NETWORKS: dict[str, tuple[Callable[..., list[Layer]], type[Section]]] = {
-    "logistic": (logistic, NoOptions),
+    "logistic": (logistic, Section),  # no options
     "mlp": (mlp, NetworkOptions),
-    "lenet5": (lenet5, NoOptions),
+    "lenet5": (lenet5, Section),
     "cnn": (cnn, NetworkOptions),
 }
 
@@ -110,5 +106,4 @@ def layers_of(architecture: str, options: Mapping[str, Any], classes: int) -> li
         ValidationError: the options are missing, unknown, of the wrong type or out of range.
     """
     network, schema = NETWORKS[architecture]
-    checked = schema(**options)  # validated here, because they may come from a model file
-    return network(classes, **checked.model_dump())
+    return network(classes, **schema(**options).model_dump())  # validated, because they may come from a model file

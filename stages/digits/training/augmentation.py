@@ -66,8 +66,12 @@ class Augmentation:
             grid += self.displacements(uniform(generator, 2, batch_size, SIZE, SIZE)[:, part])
         values = functional.grid_sample(images.unsqueeze(1).float(), grid.to(images.device), align_corners=False)
         if self.share > 0:
-            values = change_strokes(values, self.changes(batch_size, generator)[part].to(images.device))
-            values = (values + self.noise_values(batch_size, generator)[part].to(images.device)).clamp(0, 255)
+            change = self.stroke * uniform(generator, batch_size) * self.chosen(batch_size, generator)
+            values = change_strokes(values, change[part].to(images.device))
+            deviation = 255 * self.noise * torch.rand(batch_size, generator=generator)
+            deviation *= self.chosen(batch_size, generator)
+            noise = deviation[:, None, None, None] * torch.randn((batch_size, 1, SIZE, SIZE), generator=generator)
+            values = (values + noise[part].to(images.device)).clamp(0, 255)
         return values.squeeze(1)
 
     def affine_maps(self, count: int, generator: torch.Generator) -> torch.Tensor:
@@ -76,26 +80,13 @@ class Augmentation:
         cos, sin = (angle * math.radians(self.degrees)).cos(), (angle * math.radians(self.degrees)).sin()
         width, height, shear = 1 + width * self.scale, 1 + height * self.scale, shear * self.shear
         half = SIZE / 2
-        return torch.stack(
-            [
-                torch.stack([cos / width, (shear * cos - sin) / width, right * self.shift / half], dim=1),
-                torch.stack([sin / height, (shear * sin + cos) / height, down * self.shift / half], dim=1),
-            ],
-            dim=1,
-        )
+        first_row = cos / width, (shear * cos - sin) / width, right * self.shift / half
+        second_row = sin / height, (shear * sin + cos) / height, down * self.shift / half
+        return torch.stack([*first_row, *second_row], dim=1).view(count, 2, 3)
 
     def displacements(self, noise: torch.Tensor) -> torch.Tensor:
         """Smooth displacements, float32 (N, 28, 28, 2) in the units of `affine_maps`, of noise (2, N, 28, 28)."""
         return (self.smoothing @ noise @ self.smoothing).movedim(0, -1) * (self.alpha / (SIZE / 2))
-
-    def changes(self, count: int, generator: torch.Generator) -> torch.Tensor:
-        """How far the edges of strokes move outwards, in pixels, float32 (count,); 0 for images that are not chosen."""
-        return self.stroke * uniform(generator, count) * self.chosen(count, generator)
-
-    def noise_values(self, count: int, generator: torch.Generator) -> torch.Tensor:
-        """Noise, float32 (count, 1, 28, 28), for images from 0 to 255; 0 for images that are not chosen."""
-        deviation = 255 * self.noise * torch.rand(count, generator=generator) * self.chosen(count, generator)
-        return deviation[:, None, None, None] * torch.randn((count, 1, SIZE, SIZE), generator=generator)
 
     def chosen(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Whether an image is among the share that is changed, bool (count,)."""

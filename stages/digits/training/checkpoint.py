@@ -50,10 +50,9 @@ class Checkpoint:
 
     def load(self) -> dict[str, Any] | None:
         """The state that was saved last; None if there is none or, with a warning, if the file is damaged."""
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
+        if not self.path.exists():
             return None
+        data = self.path.read_bytes()
         digest, content = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
         with suppress(UnpicklingError):
             if hashlib.sha256(content).digest() == digest:

@@ -17,7 +17,7 @@ from digits.scoring import DIVERGED, loss_and_accuracy
 from digits.training.augmentation import Augmentation
 from digits.training.gradients import Gradient
 from digits.training.optimizers import Lbfgs, Optimizer
-from digits.training.processes import ALONE, GPU_EACH, Processes
+from digits.training.processes import ALONE, Processes
 from digits.training.schedules import Schedule
 
 # Training metrics are computed for this many images at once: fewer would take a tenth of the training time, and more do
@@ -25,40 +25,54 @@ from digits.training.schedules import Schedule
 IMAGES_PER_SCORE = 8000
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: str, processes: int = 1) -> torch.device:
     """The device that `name` (auto, cpu, cuda or mps) means on this machine.
+
+    Args:
+        processes: that train together; a GPU serves one of them, and the processes of a Mac's GPU cannot be connected.
 
     Raises:
         UserError: this machine has no such device, or not one for each process.
     """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    gpus = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if name == "auto":
-        name = next(device for device, is_available in available.items() if is_available)
-    if not available[name]:
+        name = next((gpu for gpu in gpus if gpus[gpu]), "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    if not gpus[name]:
         raise params_error(f"train.device: this machine has no such device, got {name}; use auto or cpu")
+    # As torchrun says. Every process refuses, since only the first one on a machine says why.
+    started = 1 if "WORLD_SIZE" in os.environ else processes
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", started)) if name == "cuda" else processes
+    if here > gpus[name]:
+        raise params_error(f"train.processes: each needs a GPU of its own, got {here} here; set train.device to cpu")
     if name == "cuda":
-        # As torchrun says. Every process refuses, since only the first one on a machine says why.
-        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        if here > torch.cuda.device_count():
-            raise params_error(f"train.processes: {GPU_EACH}, got {here} here; set train.device to cpu")
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device(name)
 
 
 @dataclass
 class Training:
-    """Everything that changes while a model is trained.
+    """How a model is trained, and everything that changes meanwhile.
 
     Attributes:
         model: its dropout draws from PyTorch's global generator.
         optimizer: for the parameters of `model`.
+        gradient: of the loss.
         generator: for the order of the images and their augmentation.
+        batch_size: images per update; the last batch of an epoch may have fewer.
+        augmentation: applied to every batch, or None.
+        processes: that train the model together.
         rows: metrics of the epochs so far.
     """
 
     model: Classifier
     optimizer: Optimizer | Lbfgs
+    gradient: Gradient
     generator: torch.Generator
+    batch_size: int
+    augmentation: Augmentation | None = None
+    processes: Processes = ALONE
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
@@ -84,28 +98,14 @@ class Training:
         return torch if device.type == "cpu" else torch.get_device_module(device)
 
 
-def fit(
-    training: Training,
-    gradient: Gradient,
-    schedule: Schedule,
-    train: Dataset,
-    val: Dataset,
-    *,
-    augmentation: Augmentation | None,
-    batch_size: int,
-    processes: Processes = ALONE,
-) -> Iterator[dict[str, Any]]:
+def fit(training: Training, schedule: Schedule, train: Dataset, val: Dataset) -> Iterator[dict[str, Any]]:
     """Train the model in place, starting from the state of `training`, and yield a row of metrics after each epoch.
 
     The training metrics come from the batches, each scored just before its update, so they describe the changing model
     during the epoch, on augmented images. The validation metrics describe the model at the end of the epoch.
 
     Args:
-        gradient: of the loss.
         schedule: the learning rate and the number of epochs.
-        augmentation: applied to every batch, or None.
-        batch_size: images per update; the last batch of an epoch may have fewer.
-        processes: that train the model together.
 
     Yields:
         The row: epoch (from 1), train_loss, train_accuracy, val_loss and val_accuracy (None without validation images),
@@ -114,21 +114,20 @@ def fit(
     Raises:
         UserError: the loss, a parameter or a running statistic is no longer finite.
     """
-    epochs = schedule.epochs
-    updates = math.ceil(len(train) / batch_size)
-    device = training.model.mean.device
-    images, labels, val_images = (from_dlpack(a).to(device) for a in (train.images, train.labels, val.images))
+    model, processes, epochs = training.model, training.processes, schedule.epochs
+    updates = math.ceil(len(train) / training.batch_size)
+    images, labels, val_images = (
+        from_dlpack(a).to(model.mean.device) for a in (train.images, train.labels, val.images)
+    )
     for epoch in range(len(training.rows), epochs):
         # Taken at the middle of each update, so that no update at the start or the end has a learning rate of 0.
         lrs = [schedule.lr_at((epoch + (update + 0.5) / updates) / epochs) for update in range(updates)]
         if processes.count > 1:  # dropout draws other numbers in every process, and the same ones after resuming
             torch.manual_seed(hash((training.generator.initial_seed(), epoch, processes.rank)))
-        train_loss, train_accuracy = train_epoch(
-            training, gradient, images, labels, augmentation, batch_size, lrs, processes
-        )
-        processes.follow_first(training.model.buffers())  # statistics that each gathers from its own images
-        val_loss, val_accuracy = validate(gradient, val_images, val.labels, training.model.classes, processes)
-        finite = [tensor.isfinite().all() for tensor in training.model.state_dict().values()]
+        train_loss, train_accuracy = train_epoch(training, images, labels, lrs)
+        processes.follow_first(model.buffers())  # statistics that each gathers from its own images
+        val_loss, val_accuracy = validate(training, val_images, val.labels)
+        finite = [tensor.isfinite().all() for tensor in model.state_dict().values()]
         if not (math.isfinite(train_loss + (val_loss or 0.0)) and all(finite)):
             raise params_error(f"train.lr: {DIVERGED} in epoch {epoch + 1}, got lr {schedule.lr:g}; lower it")
         row = {
@@ -144,46 +143,37 @@ def fit(
 
 
 def train_epoch(
-    training: Training,
-    gradient: Gradient,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    augmentation: Augmentation | None,
-    batch_size: int,
-    lrs: list[float],
-    processes: Processes,
+    training: Training, images: torch.Tensor, labels: torch.Tensor, lrs: list[float]
 ) -> tuple[float, float]:
     """Train for an epoch with the learning rates `lrs`, one per update; return its mean loss and accuracy."""
     loss_sum, correct = 0.0, 0
     order = torch.randperm(len(labels), generator=training.generator).to(labels.device)
-    lr = iter(lrs)
-    for batches in order.split(max(1, IMAGES_PER_SCORE // batch_size) * batch_size):
+    lr, size = iter(lrs), training.batch_size
+    for batches in order.split(max(1, IMAGES_PER_SCORE // size) * size):
         shuffled = labels.index_select(0, batches)
         logits = torch.zeros(training.model.classes, len(batches), device=labels.device)
-        parts = batches.split(batch_size), shuffled.split(batch_size), logits.split(batch_size, dim=1)
+        parts = batches.split(size), shuffled.split(size), logits.split(size, dim=1)
         for batch, batch_labels, batch_logits in zip(*parts, strict=True):
-            share = processes.share(len(batch))
+            share = training.processes.share(len(batch))
             batch_images = images.index_select(0, batch[share])
-            if augmentation:
-                batch_images = augmentation(batch_images, training.generator, len(batch), share)
+            if training.augmentation:
+                batch_images = training.augmentation(batch_images, training.generator, len(batch), share)
             batch_logits[:, share] = training.optimizer.step(
-                gradient, batch_images, batch_labels[share], next(lr), len(batch)
+                training.gradient, batch_images, batch_labels[share], next(lr), len(batch)
             )
-        processes.sum([logits])
+        training.processes.sum([logits])
         loss, accuracy = loss_and_accuracy(logits.T.cpu().numpy(), shuffled.cpu().numpy())
         loss_sum += loss * len(batches)
         correct += round(accuracy * len(batches))
     return loss_sum / len(labels), correct / len(labels)
 
 
-def validate(
-    gradient: Gradient, images: torch.Tensor, labels: np.ndarray, classes: int, processes: Processes
-) -> tuple[float | None, float | None]:
+def validate(training: Training, images: torch.Tensor, labels: np.ndarray) -> tuple[float | None, float | None]:
     """Loss and accuracy on the validation images; None if there are none."""
     if len(labels) == 0:
         return None, None
-    logits = torch.zeros(len(labels), classes, device=images.device)
-    share = processes.share(len(labels))
-    logits[share] = gradient.predict(images[share]).float()
-    processes.sum([logits])
+    logits = torch.zeros(len(labels), training.model.classes, device=images.device)
+    share = training.processes.share(len(labels))
+    logits[share] = training.gradient.predict(images[share]).float()
+    training.processes.sum([logits])
     return loss_and_accuracy(logits.cpu().numpy(), labels)

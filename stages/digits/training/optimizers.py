@@ -45,13 +45,14 @@ class Optimizer:
     ) -> None:  # fmt: skip
         self.name, self.parameters, self.exact = name, list(parameters), exact
         self.weight_decay, self.momentum, self.nesterov = weight_decay, momentum, nesterov
-        self.momenta: list[torch.Tensor | None] = [None for _ in self.parameters]
         adaptive = [] if name == "sgd" else self.parameters
-        self.means = [torch.zeros_like(parameter) for parameter in adaptive]
+        self.momenta: list[Any] = [
+            torch.zeros_like(parameter) for parameter in (self.parameters if momentum else adaptive)
+        ]
         self.squares = [torch.zeros_like(parameter) for parameter in adaptive]
-        self.steps = [torch.zeros((), device=parameter.device) for parameter in adaptive if not exact]
+        self.steps = [torch.zeros((), device=parameter.device) for parameter in adaptive]
         # BETAS to the power of the number of steps, which the C library's pow would not give to the last bit.
-        self.powers = [torch.ones(2, dtype=torch.float64) for _ in adaptive if exact]
+        self.powers = [torch.ones(2, dtype=torch.float64) for _ in adaptive]
 
     def step(
         self, gradient: Gradient, images: torch.Tensor, labels: torch.Tensor, lr: float, batch_size: int
@@ -68,13 +69,13 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """A state for `load_state_dict`, also in another process."""
-        return {name: getattr(self, name) for name in ("momenta", "means", "squares", "steps", "powers")}
+        return {name: getattr(self, name) for name in ("momenta", "squares", "steps", "powers")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state that `state_dict` returned."""
-        for name, tensors in state.items():  # which may be on another GPU
-            moved = [t if t is None else t.to(p.device) for t, p in zip(tensors, self.parameters, strict=False)]
-            setattr(self, name, moved)
+        for name, tensors in state.items():
+            for own, saved in zip(getattr(self, name), tensors, strict=True):
+                own.copy_(saved)
 
     @torch.no_grad()
     def _update(self, gradients: list[torch.Tensor], lr: float) -> None:
@@ -86,7 +87,7 @@ class Optimizer:
             return
         update = {"adam": adam, "adamw": adamw}[self.name]
         update(
-            self.parameters, gradients, self.means, self.squares, [], self.steps, beta1=BETAS[0], beta2=BETAS[1],
+            self.parameters, gradients, self.momenta, self.squares, [], self.steps, beta1=BETAS[0], beta2=BETAS[1],
             lr=lr, weight_decay=self.weight_decay, eps=EPSILON, amsgrad=False, maximize=False, fused=True,
         )  # fmt: skip
 
@@ -98,16 +99,15 @@ class Optimizer:
             gradient = gradient + parameter * self.weight_decay
         if self.name == "sgd":
             if self.momentum:
-                # PyTorch's first momentum is the gradient itself.
-                before = self.momenta[index]
-                momentum = gradient.copy() if before is None else before.numpy() * self.momentum + gradient
-                self.momenta[index] = torch.from_numpy(momentum)
+                momentum = self.momenta[index].numpy()
+                momentum *= self.momentum
+                momentum += gradient
                 gradient = gradient + momentum * self.momentum if self.nesterov else momentum
             parameter -= gradient * lr
             return
         if self.name == "adamw":
             parameter *= 1 - lr * self.weight_decay
-        mean, square, powers = (state[index].numpy() for state in (self.means, self.squares, self.powers))
+        mean, square, powers = (state[index].numpy() for state in (self.momenta, self.squares, self.powers))
         powers *= BETAS
         mean *= BETAS[0]
         mean += gradient * (1 - BETAS[0])

@@ -10,6 +10,9 @@ from digits.foundation.params import Section, Seed, Share, params_error
 from digits.models.networks import NetworkOptions
 from digits.models.portable_arithmetic import unsuitable_machine
 
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1, le=10**6)]
+
 
 class AffineParams(Section):
     degrees: Annotated[float, Field(ge=0, le=180)]
@@ -24,9 +27,9 @@ class ElasticParams(Section):
 
 
 class HandwritingParams(Section):
-    share: Annotated[float, Field(ge=0, le=1)]
-    stroke: Annotated[float, Field(ge=0, le=1)]
-    noise: Annotated[float, Field(ge=0, le=1)]
+    share: Fraction
+    stroke: Fraction
+    noise: Fraction
 
 
 class SgdParams(Section):
@@ -35,7 +38,7 @@ class SgdParams(Section):
 
 
 class StepParams(Section):
-    size: Annotated[int, Field(ge=1, le=10**6)]
+    size: Count
     gamma: Annotated[float, Field(gt=0, le=1)]
 
 
@@ -58,8 +61,8 @@ class TrainParams(Section):
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0, le=1e38)]
     label_smoothing: Share
-    batch_size: Annotated[int, Field(ge=1, le=10**6)]
-    epochs: Annotated[int, Field(ge=1, le=10**6)]
+    batch_size: Count
+    epochs: Count
     seed: Seed
     arithmetic: Literal["portable", "native"]
     precision: Literal["float32", "bfloat16"]

@@ -1,8 +1,8 @@
 """Processes, on one machine or several, that train one model together: each computes its share of every batch.
 
 PyTorch connects them (torch.distributed). Every process draws the same random numbers and makes the same updates, so
-that all hold the same model; only the first one writes files. Nothing but tensors is sent: to read a pickled object,
-as PyTorch's functions for objects do, is to run the code of whoever sent it.
+that all hold the same model; only the first one writes files. They send each other tensors and plain text, never
+objects, as some functions of PyTorch would: to read a pickled object is to run the code of whoever sent it.
 """
 
 import io
@@ -23,13 +23,13 @@ from digits.foundation.params import params_error
 from digits.foundation.stage import UserError
 from digits.training.machine import usable_cores
 
+torch_dist: Any = dist  # PyTorch documents more of it than it exports, which mypy misses
 FIRST = os.environ.get("RANK", "0") == "0"  # as torchrun numbers the processes
 FOLDER = "DIGITS_PROCESSES"  # variable: where the processes that this script starts on one machine meet
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 PROCESSES_PER_CORE = 4  # more only take memory, about 300 MB each
 # For a process that has stopped or a machine that has lost its power; a process that dies is noticed at once.
 TIMEOUT = timedelta(minutes=2)
-GPU_EACH = "each needs a GPU of its own"
 
 
 class Processes:
@@ -74,31 +74,12 @@ class Processes:
             return state
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        content = torch.frombuffer(buffer.getbuffer(), dtype=torch.uint8)
+        content = torch.frombuffer(buffer.getbuffer(), dtype=torch.uint8).clone()
         size = torch.tensor(len(content))
         self.follow_first([size])
-        content = content if self.rank == 0 else torch.empty(int(size), dtype=torch.uint8)
-        self.follow_first([content])
+        self.follow_first([content.resize_(int(size))])
         received: dict[str, Any] | None = torch.load(io.BytesIO(content.numpy().tobytes()), weights_only=True)
         return received
-
-    def require_same(self, key: str) -> None:
-        """Raise an error in all processes unless all have this key, an SHA-256 as hexadecimal digits.
-
-        Raises:
-            UserError: they do not.
-        """
-        if self.count == 1:
-            return
-        own = torch.frombuffer(bytearray.fromhex(key), dtype=torch.uint8).to(self.device)
-        keys = [torch.empty_like(own) for _ in range(self.count)]
-        with lost_process():
-            dist.all_gather(keys, own)
-        if others := [str(rank) for rank, other in enumerate(keys) if not torch.equal(other, keys[0])]:
-            raise params_error(
-                "train.processes: all need the same parameters, data, code, libraries and, in native arithmetic, "
-                f"processor, got others than in the first one in {', '.join(others)}"
-            )
 
 
 ALONE = Processes()
@@ -106,21 +87,25 @@ ALONE = Processes()
 
 @contextmanager
 def lost_process() -> Iterator[None]:
+    """Turn PyTorch's errors about another process into one that helps the user."""
     try:
         yield
     except RuntimeError as error:
         raise UserError(
-            "train.processes: another process has ended, or has not answered for two minutes, got "
+            "train.processes: another process has not started, has ended, or has not answered for two minutes, got "
             f"{str(error).splitlines()[0]}; see its output, then run the same command again, which resumes the training"
         )
 
 
 @contextmanager
-def connected(count: int, device: torch.device) -> Iterator[Processes]:
+def connected(count: int, device: torch.device, key: str) -> Iterator[Processes]:
     """Start the other processes and connect to them; if torchrun has started all of them, only connect.
 
+    Args:
+        key: of the training; must be the same in all of them.
+
     Raises:
-        UserError: torchrun has started another number of processes, or they cannot be connected.
+        UserError: torchrun has started another number of processes, they cannot be connected, or the keys differ.
     """
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started not in (1, count):
@@ -128,20 +113,15 @@ def connected(count: int, device: torch.device) -> Iterator[Processes]:
     if count == 1:
         yield ALONE
         return
-    if device.type == "mps" or (device.type == "cuda" and started == 1 and count > torch.cuda.device_count()):
-        raise params_error(f"train.processes: {GPU_EACH}, got {count}; set train.device to cpu")
     with ExitStack() as stack:
-        others = stack.enter_context(others_started(count)) if started == 1 else []
-        try:
-            with lost_process():
-                connect("nccl" if device.type == "cuda" else "gloo", count, others)
-            yield Processes(dist.get_rank(), count, device)
-            with lost_process():
-                dist.barrier()  # or a process that ends early would look like one that is lost
-        finally:
-            # Its threads may still hold tensors; one that frees a tensor while Python ends would abort the process.
-            if dist.is_initialized():
-                dist.destroy_process_group()
+        with lost_process():
+            others = stack.enter_context(others_started(count)) if started == 1 else []
+            connect("nccl" if device.type == "cuda" else "gloo", key, others)
+        # Its threads may still hold tensors; one that frees a tensor while Python ends would abort the process.
+        stack.callback(dist.destroy_process_group)
+        yield Processes(dist.get_rank(), count, device)
+        with lost_process():
+            dist.barrier()  # or a process that ends early would look like one that is lost
 
 
 @contextmanager
@@ -159,45 +139,49 @@ def others_started(count: int) -> Iterator[list["subprocess.Popen[bytes]"]]:
             f"train.processes: must be at most {most} on this machine, {PROCESSES_PER_CORE} for each core, got "
             f"{count:,}; lower it, or start them on several machines with torchrun"
         )
-    others: list[subprocess.Popen[bytes]] = []
+    others = []
     with tempfile.TemporaryDirectory(prefix="digits-") as folder, ExitStack() as stack:
         os.environ |= {"WORLD_SIZE": str(count), FOLDER: folder, "GLOO_SOCKET_IFNAME": LOOPBACK}
         for rank in map(str, range(1, count)):
-            others.append(start({"RANK": rank, "LOCAL_RANK": rank}))
-            stack.callback(others[-1].wait)
-            stack.callback(others[-1].kill)
+            ranks = {"RANK": rank, "LOCAL_RANK": rank}
+            try:
+                process = subprocess.Popen(  # noqa: S603 - the command is this very script, as the user started it
+                    [sys.executable, *sys.argv], env=os.environ | ranks, stdout=subprocess.DEVNULL
+                )
+            except OSError as error:
+                raise params_error(f"train.processes: this machine cannot start so many, got {error}; lower it")
+            others.append(stack.enter_context(process))
+            stack.callback(process.kill)
         yield others
 
 
-def start(variables: dict[str, str]) -> "subprocess.Popen[bytes]":
-    """Start this script again."""
-    try:
-        return subprocess.Popen(  # noqa: S603 - the command is this very script, as the user started it
-            [sys.executable, *sys.argv], env=os.environ | variables, stdout=subprocess.DEVNULL
-        )
-    except OSError as error:
-        raise params_error(f"train.processes: this machine cannot start so many, got {error.strerror}; lower it")
-
-
-def connect(backend: str, count: int, others: Sequence["subprocess.Popen[bytes]"]) -> None:
-    """Connect to the other processes.
+def connect(backend: str, key: str, others: Sequence["subprocess.Popen[bytes]"]) -> None:
+    """Connect to the other processes, once it is clear that all have the same key.
 
     Args:
         others: those that this process has started. PyTorch would wait for one that has died until its timeout.
 
     Raises:
-        RuntimeError: one of them has ended.
+        RuntimeError: one of them has ended, or does not answer.
+        UserError: they have other keys.
     """
-    if FOLDER not in os.environ:
-        dist.init_process_group(backend, timeout=TIMEOUT)  # as torchrun's variables say
-        return
-    rank = int(os.environ.get("RANK", "0"))
-    # PyTorch documents this class, but leaves it out of __all__, so mypy does not see it.
-    store: Any = dist.FileStore(f"{os.environ[FOLDER]}/store", count)  # type: ignore[attr-defined]
-    store.set(f"started {rank}", "")
-    while others and not store.check([f"started {rank}" for rank in range(count)]):
+    rank, count = int(os.environ.get("RANK", "0")), int(os.environ["WORLD_SIZE"])
+    if FOLDER in os.environ:
+        store = torch_dist.FileStore(f"{os.environ[FOLDER]}/store", count)
+    else:
+        store, *_ = next(torch_dist.rendezvous("env://", timeout=TIMEOUT))  # as torchrun's variables say
+    store.set_timeout(TIMEOUT)
+    store.set(f"key {rank}", key)
+    names = [f"key {rank}" for rank in range(count)]
+    while others and not store.check(names):
         for process in others:
             if process.poll() is not None:
                 raise RuntimeError(f"exit status {process.returncode}")
         time.sleep(0.05)
+    keys = [store.get(name).decode() for name in names]
+    if different := [str(rank) for rank in range(count) if keys[rank] != keys[0]]:
+        raise params_error(
+            "train.processes: all need the same parameters, data, code, libraries and, in native arithmetic, "
+            f"processor, got others than in the first one in {', '.join(different)}"
+        )
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)

@@ -30,16 +30,12 @@ class Schedule:
         """The learning rate after the share `progress`, in [0, 1], of the training."""
         if progress < self.warmup:
             return self.lr * (progress / self.warmup)
-        return self.lr * self._factor(progress, (progress - self.warmup) / (1 - self.warmup))
-
-    def _factor(self, progress: float, after_warmup: float) -> float:
+        after_warmup = (progress - self.warmup) / (1 - self.warmup)
         match self.name:
-            case "constant":
-                return 1.0
             case "linear":
-                return 1 - after_warmup
+                return self.lr * (1 - after_warmup)
             case "cosine":
-                return (1 + cosine_of_half_turns(after_warmup)) / 2
+                return self.lr * ((1 + cosine_of_half_turns(after_warmup)) / 2)
             case "step":
-                return math.prod([self.gamma] * (int(progress * self.epochs) // self.size))
-        raise ValueError(f"no schedule {self.name!r}")
+                return self.lr * math.prod([self.gamma] * (int(progress * self.epochs) // self.size))
+        return self.lr

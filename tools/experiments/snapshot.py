@@ -26,8 +26,8 @@ DRAWINGS = "data/drawings"
 
 
 @dataclass(frozen=True)
-class Origin:
-    """The last commit, and the workspace's code and pictures.
+class Snapshot:
+    """The last commit, and the workspace's code and pictures, as they are at one moment.
 
     Attributes:
         commit: the last one.
@@ -57,7 +57,7 @@ class Origin:
         return {"commit": self.commit, **params, **self.files, "Python": platform.python_version(), **libraries()}
 
 
-def origin(pictures: Collection[str] = ()) -> Origin:
+def take_snapshot(pictures: Collection[str] = ()) -> Snapshot:
     """The last commit and the workspace as they are now.
 
     Args:
@@ -76,7 +76,7 @@ def origin(pictures: Collection[str] = ()) -> Origin:
         for path in there:
             refuse_hidden(path, repo)
         files = {path: Dependency(None, str(ROOT / path), repo=repo).get_hash().value for path in there}
-    return Origin(git("rev-parse", "HEAD") or "", {WIRING: md5_of_file(ROOT / WIRING)} | files)
+    return Snapshot(git("rev-parse", "HEAD") or "", {WIRING: md5_of_file(ROOT / WIRING)} | files)
 
 
 def used_pictures(params: Mapping[str, Any]) -> set[str]:

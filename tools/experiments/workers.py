@@ -18,16 +18,16 @@ from optuna.trial import Trial
 
 from command import positive
 from digits.foundation.stage import UserError
-from experiments.processes import InterruptedExperiment, Runner
+from experiments.processes import Runner
 from experiments.storage import DATABASE_ERRORS
 from experiments.study import add_trial, check_agreement, finished_trials, member_of, members
-from experiments.trial import Task
+from experiments.task import Task
 
 UNPRUNED = 5  # trials that are finished before any is pruned
 
 
 def add_options(parser: argparse.ArgumentParser, database: str | None) -> None:
-    """Add the options of an engine to a command whose study is in that database by default; None for in memory."""
+    """Add the options for running a study, which is in that database by default; None for in memory."""
     parser.add_argument(
         "--jobs", type=positive, default=1, metavar="N", help="run this many at a time (default: %(default)s)"
     )
@@ -48,8 +48,8 @@ def add_options(parser: argparse.ArgumentParser, database: str | None) -> None:
 
 
 @dataclass(frozen=True)
-class Engine:
-    """Runs all members of a study.
+class Workers:
+    """Threads that run the members of a study.
 
     Attributes:
         study, storage: the study, and where it is kept.
@@ -65,6 +65,10 @@ class Engine:
     wanted: dict[str, Any]
     task: Task
     runner: Runner = field(default_factory=Runner)
+
+    def run(self, jobs: int) -> None:
+        """Run all members, that many at a time; raises what `work` does."""
+        self.runner.run_threads(jobs, self.work)
 
     def work(self) -> None:
         """Run members until all are finished.
@@ -122,9 +126,8 @@ class Engine:
             # So Optuna says that the trial has an end already.
             print("note: this trial's heartbeats did not arrive in time; another process repeats it", flush=True)
             return
-        for problem in problems:
-            if not isinstance(problem, InterruptedExperiment):
-                raise problem
+        if problems:
+            raise problems[0]
 
 
 def database_error(error: BaseException | None) -> BaseException | None:

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 from optuna import TrialPruned
 from optuna.trial import Trial
 
+from command import ROOT
 from digits.foundation.stage import UserError
 from digits.scoring import DIVERGED, PROGRESS
-from experiments.origin import Origin
-from experiments.processes import Runner
+from experiments.processes import Runner, set_options
 from experiments.remote import push
-from experiments.revisions import experiments
-from experiments.runs import read_run
+from experiments.revisions import experiments, read_files
+from experiments.runs import RESULTS, run_of
+from experiments.snapshot import Snapshot
 from repository import git
 
 
@@ -33,14 +34,14 @@ class Task:
     """How the members of a study are run.
 
     Attributes:
-        origin: what their experiments are made from.
+        snapshot: what their experiments are made from.
         propose: says what a trial of the member of that name runs.
         stages: that an experiment runs; all if empty.
         prune: the epoch from which on the study's pruner may end a training; None for never.
         remote: the Git remote to push experiments to, if any.
     """
 
-    origin: Origin
+    snapshot: Snapshot
     propose: Callable[[Trial, str], Proposal]
     stages: tuple[str, ...] = ()
     prune: int | None = None
@@ -54,10 +55,9 @@ class Task:
 
         Raises:
             UserError: it failed, for a reason that would fail the next one, too.
-            InterruptedExperiment: it was ended.
         """
         proposal = self.propose(trial, name)
-        if name in experiments(self.origin.commit):
+        if name in experiments(self.snapshot.commit):
             accuracy = self.read(name, proposal)
         else:
             begin = time.perf_counter()
@@ -67,24 +67,29 @@ class Task:
                 for name, value in trial.params.items()
             )
             print(f"{name:16}  {result:14}  {time.perf_counter() - begin:.1f} s  {params}".rstrip(), flush=True)
-        if self.remote and name in experiments(self.origin.commit) and (problem := push(name, self.remote)):
-            raise UserError(f"{name}: cannot be pushed to {self.remote}, got\n{problem}\nIt is kept here and repeated.")
+        if self.remote and name in experiments(self.snapshot.commit):
+            push(name, self.remote)
         return accuracy
 
     def train(self, runner: Runner, trial: Trial, name: str, proposal: Proposal) -> tuple[float | None, str]:
-        """Run the experiment of a member; return its validation accuracy as above, and its result in words."""
+        """Run the experiment of a member; return its validation accuracy as above, and its result in words.
+
+        It runs in a temporary folder, so that the workspace stays as it is and several can run at a time. DVC's queue
+        would do the same, but in the background, where its end and its failure must be watched for.
+        """
+        command = ["dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", name, *set_options(proposal.settings)]
         epochs: dict[int, float] = {}
         watch = partial(report_epoch, trial, epochs) if self.prune else len
         try:
-            failure = runner.run_experiment(name, proposal.settings, *self.stages[-1:], watch=watch)
+            status, printed = runner.run([*command, *self.stages[-1:]], ROOT, watch=watch)
         except TrialPruned:
             epoch, accuracy = epochs.popitem()
             return None, f"val acc {accuracy:.4f} in epoch {epoch}, pruned"
-        if failure is None:
+        if status == 0:
             val_accuracy = self.read(name, proposal)
             return val_accuracy, "finished" if val_accuracy is None else f"val acc {val_accuracy:.4f}"
-        if DIVERGED not in failure:
-            print(failure, file=sys.stderr)
+        if DIVERGED not in printed:
+            print(printed, file=sys.stderr)
             raise UserError(
                 f"{name}: the experiment failed, got the output above; without the cause, the same command continues"
             )
@@ -98,15 +103,15 @@ class Task:
         Raises:
             UserError: it was made from something else than this command began with.
         """
-        base = self.origin.commit
+        base = self.snapshot.commit
         commit = experiments(base).get(name)
         if not commit:
             raise UserError(
                 f"{name}: must be an experiment of commit {base}, with which this command began, got none; "
                 f"the last commit is {git('rev-parse', 'HEAD')} now; run the same command again"
             )
-        run = read_run(commit, self.stages or None)
-        if problem := self.origin.difference(run, proposal.params):
+        run = run_of(read_files([commit], RESULTS)[commit], self.stages)
+        if problem := self.snapshot.difference(run, proposal.params):
             raise UserError(
                 f"{name}: the experiment of that name has {problem}, unlike what this command began with; `--name` "
                 f"takes another name, `dvc exp remove {name}` deletes it"
