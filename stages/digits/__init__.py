@@ -8,8 +8,10 @@ loaded. So a script imports nothing but the standard library and the project's o
 """
 
 import os
+import sys
 
-import digits.foundation  # noqa: F401 - for what it does when it is imported
+from digits.foundation import explain_missing_package
 
+sys.excepthook = explain_missing_package
 # For matrices as small as ours, OpenBLAS takes several times as long if its threads share them.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

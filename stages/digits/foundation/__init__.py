@@ -18,6 +18,3 @@ def explain_missing_package(kind: type[BaseException], error: BaseException, tra
         )
     else:
         sys.__excepthook__(kind, error, traceback)
-
-
-sys.excepthook = explain_missing_package

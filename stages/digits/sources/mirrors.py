@@ -132,7 +132,7 @@ def _receive(url: str, body: bytearray, errors: list[Exception]) -> None:
             response.raise_for_status()
             while len(body) < MAX_BYTES and (piece := response.raw.read1(CHUNK_BYTES)):
                 body += piece
-    except Exception as error:
+    except Exception as error:  # bugs, too, which a thread would lose: `_download` raises it
         errors.append(error)
 
 
