@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from digits.foundation.files import write_csv, write_json
-from digits.foundation.params import params_error, read_params
+from digits.foundation.params import params_error, read_params, read_values
 from digits.foundation.stage import run
 from digits.models.portable_arithmetic import use_portable_arithmetic
 from digits.training.machine import keep_freed_memory, usable_cores
@@ -31,6 +31,7 @@ def main() -> None:
         use_portable_arithmetic()
     keep_freed_memory()
     # PyTorch takes seconds to load, which an error in the parameters should not; and it reads how to compute.
+    import numpy as np
     import torch
 
     from digits.dataset import load_dataset, load_summary
@@ -58,6 +59,10 @@ def main() -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"{summary.about.name}: {len(train):,} training and {len(val):,} validation images, on {device}")
     print(f"{params.model}: {parameters:,} parameters")
+    installed = {"torch": torch.__version__.partition("+")[0], "numpy": np.__version__}
+    if not params.is_exact and installed != (named := read_values("versions")):
+        print(f"note: the versions in params.yaml are {named}, those installed {installed}:")
+        print("the model may differ in its last bits from one that they give")
     processor = {} if portable or params.is_exact else torch.cpu.get_capabilities()
     supported = any(has for name, has in processor.items() if "bf16" in name)
     if processor and params.precision == "bfloat16" and device.type == "cpu" and not supported:

@@ -25,6 +25,13 @@ from pipeline_runs import STAGES
 from small_networks import LRS
 
 SECTIONS = STAGES[:4]  # export has nothing to tune
+# NumPy alone draws from seeds until PyTorch comes in.
+VERSIONS = {
+    "download": "versions.numpy",
+    "preprocess": "versions.numpy",
+    "train": "versions",
+    "evaluate": "versions",
+}
 # Without stages that somebody who uses the project as a template has added.
 PIPELINE: dict[str, Any] = {
     name: entry for name, entry in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items() if name in STAGES
@@ -65,6 +72,11 @@ def test_all_packages_that_the_code_imports_are_in_requirements_txt() -> None:
     assert {
         name for name in imported if not listed & {each.lower().replace("_", "-") for each in distributions[name]}
     } == set()
+
+
+def test_the_versions_that_results_depend_on_are_those_that_are_installed() -> None:
+    pinned = dict(re.findall(r"^(torch|numpy)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    assert yaml.safe_load((ROOT / "params.yaml").read_text())["versions"] == pinned
 
 
 def test_stages_and_sections_are_in_running_order() -> None:
@@ -122,8 +134,8 @@ def test_an_entry_names_what_its_script_imports_reads_and_writes(stage: str) -> 
     entry = PIPELINE[stage]
     assert entry["cmd"] == f"python stages/{stage}.py"
     assert len(entry["desc"]) > 20
-    own = [section for section in SECTIONS if section == stage]
-    assert entry.get("params", []) == (["download", "preprocess", "train"] if stage == "export" else own)
+    params = ["download", "preprocess", "train"] if stage == "export" else [stage, VERSIONS[stage]]
+    assert entry["params"] == params
 
     code = {dep for dep in entry["deps"] if dep.startswith("stages/")}
     # A script, a single file, or the room of a file: whatever a stage imports from, directly or not, and no other.
