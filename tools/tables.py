@@ -19,3 +19,28 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: boo
         disable_numparse=True,
     )
     return text
+
+
+def labels(names: Sequence[str], markdown: bool) -> list[str]:
+    """Names that leave room in 80 columns, as far as that leaves different ones different.
+
+    In Markdown as code, where the ~ of HEAD~1 strikes nothing out.
+    """
+    start = next((i for i, letters in enumerate(zip(*names, strict=False)) if len(set(letters)) > 1), 0)
+    forms = (
+        [name if len(name) <= 18 else f"{name[:8]}…{name[-9:]}" for name in names],
+        [name if len(name) <= 18 else f"…{name[start : start + 17]}" for name in names],
+        list(names),
+    )
+    short = next(form for form in forms if len(set(form)) == len(set(names)))
+    return [f"`{name}`" if markdown else name for name in short]
+
+
+def percents(ends: tuple[float, float], sign: str = "-") -> str:
+    """An interval of fractions in percent; with "+" for a sign, both ends show theirs."""
+    return " to ".join(f"{100 * end:{sign}.2f}" for end in ends)
+
+
+def probability(p: float) -> str:
+    """A p-value."""
+    return f"{p:.4f}" if p >= 0.0001 else "<0.0001"

@@ -14,7 +14,9 @@ import pytest
 
 import compare
 from conftest import Call, MakeProject, Run, commit, edit
-from experiments import statistics
+from experiments import image_report, statistics
+from experiments.predictions import Results
+from tables import labels
 
 Judged = list[tuple[str, str, str]]
 
@@ -103,12 +105,13 @@ def test_many_comparisons_take_more_evidence() -> None:
 
 def test_names_of_any_length_and_kind_fit() -> None:
     classes = ["1"] * 5000 + ["a|b\x1b[31m"] * 5000
-    results = compare.Results("0123456789" * 4, "", classes, classes)
+    results = Results("0123456789" * 4, "", classes, classes)
     other = results._replace(name="x" * 50, predicted=["0"] * 10_000)
-    first, second = (item._replace(name=compare.label(item.name, markdown=False)) for item in (results, other))
+    names = labels([results.name, other.name], markdown=False)
+    first, second = (item._replace(name=name) for item, name in zip((results, other), names, strict=True))
     all_of_them = [first, second, second]
     text, markdown = (
-        compare.report(all_of_them, compare.differences(all_of_them, classes=True), markdown)
+        image_report.report(all_of_them, image_report.differences(all_of_them, classes=True), markdown)
         for markdown in (False, True)
     )
     tables = [part for part in text if "\n" in part]
@@ -182,6 +185,9 @@ def test_several_revisions_classes_and_formats(experiments: Path, run: Run, call
         assert sum(each[key] for each in slow["classes"]) == slow[key]
     assert len(same["classes"]) == 10
     call(compare, experiments, "--md", "--json", status=2)
+
+    assert call(compare, experiments, "--fail-if-worse", "--json", "HEAD", "slow", status=1)[0].endswith("\n}\n")
+    call(compare, experiments, "--fail-if-worse", "slow", "HEAD")
 
 
 def test_what_cannot_be_compared_is_said(project: Path, run: Run, call: Call) -> None:

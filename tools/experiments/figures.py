@@ -1,6 +1,5 @@
-"""The figures of sweeps, seeds and searches: validation errors by parameter or epoch."""
+"""The figures of sweeps and searches: validation errors by parameter."""
 
-import csv
 import warnings
 from collections.abc import Sequence
 from itertools import cycle
@@ -11,7 +10,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from optuna import Study
 from optuna.visualization.matplotlib import plot_slice
 
@@ -19,7 +17,6 @@ from digits.figures.style import COLORS, new_figure, save_figure
 from digits.foundation.stage import UserError
 from digits.scoring import wilson_interval
 from experiments.runs import SEED, Run
-from experiments.seed_groups import title
 
 
 def errors(accuracies: Any) -> Any:
@@ -43,7 +40,8 @@ def draw_runs(runs: Sequence[Run], x: str, by: str, path: Path) -> None:
             "`python tools/sweep.py -S`"
         )
     save_figure(path, draw_sweep(table, x, by))
-    print(f"{path}: {len(table)} runs; left out because they differ in other ways: {len(runs) - len(table)}")
+    others = len(runs) - len(table)
+    print(f"{path}: {len(table)} runs{f'; left out because they differ in other ways: {others}' if others else ''}")
 
 
 def is_number(value: Any) -> bool:
@@ -73,26 +71,6 @@ def draw_sweep(table: pd.DataFrame, x: str, by: str) -> Figure:
     axes.set(xlabel=x, xscale="log" if table[x].min() > 0 else "linear")
     axes.legend(frameon=False)
     return figure
-
-
-def draw_seeds(groups: Sequence[Sequence[Run]], base: Run, path: Path) -> None:
-    """Draw validation errors by epoch: the mean over the seeds in a band from the lowest to the highest.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    figure = new_figure(8, 4.5, "Validation errors by epoch: mean over the seeds, lowest and highest")
-    axes = figure.subplots()
-    set_error_axis(axes)
-    for color, group in zip(cycle(COLORS), groups, strict=False):
-        curves = errors([[float(row["val_accuracy"]) for row in csv.DictReader(run.csv.splitlines())] for run in group])
-        epochs = range(1, 1 + curves.shape[1])
-        axes.plot(epochs, curves.mean(axis=0), color=color, label=title(group, base))
-        axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=color, alpha=0.2, linewidth=0)
-    axes.set(xlabel="epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, fontsize=8)
-    save_figure(path, figure)
 
 
 def draw_trials(study: Study, path: Path) -> None:

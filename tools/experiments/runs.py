@@ -10,7 +10,7 @@ from digits.foundation.stage import UserError
 from experiments.revisions import LOCK, Files, experiments, is_current, read_files
 
 SEED = "train.seed"
-RESULTS = [LOCK, "metrics/train.json", "metrics/test.json", "metrics/train.csv"]
+RESULTS = [LOCK, "metrics/train.json", "metrics/test.json"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,6 @@ class Run:
         inputs: the other inputs of training, data and code: MD5 by path.
         files: what its stages read and none wrote, code and the user's own pictures: MD5 by path.
         metrics: metrics/train.json, and metrics/test.json if it belongs to this run's model.
-        csv: the text of metrics/train.csv.
     """
 
     name: str
@@ -31,7 +30,6 @@ class Run:
     inputs: dict[str, str]
     files: dict[str, str]
     metrics: dict[str, float]
-    csv: str
 
     @property
     def val_size(self) -> int:
@@ -42,10 +40,6 @@ class Run:
         """Everything its result depends on except some parameters; equal for runs that differ in these alone."""
         fixed = {name: value for name, value in self.params.items() if name not in free}
         return json.dumps([fixed, self.inputs], sort_keys=True, default=str)
-
-    def changes(self, base: "Run") -> dict[str, Any]:
-        """The parameters, except train.seed, in which it differs from `base`."""
-        return {name: value for name, value in self.params.items() if base.params.get(name) != value and name != SEED}
 
 
 def run_of(files: Files, stages_of_it: Collection[str] = ()) -> Run:
@@ -68,9 +62,7 @@ def run_of(files: Files, stages_of_it: Collection[str] = ()) -> Run:
             params |= stage.params
     made = {path for stage in stages.values() for path in stage.outs}
     read = {path: md5 for path, md5 in deps.items() if path not in made}
-    return Run(
-        files.revision, params, stages["train"].deps, read, metrics_of(files, stages), files["metrics/train.csv"]
-    )
+    return Run(files.revision, params, stages["train"].deps, read, metrics_of(files, stages))
 
 
 def metrics_of(files: Files, stages: dict[str, Any]) -> dict[str, float]:

@@ -1,72 +1,55 @@
-"""Runs that differ in their seed alone, and how much they differ in accuracy."""
+"""Runs that differ in their seed alone, and what they get right."""
 
-import math
-from collections import defaultdict
 from collections.abc import Sequence
-from statistics import fmean, stdev
-from typing import Any
 
-from scipy.special import stdtrit
+import numpy as np
+from numpy.typing import NDArray
 
-from digits.scoring import wilson_interval
-from experiments.runs import SEED, Run
+from digits.foundation.stage import UserError
+from experiments.crossed import Crossed, crossed
+from experiments.predictions import read_results
+from experiments.runs import SEED, gather
 
-METRICS = {"val": "val_accuracy", "test": "accuracy"}
+Group = dict[int, NDArray[np.int64]]  # for each seed, in their order, the images that are classified correctly: 0 or 1
 
 
-def by_recipe(runs: Sequence[Run]) -> list[list[Run]]:
-    """Groups of two or more runs that differ in their seed alone, each sorted by seed.
+def model_of(group: Group) -> Crossed:
+    """The model of its accuracy."""
+    return crossed(np.array([*group.values()]))
 
-    The group with the best validation accuracy comes first, those without validation images last.
+
+def read_groups(revisions: Sequence[str]) -> dict[str, Group]:
+    """The group of each revision: it, and all scored runs of the last commit and of experiments that are alike.
+
+    Raises:
+        UserError: two groups are the same or have less than two seeds in common, or results are missing, damaged, or
+            for other test images.
     """
-    groups: dict[str, dict[int, Run]] = defaultdict(dict)  # a repeated run still counts as one seed
-    for run in sorted(runs, key=lambda run: run.params[SEED]):
-        groups[run.key_without(SEED)][run.params[SEED]] = run
-    several = [list(group.values()) for group in groups.values() if len(group) > 1]
-    return sorted(several, key=lambda group: -fmean(run.metrics.get(METRICS["val"], 0) for run in group))
-
-
-def title(group: Sequence[Run], base: Run) -> str:
-    """How a group differs from the first run, and which seeds it has."""
-    differences = [f"{name}={value}" for name, value in group[0].changes(base).items()]
-    if group[0].inputs != base.inputs:
-        differences.append("other code or data")
-    seeds = ", ".join(str(run.params[SEED]) for run in group)
-    return f"{' '.join(differences) or f'parameters of {base.name}'}; seeds {seeds}"
-
-
-def splits_of(group: Sequence[Run]) -> dict[str, dict[str, Any]]:
-    """By split, "val" or "test": the runs' accuracies, their mean and standard deviation, and two intervals."""
-    splits = {}
-    images = {"val": group[0].val_size, "test": int(group[0].metrics.get("images", 0))}
-    for split, metric in METRICS.items():
-        if all(metric in run.metrics for run in group):
-            accuracies = [run.metrics[metric] for run in group]
-            mean = fmean(accuracies)
-            splits[split] = {
-                "images": images[split],
-                "accuracies": accuracies,
-                "mean": mean,
-                "sd": stdev(accuracies),
-                "interval_by_seeds": interval_by_seeds(accuracies),
-                "interval_by_images": wilson_interval(round(mean * images[split]), images[split]),
-            }
-    return splits
-
-
-def interval_by_seeds(accuracies: Sequence[float]) -> tuple[float, float]:
-    """The 95 % t interval of the mean over all seeds, from the accuracies of two or more of them."""
-    count, mean = len(accuracies), fmean(accuracies)
-    margin = float(stdtrit(count - 1, 0.975)) * stdev(accuracies) / math.sqrt(count)
-    return max(0.0, mean - margin), min(1.0, mean + margin)
-
-
-def as_json(group: Sequence[Run], base: Run) -> dict[str, Any]:
-    """A group with all its numbers, unrounded."""
-    return {
-        "params": group[0].changes(base),
-        "same_code_and_data": group[0].inputs == base.inputs,
-        "runs": [run.name for run in group],
-        "seeds": [run.params[SEED] for run in group],
-        **splits_of(group),
+    scored = [run for run in gather([]) if "accuracy" in run.metrics]
+    named = {run.name: run for run in gather(revisions)}
+    if without := [name for name, run in named.items() if SEED not in run.params]:
+        raise UserError(f"dvc.lock: must say the {SEED} of {without[0]}, got none; `dvc repro` writes it")
+    if len({run.key_without(SEED) for run in named.values()}) < len(revisions):
+        raise UserError(
+            f"revisions: must differ in more than {SEED} with --seeds, got {', '.join(revisions)}; name a single run "
+            "of each recipe"
+        )
+    names = {
+        name: {
+            run.params[SEED]: run.name
+            for run in [*scored, named[name]]
+            if run.key_without(SEED) == named[name].key_without(SEED)
+        }
+        for name in revisions
     }
+    first = revisions[0]
+    for name, runs in names.items():
+        if len(shared := runs.keys() & names[first].keys()) < 2:
+            raise UserError(
+                f"{SEED}: {' and '.join(dict.fromkeys((first, name)))} must have two seeds or more"
+                f"{' in common' if name != first else ''}, with test results, got {sorted(shared) or 'none'}; "
+                f"`dvc exp apply {name}`, then `python tools/sweep.py -S 'train.seed=range(0,6)'` runs more"
+            )
+    results = read_results([run for runs in names.values() for run in runs.values()])
+    correct = {item.name: item.correct.astype(np.int64) for item in results}
+    return {name: {seed: correct[runs[seed]] for seed in sorted(runs)} for name, runs in names.items()}
