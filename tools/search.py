@@ -6,11 +6,12 @@ Example: python tools/search.py --trials 20
 Each trial is a DVC experiment (NAME-0, NAME-1, ...) that runs the stages up to
 `train`, so test images choose nothing. A database keeps all trials: the same
 command continues after an interruption, and several commands at the same time,
-on one machine or many, share one search.
+on one machine or many, share one search. None of that changes what it finds.
 """
 
 import argparse
 import shlex
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from experiments.processes import set_options
 from experiments.remote import check_remotes, pull
 from experiments.revisions import experiments
 from experiments.snapshot import take_snapshot, used_pictures
-from experiments.space import Space, propose, read_space, settings
+from experiments.space import Sampler, Space, read_space, settings
 from experiments.study import MEMBER, finished_trials, open_study
 from experiments.task import Task
 from experiments.workers import Workers, add_options
@@ -36,12 +37,13 @@ def main() -> None:
     if arguments.push:
         check_remotes(arguments.push)
     start = take_snapshot(used_pictures(params))
-    wanted = start.agreement(space) | {"space": space}
+    choices = {name: vars(arguments)[name] for name in ("seed", "window", "prune")}
+    wanted = start.agreement(space) | {"space": space} | choices
     study, storage = open_study(arguments.storage, arguments.name, wanted)
     names = [f"{arguments.name}-{number}" for number in range(arguments.trials)]
-    print(f"{arguments.name}: {len(finished_trials(study))} of {arguments.trials} trials done", flush=True)
-    task = Task(start, lambda trial, _: propose(space, params, trial), STAGES, arguments.prune, arguments.push)
-    workers = Workers(study, storage, names, wanted, task)
+    print(f"{arguments.name}: {len(finished_trials(study, names))} of {arguments.trials} trials done", flush=True)
+    task = Task(start, Sampler(space, params, **choices).propose, STAGES, arguments.push)
+    workers = Workers(study, storage, names, wanted, task, arguments.window)
     workers.run(arguments.jobs)
     report_best(workers, space, params)
     if arguments.picture:
@@ -67,20 +69,34 @@ def parse_arguments() -> argparse.Namespace:
         help="end a training that, from this epoch on, is worse than the median of the earlier ones was",
     )
     parser.add_argument("--picture", type=png_file, metavar="FILE", help="draw the trials to this PNG file at the end")
-    return parser.parse_args()
+    parser.add_argument(
+        "--seed", type=positive, default=1, metavar="N", help="propose other parameters (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--window",
+        type=positive,
+        default=4,
+        metavar="N",
+        help="propose a trial from those that are so many or more before it, so that N can run at the same time, on "
+        "all machines together (default: %(default)s)",
+    )
+    arguments = parser.parse_args()
+    if arguments.jobs > arguments.window:
+        parser.error(f"--window: must be at least --jobs, got {arguments.window} with {arguments.jobs} jobs")
+    return arguments
 
 
 def report_best(workers: Workers, space: Space, params: dict[str, Any]) -> None:
     """Print the best trial, and the command that applies it and scores it on the test images."""
-    finished = finished_trials(workers.study)
+    finished = finished_trials(workers.study, workers.names)
     complete = [trial for trial in finished if trial.state.name == "COMPLETE"]
     if not complete:
         raise UserError(
             f"{workers.study.study_name}: no trial has a value, got {len(finished)} whose loss diverged; "
             "lower train.lr and take another --name"
         )
-    best = workers.study.best_trial
-    name, accuracy = best.user_attrs[MEMBER], workers.study.best_value
+    best = max(complete, key=attrgetter("value"))  # the first of several; a database might take any
+    name, accuracy = best.user_attrs[MEMBER], best.values[0]
     if workers.task.remote:
         pull([name], workers.task.remote)
     images = int(params["preprocess.val_size"])

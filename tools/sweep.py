@@ -107,7 +107,7 @@ def run_members(sweep: Mapping[str, Proposal], start: Snapshot, arguments: argpa
     study_name = f"sweep-{hashlib.sha256(' '.join(sorted(sweep)).encode()).hexdigest()[:12]}"
     study, storage = open_study(arguments.storage, study_name, wanted)
     task = Task(start, lambda _, name: sweep[name], remote=arguments.push)
-    Workers(study, storage, list(sweep), wanted, task).run(arguments.jobs)
+    Workers(study, storage, list(sweep), wanted, task, window=len(sweep)).run(arguments.jobs)
 
 
 if __name__ == "__main__":

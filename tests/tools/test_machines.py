@@ -20,10 +20,10 @@ from sqlalchemy import create_engine, text
 from background import start, trainings, wait_for
 from conftest import MakeProject, Run, commit, edit
 from digits.foundation.stage import UserError
-from experiments import storage
+from experiments import remote, storage
 from experiments.processes import Runner
 from experiments.snapshot import Snapshot, differences
-from experiments.space import propose
+from experiments.space import Sampler
 from experiments.study import AGREEMENT, MEMBER, add_trial, member_of, open_study
 from experiments.workers import Workers
 from postgresql import PASSWORD, needs_postgresql, running_server
@@ -37,13 +37,23 @@ import runpy, sys
 sys.path.insert(0, "tools")
 import command
 from digits.foundation.stage import UserError
-from experiments import storage
+from experiments import remote, storage
 storage.OUTAGE, storage.SILENCE_OF_SERVER = int(sys.argv[1]), int(sys.argv[2])
 sys.argv = sys.argv[3:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 Machines = tuple[Path, Path, Path]
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning", "ignore:Heartbeat of storage")
+
+
+def test_experiments_that_cannot_be_pulled_are_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(remote, "git", lambda *_: "1234\trefs/exps/ab/cd/e-0")
+    monkeypatch.setattr(remote, "experiments", lambda _: {})
+    monkeypatch.setattr(remote, "dvc", lambda *_: SimpleNamespace(returncode=1, stdout="no cache\n"))
+    remote.pull(["e-0", "e-1"], "hub")
+    assert capsys.readouterr().err == "note: some experiments cannot be pulled from hub, got\nno cache\n"
 
 
 @pytest.fixture
@@ -111,7 +121,7 @@ def test_a_machine_is_lost_the_database_restarts_and_goes(
 
     def search(trials: int, outage: int, url: str) -> list[str]:
         arguments = [SEARCH, "--space", str(space), "--trials", str(trials), "--storage", url, "--push"]
-        return [sys.executable, "-c", IMPATIENT, str(outage), "15", *arguments]
+        return [sys.executable, "-c", IMPATIENT, str(outage), "15", *arguments, "--window", "3"]
 
     secret = environment | {"PGPASSWORD": PASSWORD}
     with running_server() as server:
@@ -197,10 +207,12 @@ def test_what_is_no_study_of_this_command_is_refused(tmp_path: Path, monkeypatch
         open_study(url, "empty", {"torch": "1"})
 
 
-def workers(url: str | None, names: list[str], run: Callable[[Runner, Trial, str], float | None]) -> Workers:
+def workers(
+    url: str | None, names: list[str], run: Callable[[Runner, Trial, str], float | None], window: int = 9
+) -> Workers:
     """Workers on trials that are no trainings."""
     study, place = open_study(url, "study", {})
-    return Workers(study, place, names, {}, cast(Any, SimpleNamespace(run=run, prune=None)))
+    return Workers(study, place, names, {}, cast(Any, SimpleNamespace(run=run)), window)
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -226,10 +238,10 @@ def test_a_member_is_run_by_the_earliest_of_its_trials() -> None:
     study = optuna.create_study()
     for number in range(3):  # as three processes do in the same moment
         study.add_trial(optuna.create_trial(state=TrialState.WAITING, user_attrs={MEMBER: "b" if number == 1 else "a"}))
-    assert add_trial(study, ["a", "b"])
+    assert add_trial(study, ["a", "b"], 2)
     first, second, surplus, none = (study.ask() for _ in range(4))
     assert [member_of(trial) for trial in (first, second, surplus, none)] == ["a", "b", None, None]
-    assert not add_trial(study, ["a", "b"])
+    assert not add_trial(study, ["a", "b"], 2)
     study.tell(first, state=TrialState.FAIL)
     assert member_of(surplus) == "a"
 
@@ -244,19 +256,20 @@ def test_a_transaction_of_sqlite_excludes_all_others(tmp_path: Path) -> None:
 def test_an_error_ends_the_work_and_an_interrupted_trial_is_repeated_with_its_parameters() -> None:
     """The error is a bug here, of a kind that Optuna raises, too."""
     values = list[float]()
+    sampler = Sampler({"train.lr": {"low": 0.1, "high": 1.0}}, {}, seed=1, window=9)
 
     def run(runner: Runner, trial: Trial, name: str) -> float:
-        values.append(propose({"train.lr": {"low": 0.1, "high": 1.0}}, {}, trial).params["train.lr"])
+        values.append(sampler.propose(trial, name).params["train.lr"])
         if len(values) == 1:
             raise KeyboardInterrupt
-        if name == "b":
-            raise AssertionError("b: fails")
+        if name == "s-1":
+            raise AssertionError("s-1: fails")
         return 0.5
 
-    found = workers(None, ["a", "b", "c"], run)
+    found = workers(None, ["s-0", "s-1", "s-2"], run)
     with pytest.raises(KeyboardInterrupt):
         found.work()
-    with pytest.raises(AssertionError, match=r"^b: fails$"):
+    with pytest.raises(AssertionError, match=r"^s-1: fails$"):
         found.run(1)
     assert len(values) == 3
     assert values[0] == values[1] != values[2]
@@ -272,7 +285,7 @@ def test_a_lost_trial_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return 0.5
 
     work = workers(f"sqlite:///{tmp_path}/study.db", ["a", "b"], run)
-    assert add_trial(work.study, ["a"])
+    assert add_trial(work.study, ["a"], 9)
     work.study.ask()  # and nothing more
     in_vain = Timer(60, work.runner.stopped.set)
     in_vain.start()

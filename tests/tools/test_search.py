@@ -5,16 +5,19 @@ import math
 import re
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, cast
+from typing import IO, Any, cast
 
+import numpy as np
 import optuna
 import pytest
 import yaml
 from optuna.pruners import MedianPruner
-from optuna.trial import TrialState
+from optuna.trial import Trial, TrialState, create_trial
 
 import search
 from background import start, trainings, wait_for
@@ -23,15 +26,19 @@ from digits.foundation.stage import UserError
 from digits.scoring import DIVERGED, progress
 from experiments import task as module
 from experiments.processes import Runner
+from experiments.pruning import Judge
 from experiments.runs import Run as ExperimentRun
 from experiments.snapshot import Snapshot
-from experiments.space import read_space
+from experiments.space import Sampler, read_space
+from experiments.study import MEMBER, open_study
 from experiments.task import Proposal, Task
+from experiments.workers import Workers
 
 SPACE = "train.epochs: 1\ntrain.lr: {low: 1e-3, high: 1.0, log: true}\ntrain.optimizer: [sgd, adam]\n"
 # Each training takes some seconds, in which its process can be killed.
 SLOW = "train.epochs: 20\ntrain.batch_size: 1\ntrain.lr: {low: 1e-4, high: 1e-3}\n"
 SEARCH = "python", "tools/search.py"
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning", "ignore:Heartbeat of storage")
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +120,117 @@ def test_one_of_two_at_the_same_time_is_killed_and_the_other_interrupted(
     assert run(prepared, *command).startswith("two: 3 of 3 trials done\n\nbest of 3")
 
 
+# Learns, and prunes, from the first trials on.
+EAGER = """
+import runpy, sys
+from functools import partial
+sys.path.insert(0, "tools")
+import command
+from experiments import space
+space.TPESampler, space.UNPRUNED = partial(space.TPESampler, n_startup_trials=2), 1
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+Outcome = tuple[dict[str, Any], float | None, str, dict[int, float]]
+
+
+def outcomes(study: optuna.Study) -> dict[str, Outcome]:
+    """Parameters, value, state and epochs of the finished trials, by member."""
+    return {
+        trial.user_attrs[MEMBER]: (trial.params, trial.value, trial.state.name, trial.intermediate_values)
+        for trial in study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])
+    }
+
+
+@pytest.mark.long
+def test_an_interrupted_search_finds_the_same_to_the_last_digit(
+    prepared: Path, copy_finished: MakeProject, environment: dict[str, str], run: Run, warm_path: str
+) -> None:
+    other, found = copy_finished(), []
+    for folder in prepared, other:
+        arguments = options(folder, "same", SLOW.replace("20", "8"), 4)
+        command = ["python", "-c", EAGER, *SEARCH[1:], *arguments, "--window", "2", "--prune", "3"]
+        if folder == other:
+            with start(folder, environment, [*command, "--jobs", "2"]) as process:
+                wait_for(lambda: [*(other / ".checkpoints").glob("*.pt")])
+                process.kill()
+            assert len(outcomes(optuna.load_study(study_name="same", storage=arguments[5]))) < 4
+        run(folder, *command, PATH=warm_path, timeout=900)
+        found.append(outcomes(optuna.load_study(study_name="same", storage=arguments[5])))
+    assert len(found[0]) == 4
+    assert found[0] == found[1]
+    output = run(other, *command, "--seed", "2", status=1)
+    assert "\n  seed: 1 there, 2 here\nMake them equal to take part, or begin anew with another --name.\n" in output
+
+
+class Interruptible:
+    """A task whose trials take random times, and of which some are interrupted at first."""
+
+    def __init__(self, sampler: Sampler, interrupted: set[str]) -> None:
+        self.sampler, self.interrupted, self.random = sampler, interrupted, np.random.default_rng()
+
+    def run(self, _: Runner, trial: Trial, name: str) -> float | None:
+        proposal = self.sampler.propose(trial, name)
+        time.sleep(self.random.uniform(0, 0.05))
+        if name in self.interrupted:
+            self.interrupted.remove(name)
+            raise UserError(name)
+        judge = Judge(trial, proposal.twin)
+        accuracy = -abs(math.log10(proposal.params["train.lr"]) + 1.5)
+        try:
+            for epoch in 1, 2, 3:
+                judge.hear(epoch, accuracy / epoch)
+        except optuna.TrialPruned:
+            return None
+        return accuracy / 3
+
+
+def test_neither_jobs_nor_timing_nor_interruptions_change_what_a_search_finds(tmp_path: Path) -> None:
+    names = [f"s-{number}" for number in range(16)]
+    entries = {"train.lr": {"low": 1e-4, "high": 1.0, "log": True}, "train.optimizer": ["sgd", "adam"]}
+    found = list[dict[str, Outcome]]()
+    for jobs, interrupted in (1, set[str]()), (4, set(names[::8])):
+        study, storage = open_study(f"sqlite:///{tmp_path}/{jobs}.db" if jobs > 1 else None, "study", {})
+        task = Interruptible(Sampler(entries, {}, seed=1, window=4, prune=2), interrupted)
+        while len(outcomes(study)) < len(names):
+            work = Workers(study, storage, names, {}, cast(Task, task), window=4)
+            cast(Any, work.runner.stopped).wait = lambda _: time.sleep(0.01)
+            with suppress(UserError):
+                work.run(jobs)
+        assert not interrupted
+        found.append(outcomes(study))
+    assert found[0] == found[1]
+    assert {outcome[2] for outcome in found[0].values()} == {"COMPLETE", "PRUNED"}
+
+
+def test_a_proposal_follows_from_the_trials_before_its_window_alone() -> None:
+    entries = {"train.lr": {"low": 1e-4, "high": 1.0, "log": True}, "train.batch_size": {"low": 1, "high": 400}}
+    names = [f"s-{number}" for number in range(20)]
+
+    def trial(number: int, value: float | None) -> optuna.trial.FrozenTrial:
+        params = {"train.lr": 1 / (1 + 50 * number), "train.batch_size": 1 + 13 * number}
+        distributions = {
+            "train.lr": optuna.distributions.FloatDistribution(1e-4, 1.0, log=True),
+            "train.batch_size": optuna.distributions.IntDistribution(1, 400),
+        }
+        state = TrialState.FAIL if value is None else TrialState.COMPLETE
+        attributes = {MEMBER: names[number]}
+        return create_trial(params=params, distributions=distributions, value=value, state=state, user_attrs=attributes)
+
+    def proposed(trials: list[optuna.trial.FrozenTrial], seed: int = 1) -> list[str]:
+        study = optuna.create_study(direction="maximize")
+        study.add_trials(trials)
+        return Sampler(entries, {}, seed, window=4).propose(study.ask(), "s-19").settings
+
+    before = [trial(number, number % 7 / 7) for number in range(16)]
+    expected = proposed(before)
+    assert proposed([trial(3, None), *(trial(number, 0.99) for number in range(16, 19)), *reversed(before)]) == expected
+    assert proposed([*before[:15], trial(15, 0.99)]) != expected
+    assert proposed(before, seed=2) != expected
+    lr, _ = (float(setting.partition("=")[2]) for setting in expected)
+    assert lr == float(f"{lr:.6g}")
+
+
 @pytest.mark.long
 def test_what_every_trial_fails_of_ends_the_search(prepared: Path, run: Run, warm_path: str) -> None:
     command = [*SEARCH, *options(prepared, "high", "train.lr: {low: 1e+37, high: 1e+38}\ntrain.epochs: 1\n", 1)]
@@ -130,15 +248,26 @@ def test_what_every_trial_fails_of_ends_the_search(prepared: Path, run: Run, war
 def test_hopeless_and_diverging_trainings_are_pruned_and_others_than_begun_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    study = optuna.create_study(direction="maximize", pruner=MedianPruner(n_startup_trials=1, n_warmup_steps=2))
-    accuracies = iter([[0.5, 0.6, 0.7], [0.1, 0.2, 0.9], [0.5, 0.7, math.nan], [0.7]])
-    found = ExperimentRun("s-0", {"train.lr": 0.1}, {}, {}, {"val_accuracy": 0.7}, "")
-    monkeypatch.setattr(module, "experiments", lambda _: dict.fromkeys(["s-0", "s-3"], "commit"))
-    monkeypatch.setattr(module, "read_files", lambda *_: {"commit": None})
+    study, view = (
+        optuna.create_study(direction="maximize", pruner=MedianPruner(n_startup_trials=1, n_warmup_steps=2))
+        for _ in range(2)
+    )
+    # From epoch 3 on, the fourth training was resumed; the table has what came before.
+    accuracies: Iterator[list[float | None]] = iter(
+        [[0.5, 0.6, 0.7], [0.1, 0.2, 0.9], [0.5, 0.7, math.nan], [None, None, 0.9]]
+    )
+    table = "epoch,val_accuracy\n1,0.105263\n2,0.210526\n3,0.894737\n"
+    found = ExperimentRun("s-0", {"train.lr": 0.1}, {}, {}, {"val_accuracy": 0.7})
+    there = dict[str, str]()
+    monkeypatch.setattr(module, "experiments", lambda _: there)
+    monkeypatch.setattr(module, "read_files", lambda *_: {"commit": {"metrics/train.csv": table}})
     monkeypatch.setattr(module, "run_of", lambda *_: found)
 
     def run(*_: object, watch: Callable[[str], None]) -> tuple[int, str]:
+        there.update(dict.fromkeys(["s-0", "s-3"], "commit"))
         for epoch, accuracy in enumerate(next(accuracies), 1):
+            if accuracy is None:
+                continue
             if math.isnan(accuracy):
                 return 255, f"error: train.lr: {DIVERGED} in epoch {epoch}"
             row = {"epoch": epoch, "train_loss": 1, "train_accuracy": 1, "val_loss": 1, "val_accuracy": accuracy}
@@ -146,15 +275,21 @@ def test_hopeless_and_diverging_trainings_are_pruned_and_others_than_begun_refus
         return 0, ""
 
     runner = cast(Runner, SimpleNamespace(run=run))
-    task = Task(Snapshot("", {}), lambda *_: Proposal([], {}), prune=2)
+    task = Task(Snapshot("", {}), lambda *_: Proposal([], {}))
     results = []
-    for number in range(3):
-        trial = study.ask()
-        accuracy, result = task.train(runner, trial, f"s-{number}", Proposal([], {"train.lr": 0.1}))
-        study.tell(trial, accuracy, state=TrialState.PRUNED if accuracy is None else TrialState.COMPLETE)
+    for number in range(4):
+        trial, twin = study.ask(), view.ask()
+        params = {"train.lr": 0.1, "preprocess.val_size": 19}
+        accuracy, result = task.train(runner, trial, f"s-{number}", Proposal([], params, twin))
+        state = TrialState.PRUNED if accuracy is None else TrialState.COMPLETE
+        study.tell(trial, accuracy, state=state)
+        view.tell(twin, accuracy, state=state)
         results.append(result)
-    assert results == ["val acc 0.7000", "val acc 0.2000 in epoch 2, pruned", "loss diverged"]
-    assert [trial.value for trial in study.trials] == [0.7, 0.2, None]
+        there.clear()
+    resumed = "val acc 0.2105 in epoch 2, pruned"
+    assert results == ["val acc 0.7000", "val acc 0.2000 in epoch 2, pruned", "loss diverged", resumed]
+    assert [trial.value for trial in study.trials] == [0.7, 0.2, None, 0.2105]
+    there["s-3"] = "commit"
     with pytest.raises(UserError, match=r"^s-3: the experiment of that name has a different train.lr, got 0.1, unlike"):
         task.train(runner, study.ask(), "s-3", Proposal([], {"train.lr": 0.2}))
 
@@ -163,6 +298,7 @@ def test_wrong_arguments(call: Call) -> None:
     for arguments, status, message in [
         (["--trials", "0"], 2, "--trials: must be a whole number above 0, got 0"),
         (["--trials", "1", "--picture", "a.svg"], 2, "--picture: must be a PNG file, ending in .png, got a.svg"),
+        (["--trials", "1", "--jobs", "5"], 2, "--window: must be at least --jobs, got 4 with 5 jobs"),
         (["--trials", "1", "--space", "no.yaml"], 1, "no.yaml: cannot be read: No such file or directory; "),
     ]:
         assert message in call(search, ROOT, *arguments, status=status)[1]

@@ -104,7 +104,7 @@ def test_what_experiments_would_not_see_or_keep_is_said_first(here: Path, run: R
 
 def test_an_experiment_of_other_code_or_pictures_is_no_member() -> None:
     code, pictures = "stages/digits/models", "/somewhere/shapes"
-    run = Run("lr=0.1", {"train.lr": 0.1}, {}, {code: "c.dir", pictures: "a"}, {}, "")
+    run = Run("lr=0.1", {"train.lr": 0.1}, {}, {code: "c.dir", pictures: "a"}, {})
     params = {"train.lr": 0.1, "download.dataset": "folder", "download.folder.path": pictures}
     assert used_pictures(params) == {pictures}
     same, other, gone = (Snapshot("", {code: "c.dir"} | found) for found in ({pictures: "a"}, {pictures: "b"}, {}))

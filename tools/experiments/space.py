@@ -1,18 +1,23 @@
-"""The search space: a file that gives parameters of params.yaml a range, choices or a fixed value."""
+"""The search space, a file that gives parameters of params.yaml a range, choices or a fixed value, and its sampler."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
-from optuna.samplers import TPESampler
+from optuna.pruners import MedianPruner
+from optuna.samplers import PartialFixedSampler, RandomSampler, TPESampler
 from optuna.trial import Trial
 
 from digits.foundation.params import short_repr
 from digits.foundation.stage import UserError
+from experiments.study import finished_trials
 from experiments.task import Proposal
 from repository import flat_params, read_mapping
 
+UNPRUNED = 5  # trials that have a value before any is pruned
 Space = dict[str, Any]  # by the parameter's name: {"low": …, "high": …, "log": …}, a list, or one value
 
 
@@ -45,17 +50,40 @@ def problem_of(name: Any, entry: Any, params: dict[str, Any]) -> str | None:
     return None
 
 
-def propose(space: Space, params: dict[str, Any], trial: Trial) -> Proposal:
-    """What a trial runs.
+@dataclass(frozen=True)
+class Sampler:
+    """Proposes what the members of a search run, the same whenever, wherever and however often it is asked.
 
-    Args:
+    What it knows of a search that is under way does not depend on which trials happen to be finished.
+
+    Attributes:
+        space: what to try.
         params: all parameters, by dotted name; those of `space` replace them.
+        seed: above 0.
+        window: a proposal follows from the trials of all members that are so many or more before it, and no others.
+        prune: the epoch from which on a training may be ended, judged by the same trials; None for never.
     """
-    # A seed per trial, or concurrent processes, and the first trial after an interruption, would repeat each other's
-    # proposals. Not multivariate: that would propose before this function is called.
-    trial.study.sampler = TPESampler(seed=trial.number, multivariate=False)
-    values = {name: suggest(trial, name, entry) for name, entry in space.items()}
-    return Proposal(settings(values), params | values)
+
+    space: Space
+    params: dict[str, Any]
+    seed: int
+    window: int
+    prune: int | None = None
+
+    def propose(self, trial: Trial, member: str) -> Proposal:
+        """What a trial of a member, named NAME-NUMBER, runs; those that it follows from must be finished."""
+        name, _, number = member.rpartition("-")
+        known = [f"{name}-{earlier}" for earlier in range(int(number) - self.window + 1)]
+        seed = int(np.random.SeedSequence([self.seed, int(number)]).generate_state(1)[0])
+        pruner = MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=self.prune or 0)
+        memory = optuna.create_study(direction="maximize", sampler=TPESampler(seed=seed), pruner=pruner)
+        memory.add_trials(finished_trials(trial.study, known))
+        twin = memory.ask()
+        values = {name: suggest(twin, name, entry) for name, entry in self.space.items()}
+        trial.study.sampler = PartialFixedSampler(values, RandomSampler())
+        for name, entry in self.space.items():
+            suggest(trial, name, entry)
+        return Proposal(settings(values), self.params | values, twin if self.prune else None)
 
 
 def suggest(trial: Trial, name: str, entry: Any) -> Any:
@@ -66,7 +94,8 @@ def suggest(trial: Trial, name: str, entry: Any) -> Any:
         case {"low": int(), "high": int()}:
             return trial.suggest_int(name, **entry)
         case dict():
-            return trial.suggest_float(name, **entry)
+            # Without the last bits, since the C library's exp and log differ in them with and without FMA.
+            return min(max(float(f"{trial.suggest_float(name, **entry):g}"), entry["low"]), entry["high"])
     return entry
 
 

@@ -33,7 +33,7 @@ POSTGRESQL: dict[str, Any] = {
 }
 DATABASE_ERRORS = SQLAlchemyError, StorageInternalError
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are
+warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats and PartialFixedSampler are
 
 
 class Database(RDBStorage):

@@ -59,9 +59,10 @@ def check_agreement(study: optuna.Study, wanted: dict[str, Any]) -> None:
         )
 
 
-def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that have a value, or none because the loss diverged."""
-    return study.get_trials(deepcopy=False, states=FINISHED)
+def finished_trials(study: optuna.Study, names: Sequence[str]) -> list[FrozenTrial]:
+    """The trials of these members that have a value, or none because the loss diverged, in the order of the members."""
+    found = {trial.user_attrs[MEMBER]: trial for trial in study.get_trials(deepcopy=False, states=FINISHED)}
+    return [found[name] for name in names if name in found]
 
 
 def members(trials: Iterable[FrozenTrial]) -> set[str]:
@@ -69,18 +70,18 @@ def members(trials: Iterable[FrozenTrial]) -> set[str]:
     return {trial.user_attrs[MEMBER] for trial in trials if MEMBER in trial.user_attrs}
 
 
-def add_trial(study: optuna.Study, names: Sequence[str]) -> bool:
+def add_trial(study: optuna.Study, names: Sequence[str], window: int) -> bool:
     """Add a trial, which waits to be run, of the first of these members that none has; return whether any waits.
 
-    Its parameters are those of the last trial of the member, if one has begun and has not come to its end.
+    None is added before all members that are `window` or more before it are finished.
     """
     trials = study.get_trials(deepcopy=False)
     taken = members(trial for trial in trials if trial.state != TrialState.FAIL)
-    name = next((name for name in names if name not in taken), None)
-    if name is None:
+    number = next((number for number, name in enumerate(names) if name not in taken), None)
+    needed = names[: max(0, number - window + 1)] if number is not None else ()
+    if number is None or len(finished_trials(study, needed)) < len(needed):
         return any(trial.state == TrialState.WAITING for trial in trials)
-    tried = [trial.params for trial in trials if trial.user_attrs.get(MEMBER) == name and trial.params]
-    study.enqueue_trial(tried[-1] if tried else {}, user_attrs={MEMBER: name})
+    study.enqueue_trial({}, user_attrs={MEMBER: names[number]})
     return True
 
 

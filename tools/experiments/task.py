@@ -1,11 +1,11 @@
 """Run one member of a study as an experiment."""
 
 import math
+import re
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 from optuna import TrialPruned
@@ -13,13 +13,16 @@ from optuna.trial import Trial
 
 from command import ROOT
 from digits.foundation.stage import UserError
-from digits.scoring import DIVERGED, PROGRESS
+from digits.scoring import DIVERGED
 from experiments.processes import Runner, set_options
+from experiments.pruning import Judge
 from experiments.remote import push
 from experiments.revisions import experiments, read_files
 from experiments.runs import RESULTS, run_of
 from experiments.snapshot import Snapshot
 from repository import git
+
+CURVES = "metrics/train.csv"
 
 
 class Proposal(NamedTuple):
@@ -27,6 +30,7 @@ class Proposal(NamedTuple):
 
     settings: list[str]  # as `dvc exp run -S` takes them
     params: dict[str, Any]  # all of them, by dotted name
+    twin: Trial | None = None  # in a study whose pruner may end the training, if any may
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,12 @@ class Task:
         snapshot: what their experiments are made from.
         propose: says what a trial of the member of that name runs.
         stages: that an experiment runs; all if empty.
-        prune: the epoch from which on the study's pruner may end a training; None for never.
         remote: the Git remote to push experiments to, if any.
     """
 
     snapshot: Snapshot
     propose: Callable[[Trial, str], Proposal]
     stages: tuple[str, ...] = ()
-    prune: int | None = None
     remote: str | None = None
 
     def run(self, runner: Runner, trial: Trial, name: str) -> float | None:
@@ -57,11 +59,9 @@ class Task:
             UserError: it failed, for a reason that would fail the next one, too.
         """
         proposal = self.propose(trial, name)
-        if name in experiments(self.snapshot.commit):
-            accuracy = self.read(name, proposal)
-        else:
-            begin = time.perf_counter()
-            accuracy, result = self.train(runner, trial, name, proposal)
+        begin = time.perf_counter()
+        accuracy, result = self.train(runner, trial, name, proposal)
+        if result:
             params = " ".join(
                 f"{name.rpartition('.')[2]}={format(value, '.3g' if isinstance(value, float) else '')}"
                 for name, value in trial.params.items()
@@ -74,33 +74,35 @@ class Task:
     def train(self, runner: Runner, trial: Trial, name: str, proposal: Proposal) -> tuple[float | None, str]:
         """Run the experiment of a member; return its validation accuracy as above, and its result in words.
 
+        If the experiment exists, its result needs none, unless it is pruned all the same.
         It runs in a temporary folder, so that the workspace stays as it is and several can run at a time. DVC's queue
         would do the same, but in the background, where its end and its failure must be watched for.
         """
         command = ["dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", name, *set_options(proposal.settings)]
-        epochs: dict[int, float] = {}
-        watch = partial(report_epoch, trial, epochs) if self.prune else len
+        judge = Judge(trial, proposal.twin)
         try:
-            status, printed = runner.run([*command, *self.stages[-1:]], ROOT, watch=watch)
+            if name in experiments(self.snapshot.commit):
+                return self.read(name, proposal, judge), ""
+            status, printed = runner.run([*command, *self.stages[-1:]], ROOT, watch=judge.hear_line)
+            if status == 0:
+                val_accuracy = self.read(name, proposal, judge)
+                return val_accuracy, "finished" if val_accuracy is None else f"val acc {val_accuracy:.4f}"
         except TrialPruned:
-            epoch, accuracy = epochs.popitem()
+            epoch, accuracy = judge.epochs.popitem()
             return None, f"val acc {accuracy:.4f} in epoch {epoch}, pruned"
-        if status == 0:
-            val_accuracy = self.read(name, proposal)
-            return val_accuracy, "finished" if val_accuracy is None else f"val acc {val_accuracy:.4f}"
-        if DIVERGED not in printed:
+        if not (diverged := re.search(rf"{DIVERGED} in epoch (\d+)", printed)):
             print(printed, file=sys.stderr)
             raise UserError(
                 f"{name}: the experiment failed, got the output above; without the cause, the same command continues"
             )
-        if epochs:
-            trial.report(math.nan, max(epochs) + 1)  # or Optuna would take the last accuracy for the value
+        trial.report(math.nan, int(diverged[1]))  # or Optuna would take the last accuracy for the value
         return None, "loss diverged"
 
-    def read(self, name: str, proposal: Proposal) -> float | None:
+    def read(self, name: str, proposal: Proposal, judge: Judge) -> float | None:
         """The validation accuracy of a member's experiment, if it has any.
 
         Raises:
+            TrialPruned: `judge` has heard of its epochs, and wants no more of them.
             UserError: it was made from something else than this command began with.
         """
         base = self.snapshot.commit
@@ -110,24 +112,13 @@ class Task:
                 f"{name}: must be an experiment of commit {base}, with which this command began, got none; "
                 f"the last commit is {git('rev-parse', 'HEAD')} now; run the same command again"
             )
-        run = run_of(read_files([commit], RESULTS)[commit], self.stages)
+        files = read_files([commit], [*RESULTS, CURVES])[commit]
+        run = run_of(files, self.stages)
         if problem := self.snapshot.difference(run, proposal.params):
             raise UserError(
                 f"{name}: the experiment of that name has {problem}, unlike what this command began with; `--name` "
                 f"takes another name, `dvc exp remove {name}` deletes it"
             )
+        if proposal.twin:
+            judge.hear_table(files[CURVES], int(proposal.params["preprocess.val_size"]))
         return run.metrics.get("val_accuracy")
-
-
-def report_epoch(trial: Trial, epochs: dict[int, float], line: str) -> None:
-    """Tell the pruner about an epoch, if this line of train is about one, and add its validation accuracy to `epochs`.
-
-    Raises:
-        TrialPruned: the pruner wants no more.
-    """
-    if match := PROGRESS.match(line):
-        epoch, accuracy = int(match[1]), float(match[2])
-        epochs[epoch] = accuracy
-        trial.report(accuracy, epoch)
-        if trial.should_prune():
-            raise TrialPruned

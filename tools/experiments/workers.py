@@ -11,7 +11,6 @@ from typing import Any
 import optuna
 from optuna import TrialPruned
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.pruners import MedianPruner
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import Trial
@@ -20,10 +19,8 @@ from command import positive
 from digits.foundation.stage import UserError
 from experiments.processes import Runner
 from experiments.storage import DATABASE_ERRORS
-from experiments.study import add_trial, check_agreement, finished_trials, member_of, members
+from experiments.study import add_trial, check_agreement, finished_trials, member_of
 from experiments.task import Task
-
-UNPRUNED = 5  # trials that are finished before any is pruned
 
 
 def add_options(parser: argparse.ArgumentParser, database: str | None) -> None:
@@ -56,6 +53,7 @@ class Workers:
         names: of the members, which are those of their experiments.
         wanted: the agreement, which a machine that began in the same moment may have overwritten.
         task: how a member is run.
+        window: a member waits until all that are so many or more before it are finished.
         runner: runs their experiments.
     """
 
@@ -64,6 +62,7 @@ class Workers:
     names: list[str]
     wanted: dict[str, Any]
     task: Task
+    window: int
     runner: Runner = field(default_factory=Runner)
 
     def run(self, jobs: int) -> None:
@@ -76,18 +75,15 @@ class Workers:
         Raises:
             UserError: one failed, or the database is gone.
         """
-        pruner = MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=self.task.prune or 0)
         # Of this thread alone. The sampler must not propose before the task does.
-        study = optuna.load_study(
-            study_name=self.study.study_name, storage=self.storage, sampler=RandomSampler(), pruner=pruner
-        )
+        study = optuna.load_study(study_name=self.study.study_name, storage=self.storage, sampler=RandomSampler())
         failures = 0
         while not self.runner.stopped.is_set():
             try:
                 check_agreement(study, self.wanted)
-                if members(finished_trials(study)) >= set(self.names):
+                if len(finished_trials(study, self.names)) == len(self.names):
                     return
-                if add_trial(study, self.names):
+                if add_trial(study, self.names, self.window):
                     self.run_trial(study)
                 else:
                     self.runner.stopped.wait(1)

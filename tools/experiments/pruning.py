@@ -1,0 +1,52 @@
+"""End a training that is worse than earlier ones were, after the same epoch whatever interrupts it."""
+
+import csv
+from dataclasses import dataclass, field
+
+from optuna import TrialPruned
+from optuna.trial import Trial
+
+from digits.scoring import PROGRESS
+
+
+@dataclass
+class Judge:
+    """Hears of the epochs of a training, and tells the study.
+
+    Attributes:
+        trial: of the study.
+        twin: the same trial in another study, whose pruner decides; without it, nothing is told.
+        epochs: their validation accuracy, so far.
+    """
+
+    trial: Trial
+    twin: Trial | None
+    epochs: dict[int, float] = field(default_factory=dict)
+
+    def hear(self, epoch: int, accuracy: float) -> None:
+        """Report an epoch, if it is the next one: a training that goes on after an interruption is judged at its end.
+
+        Raises:
+            TrialPruned: the pruner wants no more.
+        """
+        if self.twin and epoch == len(self.epochs) + 1:
+            self.epochs[epoch] = accuracy
+            self.trial.report(accuracy, epoch)
+            self.twin.report(accuracy, epoch)
+            if self.twin.should_prune():
+                raise TrialPruned
+
+    def hear_line(self, line: str) -> None:
+        """Hear what train prints, if it is about an epoch; raises what `hear` does."""
+        if match := PROGRESS.match(line):
+            self.hear(int(match[1]), float(match[2]))
+
+    def hear_table(self, text: str, images: int) -> None:
+        """Hear all of metrics/train.csv, with the digits that train prints; raises what `hear` does.
+
+        Args:
+            images: the number of validation images.
+        """
+        for row in csv.DictReader(text.splitlines()):
+            correct = round(float(row["val_accuracy"]) * images)
+            self.hear(int(row["epoch"]), float(f"{correct / images:.4f}"))
