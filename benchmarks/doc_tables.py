@@ -1,6 +1,13 @@
-"""Tables that benchmarks write into the pages of the documentation, each between two comments."""
+"""Tables in Markdown that benchmarks write into the pages of the documentation, each between two comments."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+
+def table(header: list[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, right-aligned but for its first column."""
+    head, *lines = (f"| {' | '.join(row)} |\n" for row in (header, *rows))
+    return "".join([head, f"|---|{'---:|' * (len(header) - 1)}\n", *lines])
 
 
 def with_table(text: str, name: str, table: str) -> str:

@@ -1,22 +1,25 @@
-"""Measure the recipes of the last commit in a clone, once for each seed.
+"""Measure the recipes of the last commit, once for each seed.
 
 Example: python benchmarks/measure_recipes.py --seeds 2 cnn mlp
 
-Writes recipes/results.csv (a row for each recipe and seed), recipes/curves.csv
-(a row for each of their epochs), and, from these two, recipes/curves.png and
-the table in README.md.
+Runs them in a clone, as experiments (measured-cnn-0, ...) that this repository
+then has, too. Writes recipes/results.csv (a row for each recipe and seed),
+recipes/curves.csv (a row for each of their epochs), and, from these two,
+recipes/curves.png and the table in README.md. After an interruption the same
+command goes on, since it keeps the rows of the same recipe and inputs.
 """
 
 import argparse
 import hashlib
 import json
 import re
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,7 @@ from matplotlib.ticker import LogLocator
 import loops
 from digits.dataset import load_dataset
 from digits.figures.style import COLORS, new_figure, save_figure
-from digits.foundation.files import write_csv
+from digits.foundation.files import replacing, write_csv
 from digits.models.classifier import predict, restore
 from digits.models.model_file import load_model
 from digits.scoring import wilson_interval
@@ -54,7 +57,7 @@ def main() -> None:
     parser.add_argument(
         "--seeds",
         type=int,
-        default=5,
+        default=6,
         choices=range(2, 101),
         metavar="N",
         help="measure seeds 0 to N - 1 (default: %(default)s)",
@@ -67,21 +70,11 @@ def main() -> None:
         clone = Path(folder) / "clone"
         subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
         subprocess.run(["dvc", "repro", "preprocess"], cwd=clone, check=True)
-        recipes = read_recipes(clone)
-        for name in arguments.names or [*recipes, TUTORIAL]:
+        for name in arguments.names or [*read_recipes(clone), TUTORIAL]:
             if name == TUTORIAL:
-                update(CURVES, name, measure_tutorial(clone))
-                continue
-            results: list[dict[str, Any]] = []
-            curves: list[dict[Hashable, Any]] = []
-            for seed in range(arguments.seeds):
-                print(f"... {name}, seed {seed}", flush=True)
-                result, curve = measure(clone, recipes[name], seed)
-                key: dict[Any, Any] = {"recipe": name, "seed": seed}
-                results.append(key | {"recipe_hash": recipe_hash(recipes[name])} | result)
-                curves += [{**key, **row} for row in curve]
-                update(RESULTS, name, results)
-                update(CURVES, name, curves)
+                write_rows(CURVES, {"recipe": TUTORIAL}, measure_tutorial(clone))
+            else:
+                measure_seeds(clone, name, arguments.seeds)
     save_figure(FIGURE, draw_curves(pd.read_csv(CURVES)))
     write_table(PAGE, "recipes", recipes_table(pd.read_csv(RESULTS)))
 
@@ -93,19 +86,38 @@ def read_recipes(folder: Path) -> dict[str, dict[str, Any]]:
     return {name: recipe for name, recipe in recipes.items() if "download" not in recipe}
 
 
-def recipe_hash(recipe: dict[str, Any]) -> str:
-    """A hash that changes with the recipe, so that outdated results are noticed."""
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
+def measured_with(clone: Path, name: str) -> dict[str, str]:
+    """Hashes of what the results of a recipe depend on, apart from the seed: its parameters, and the rest."""
+    stages = subprocess.run(["git", "rev-parse", "HEAD:stages"], cwd=clone, check=True, stdout=subprocess.PIPE).stdout
+    params = yaml.safe_load((clone / "params.yaml").read_text(encoding="utf-8"))
+    others = [stages.decode(), *(params[section] for section in ("download", "preprocess", "versions"))]
+    return {"recipe_hash": short_hash(read_recipes(clone)[name]), "inputs": short_hash(others)}
 
 
-def measure(clone: Path, recipe: dict[str, Any], seed: int) -> tuple[dict[str, Any], list[dict[Hashable, Any]]]:
-    """Run the pipeline with a recipe; return its results and its epochs."""
-    committed = subprocess.run(
-        ["git", "show", "HEAD:params.yaml"], cwd=clone, check=True, stdout=subprocess.PIPE
-    ).stdout
-    params = merge(yaml.safe_load(committed), merge(recipe, {"train": {"seed": seed}}))
-    (clone / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
-    output = subprocess.run(["dvc", "repro"], cwd=clone, check=True, stdout=subprocess.PIPE, text=True).stdout
+def short_hash(values: Any) -> str:
+    """Twelve hexadecimal digits that change with `values`, which JSON can write."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def measure_seeds(clone: Path, name: str, seeds: int) -> None:
+    """Measure a recipe with the seeds from 0 to `seeds` - 1, but those that have been measured."""
+    hashes = measured_with(clone, name)
+    for seed in range(seeds):
+        key = {"recipe": name, "seed": seed}
+        if not matching(read_rows(RESULTS), key | hashes).empty:
+            continue
+        print(f"... {name}, seed {seed}", flush=True)
+        result, curve = measure(clone, name, seed)
+        write_rows(CURVES, key, [key | row for row in curve])
+        write_rows(RESULTS, key, [key | hashes | result])
+
+
+def measure(clone: Path, name: str, seed: int) -> tuple[dict[str, Any], list[dict[Any, Any]]]:
+    """Run a recipe as an experiment, measured-NAME-SEED; return its results and its epochs."""
+    subprocess.run(["git", "checkout", "--quiet", "HEAD", "."], cwd=clone, check=True)
+    command = [sys.executable, "tools/recipe.py", name, "--name", f"measured-{name}-{seed}", "-S", f"train.seed={seed}"]
+    output = subprocess.run(command, cwd=clone, check=True, stdout=subprocess.PIPE, text=True).stdout
+    hand_over(clone)
     curve = pd.read_csv(clone / "metrics/train.csv")[["epoch", "val_accuracy"]]
     curve["seconds"] = [float(seconds) for seconds in EPOCH.findall(output)]
     train, test = (json.loads((clone / f"metrics/{stage}.json").read_text()) for stage in ("train", "test"))
@@ -120,16 +132,19 @@ def measure(clone: Path, recipe: dict[str, Any], seed: int) -> tuple[dict[str, A
         "predict_ms": round(1000 * time_prediction(model), 3),
         "parameters": train["parameters"],
         "model_bytes": model.stat().st_size,
+        "model_sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
     }
     return result, curve.to_dict("records")
 
 
-def merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`values` with `changes`, mappings merged key by key."""
-    return values | {
-        key: merge(values.get(key, {}), change) if isinstance(change, dict) else change
-        for key, change in changes.items()
-    }
+def hand_over(clone: Path) -> None:
+    """Give this repository the experiments of the clone, and what DVC's cache has of them."""
+    subprocess.run(["git", "fetch", "--quiet", clone, "+refs/exps/*:refs/exps/*"], cwd=ROOT, check=True)
+    for path in (clone / ".dvc/cache/files").rglob("*"):
+        target = ROOT / path.relative_to(clone)
+        if path.is_file() and not target.exists():
+            with replacing(target) as temporary:
+                shutil.copyfile(path, temporary)
 
 
 def time_prediction(path: Path) -> float:
@@ -167,11 +182,21 @@ def measure_tutorial(clone: Path) -> list[dict[str, Any]]:
     return curve
 
 
-def update(path: Path, name: str, rows: Sequence[Mapping[Any, Any]]) -> None:
-    """Replace the rows of the recipe `name` in a table."""
-    found = pd.read_csv(path, dtype=str, keep_default_na=False) if path.exists() else pd.DataFrame(columns=["recipe"])
-    kept: list[dict[Any, Any]] = found[found["recipe"] != name].to_dict("records")
-    write_csv(path, [*kept, *rows])
+def read_rows(path: Path) -> pd.DataFrame:
+    """A table as text, so that rows are rewritten as they are."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False) if path.exists() else pd.DataFrame()
+
+
+def matching(rows: pd.DataFrame, key: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows that have these values."""
+    return rows[(rows.reindex(columns=list(key)) == pd.Series(key).astype(str)).all(axis=1)]
+
+
+def write_rows(path: Path, key: Mapping[str, Any], new: Sequence[Mapping[Any, Any]]) -> None:
+    """Put rows in the place of those with this key."""
+    rows = read_rows(path)
+    others: list[dict[Any, Any]] = rows.drop(matching(rows, key).index).to_dict("records")
+    write_csv(path, [*others, *new])
 
 
 def recipes_table(results: pd.DataFrame) -> str:

@@ -11,10 +11,11 @@ the table in docs/your-own-pictures.md.
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "stages"), str(ROOT / "tools")]
@@ -31,7 +32,7 @@ from digits.pictures.ink import NoDigitError
 from digits.pictures.mnist_format import to_mnist_format
 from digits.scoring import wilson_interval
 from digits.sources.optdigits import load_optdigits
-from doc_tables import write_table
+from doc_tables import table, write_table
 from handwriting.recognizer import Recognizer
 
 SUMMARY = ROOT / "data/tensors/dataset.json"
@@ -43,48 +44,69 @@ Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 Images = NDArray[np.uint8]
 
 
+class Condition(NamedTuple):
+    """Images of one kind: what they are, the images, uint8 (N, H, W), light on dark, and their labels, int64 (N,)."""
+
+    name: str
+    images: Images
+    labels: NDArray[np.int64]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="ONNX files, each named for its recipe")
-    arguments = parser.parse_args()
-    models = {path.stem: Recognizer(path) for path in arguments.models}
-    if {load_summary(SUMMARY).about.name, *(model.dataset for model in models.values())} != {"mnist"}:
-        sys.exit(
-            "error: models: must be trained on MNIST, and data/tensors must hold it, got other data; "
-            "`git checkout HEAD params.yaml`, `dvc repro`"
-        )
-    rows: list[dict[str, Any]] = []
-    for images, labels, name in every_condition():
-        with ProcessPoolExecutor(os.cpu_count()) as executor:
-            results = list(executor.map(converted_or_none, images, chunksize=100))
-        answered = np.array([image is not None for image in results])
-        converted = np.stack([image if image is not None else np.zeros((28, 28), np.uint8) for image in results])
-        for model, recognizer in models.items():
-            right = recognizer.probabilities(images).argmax(axis=1) == labels
-            rows.append(row(model, name, ORIGINAL, right, 0))
-            right = answered & (recognizer.probabilities(converted).argmax(axis=1) == labels)
-            rows.append(row(model, name, CONVERTED, right, int((~answered).sum())))
-        print(pd.DataFrame(rows[-2 * len(models) :]).to_string(header=False, index=False), flush=True)
-    write_csv(RESULTS, rows)
+    models = open_models(parser.parse_args().models)
+    write_csv(RESULTS, list(measure(models, every_condition())))
     write_table(PAGE, "off data set", accuracies_table(pd.read_csv(RESULTS)))
 
 
-def every_condition() -> Iterator[tuple[Images, NDArray[np.int64], str]]:
-    """Images, uint8 (N, 28, 28), their labels, int64 (N,), and what they are."""
-    summary = load_summary(ROOT / "data/tensors/dataset.json")
+def open_models(paths: list[Path]) -> dict[str, Recognizer]:
+    """Models that were trained on MNIST, by the names of their files."""
+    models = {path.stem: Recognizer(path) for path in paths}
+    if others := [name for name, model in models.items() if model.dataset != "mnist"]:
+        sys.exit(f"error: models: must be trained on MNIST, got {', '.join(others)}; `make cnn` trains one")
+    return models
+
+
+def every_condition() -> Iterator[Condition]:
+    """MNIST's test images, changed in each way, and scikit-learn's digits."""
+    summary = load_summary(SUMMARY)
+    if summary.about.name != "mnist":
+        sys.exit("error: data/tensors: must hold MNIST, got other data; `git checkout HEAD params.yaml`, `dvc repro`")
     test = load_dataset(ROOT / "data/tensors/test.safetensors", len(summary.about.classes))
     for name, change in CHANGES.items():
         generator = np.random.default_rng(0)
         changed = [np.asarray(change(Image.fromarray(image), generator)) for image in test.images]
-        yield np.stack(changed), test.labels, name
+        yield Condition(name, np.stack(changed), test.labels)
     small = load_optdigits()
-    yield small.images, small.labels, "scikit-learn's digits"
+    yield Condition("scikit-learn's digits", small.images, small.labels)
 
 
-def converted_or_none(image: Images) -> Images | None:
+def measure(models: dict[str, Recognizer], conditions: Iterable[Condition]) -> Iterator[dict[str, Any]]:
+    """Rows of the CSV file, printed as they come: models on the images as 28 x 28 pixels, and in MNIST format."""
+    for name, images, labels in conditions:
+        with ProcessPoolExecutor(os.cpu_count()) as executor:
+            results = list(executor.map(converted_or_none, map(Image.fromarray, images), chunksize=100))
+        answered = np.array([image is not None for image in results])
+        converted = np.stack([image if image is not None else np.zeros((28, 28), np.uint8) for image in results])
+        resized = np.stack([resize(image) for image in images])
+        formats = {ORIGINAL: (resized, np.ones_like(answered)), CONVERTED: (converted, answered)}
+        for (model, recognizer), (format_, (pixels, kept)) in product(models.items(), formats.items()):
+            right = kept & (recognizer.probabilities(pixels).argmax(axis=1) == labels)
+            found = row(model, name, format_, right, int((~kept).sum()))
+            print(f"{model}, {name}, {format_}: {found['accuracy']:.2%} of {len(labels):,}", flush=True)
+            yield found
+
+
+def resize(image: Images) -> Images:
+    """The image as 28 x 28 pixels, unchanged if it is; as torchvision resizes it unless told otherwise, bilinearly."""
+    return np.asarray(Image.fromarray(image).resize((28, 28), Image.Resampling.BILINEAR))
+
+
+def converted_or_none(image: Image.Image) -> Images | None:
     """The image in MNIST format; None if it is refused."""
     try:
-        return to_mnist_format(Image.fromarray(image))
+        return to_mnist_format(image)
     except NoDigitError:
         return None
 
@@ -139,12 +161,12 @@ CHANGES: dict[str, Change] = {
 def accuracies_table(results: pd.DataFrame) -> str:
     """A Markdown table: a row for each kind of images, a column for each model, original / in MNIST format."""
     models = list(results["model"].unique())
-    lines = [f"| test accuracy, % | {' | '.join(models)} |", f"|---|{'---:|' * len(models)}"]
     percent = (100 * results.set_index(["images", "model", "format"])["accuracy"]).map("{:.1f}".format)
-    for images in results["images"].unique():
-        cells = [f"{percent[images, model, ORIGINAL]} / {percent[images, model, CONVERTED]}" for model in models]
-        lines.append(f"| {images} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    rows = [
+        [images, *(f"{percent[images, model, ORIGINAL]} / {percent[images, model, CONVERTED]}" for model in models)]
+        for images in results["images"].unique()
+    ]
+    return table(["test accuracy, %", *models], rows)
 
 
 if __name__ == "__main__":

@@ -14,15 +14,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "stages"), str(ROOT / "tools")]
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from digits.pictures.ink import NoDigitError
-from digits.pictures.mnist_format import to_mnist_format
 from handwriting.recognizer import Recognizer
+from off_data_set import converted_or_none
 from picture_kinds import KINDS
 
-Floats = NDArray[np.float64]
 COUNT = 80  # pictures of each kind, half of them to develop with
 
 
@@ -33,25 +32,18 @@ def main() -> None:
     arguments = parser.parse_args()
     models = {path.stem: Recognizer(path) for path in arguments.models}
     heads = [f"{name}: {way}" for name in models for way in ("ours", "tutorials")]
-    print(f"| right, % | {' | '.join(heads)} | refused |\n|---|{'---:|' * (len(heads) + 1)}")
-    total = np.zeros(len(heads) + 1)
-    for kind in KINDS:
-        found = np.array([scores(image, digit, models) for image, digit in pictures(kind, arguments.develop)])
-        print(line(kind, found.mean(axis=0)), flush=True)
-        total += found.mean(axis=0) / len(KINDS)
-    print(line(f"all {len(KINDS) * COUNT // 2}", total))
-
-
-def line(name: str, shares: Floats) -> str:
-    return f"| {name} | {' | '.join(f'{share:.1f}' for share in (100 * shares).tolist())} |"
+    found = {
+        kind: np.mean([scores(image, digit, models) for image, digit in pictures(kind, arguments.develop)], axis=0)
+        for kind in KINDS
+    }
+    table = 100 * pd.DataFrame(found, [*heads, "refused"]).T
+    table.loc[f"all {len(KINDS) * COUNT // 2}"] = table.mean()
+    print(table.rename_axis("right, %").to_markdown(floatfmt=".1f"))
 
 
 def scores(image: Image.Image, digit: int, models: dict[str, Recognizer]) -> list[bool]:
     """Whether each model is right about our 28 x 28 pixels, and the tutorials', and whether we refuse the picture."""
-    try:
-        ours = to_mnist_format(image)
-    except NoDigitError:
-        ours = None
+    ours = converted_or_none(image)
     found = []
     for model in models.values():
         for pixels in (ours, as_tutorials(image)):

@@ -4,17 +4,26 @@ Example: python tools/recipe.py cnn
          python tools/recipe.py cnn --name cnn-1 -S train.seed=1
 
 All other arguments go to `dvc exp run`. The results are left in the workspace.
+At the end it says whether the model is, byte for byte, one of those that
+recipes/results.csv was measured with, if the recipe's arithmetic is portable.
 """
 
+import csv
+import hashlib
 import json
 import shlex
 import subprocess
 import sys
+from typing import Any
 
 from command import ROOT, Parser, run_command
 from digits.foundation.yaml_text import flattened
+from experiments.revisions import LOCK, WORKSPACE, read_files
 from repository import WRONG_USAGE, read_mapping, use_own_environment
 
+RESULTS = ROOT / "recipes/results.csv"
+MODEL = ROOT / "models/model.safetensors"
+ELSEWHERE = {"--queue", "--temp"}  # options that leave the workspace as it is
 RECIPES = {path.stem: path for path in sorted((ROOT / "recipes").glob("*.yaml"))}
 
 
@@ -25,8 +34,8 @@ def main() -> None:
     parser.usage = "%(prog)s [-h] [-n NAME] RECIPE [ARGUMENT ...]"
     arguments, passed_on = parser.parse_known_args()
     name = arguments.name or arguments.recipe
-    recipe = read_mapping(RECIPES[arguments.recipe], "`git checkout HEAD recipes` restores it")
-    settings = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in flattened(recipe)]
+    recipe = dict(flattened(read_mapping(RECIPES[arguments.recipe], "`git checkout HEAD recipes` restores it")))
+    settings = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in recipe.items()]
     command = ["dvc", "exp", "run", "--name", name, *(part for each in settings for part in ("-S", each)), *passed_on]
     print(shlex.join(command), flush=True)
     use_own_environment()
@@ -36,7 +45,27 @@ def main() -> None:
         except KeyboardInterrupt:
             process.wait()  # DVC gets Ctrl-C, too, and tidies up
             raise
+    if status == 0 and not ELSEWHERE & set(passed_on):
+        print(verdict(arguments.recipe, recipe), end="")
     sys.exit(2 if status == WRONG_USAGE else int(status != 0))
+
+
+def verdict(name: str, recipe: dict[str, Any]) -> str:
+    """Whether the model in the workspace is the one that the recipe was measured with; empty if that does not apply."""
+    train = read_files([WORKSPACE], [LOCK])[WORKSPACE].stages.get("train")
+    if not train or any(train.params.get(key) != value for key, value in recipe.items() if key.startswith("train.")):
+        return ""  # its parameters are other ones, as the user chose
+    rows = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
+    published = {row["seed"]: row["model_sha256"] for row in csv.DictReader(rows) if row["recipe"] == name}
+    seed = str(train.params["train.seed"])
+    if not any(published.values()) or not MODEL.exists():
+        return ""
+    if seed not in published:
+        return f"No published model of {name} has seed {seed} (they have {', '.join(published)}).\n"
+    if hashlib.sha256(MODEL.read_bytes()).hexdigest() == published[seed]:
+        return f"The model is, byte for byte, the published one of {name} with seed {seed}.\n"
+    reasons = "its data, code,\nlibraries or arithmetic are others, see docs/what-is-reproducible.md."
+    return f"The model is not the published one of {name} with seed {seed}: {reasons}\n"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,9 @@
 """The changed images are what their names say, and the docs show the results."""
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,6 +48,17 @@ def test_a_change_leaves_as_much_ink_as_it_says(name: str, least: float, most: f
         changed = np.asarray(benchmark.CHANGES[name](digit, np.random.default_rng(0)), float)
         assert changed.shape == (28, 28)
         assert least <= changed.sum() / np.asarray(digit, float).sum() <= most
+
+
+def test_a_refused_image_counts_as_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    model: Any = SimpleNamespace(dataset="mnist", probabilities=lambda images: np.eye(10)[np.zeros(len(images), int)])
+    images = np.stack([np.asarray(DIGITS[0]), np.zeros((28, 28), np.uint8)])
+    condition = benchmark.Condition("some", images, np.array([0, 0]))
+    original, converted = benchmark.measure({"one": model}, [condition])
+    assert (original["accuracy"], converted["accuracy"], converted["refused"]) == (1.0, 0.5, 1)
+    monkeypatch.setattr(benchmark, "Recognizer", lambda _: SimpleNamespace(dataset="kmnist"))
+    with pytest.raises(SystemExit, match="must be trained on MNIST, got other;"):
+        benchmark.open_models([Path("models/other.onnx")])
 
 
 def test_dark_on_light_is_the_opposite() -> None:

@@ -1,11 +1,13 @@
 """Every recipe is complete, and its numbers in README.md are those that were measured."""
 
+import hashlib
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -41,20 +43,41 @@ def test_a_recipe_sets_all_that_counts_and_nothing_else(name: str) -> None:
     recipe = RECIPES[name]
     assert list(recipe) == ["train"]  # `offline`, which also chooses a data set, is not measured
     assert set(recipe["train"]) == chosen_keys(recipe["train"])
-    refuse_conflicts(TrainParams(**benchmark.merge(COMMITTED, recipe)["train"]))
+    refuse_conflicts(TrainParams(**COMMITTED["train"] | recipe["train"]))
 
 
 def test_every_recipe_has_its_results_and_the_readme_shows_them() -> None:
     results = pd.read_csv(benchmark.RESULTS)
     measured = {(row.recipe, row.recipe_hash) for row in results.itertuples()}
-    assert measured == {(name, benchmark.recipe_hash(recipe)) for name, recipe in RECIPES.items()}
+    assert measured == {(name, benchmark.measured_with(ROOT, name)["recipe_hash"]) for name in RECIPES}
     assert (results.groupby("recipe")["seed"].nunique() >= 5).all()
     text = benchmark.PAGE.read_text(encoding="utf-8")
     assert text == with_table(text, "recipes", benchmark.recipes_table(results))
 
 
-@pytest.mark.parametrize("name", ["linear", pytest.param("cnn-fast", marks=pytest.mark.long)])
-def test_a_recipe_runs_as_an_experiment(project: Path, run: Run, name: str) -> None:
+def test_the_model_is_compared_with_the_published_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, made = {"train.lr": 0.1, "download.dataset": "mnist"}, {"train.lr": 0.1, "train.seed": 0}
+    lock = SimpleNamespace(stages={"train": SimpleNamespace(params=made)})
+    monkeypatch.setattr(recipe, "read_files", lambda *_: {"workspace": lock})
+    monkeypatch.setattr(recipe, "RESULTS", tmp_path / "results.csv")
+    monkeypatch.setattr(recipe, "MODEL", tmp_path / "model")
+    assert recipe.verdict("a", wanted) == ""
+    sha256 = hashlib.sha256(b"model").hexdigest()
+    recipe.RESULTS.write_text(f"recipe,seed,model_sha256\na,0,{sha256}\na,1,{64 * '0'}\nb,0,\n")
+    assert recipe.verdict("a", wanted) == ""  # there is no model
+    recipe.MODEL.write_bytes(b"model")
+    assert recipe.verdict("a", wanted) == "The model is, byte for byte, the published one of a with seed 0.\n"
+    assert recipe.verdict("b", wanted) == ""
+    made["train.seed"] = 1
+    assert recipe.verdict("a", wanted).startswith("The model is not the published one of a with seed 1: its data, ")
+    made["train.seed"] = 2
+    assert recipe.verdict("a", wanted) == "No published model of a has seed 2 (they have 0, 1).\n"
+    made["train.lr"] = 0.2
+    assert recipe.verdict("a", wanted) == ""
+
+
+def test_a_recipe_runs_as_an_experiment(project: Path, run: Run) -> None:
+    name = "linear"
     output = run(project, "python", "tools/recipe.py", name, *SMALL, *FLOAT32, "evaluate")
     assert f"dvc exp run --name {name}" in output
     params = yaml.safe_load((project / "params.yaml").read_text())["train"]
