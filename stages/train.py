@@ -1,16 +1,20 @@
 """Train the classifier on the training images and score it on the validation images after every epoch.
 
 Reads train.safetensors, val.safetensors and dataset.json in data/tensors; writes models/model.safetensors,
-metrics/train.csv (a row per epoch) and metrics/train.json (the last row, and the number of parameters).
+metrics/train.csv (a row per epoch) and metrics/train.json (the last row, and the number of parameters), both also
+while it trains.
 Command: python stages/train.py
 """
 
+import os
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from digits.foundation.files import write_csv, write_json
 from digits.foundation.params import params_error, read_params, read_values
-from digits.foundation.stage import run
+from digits.foundation.stage import repository_root, run
 from digits.models.portable_arithmetic import use_portable_arithmetic
 from digits.training.machine import keep_freed_memory, usable_cores
 from digits.training.params import TrainParams, refuse_conflicts
@@ -21,6 +25,7 @@ SUMMARY = Path("data/tensors/dataset.json")
 MODEL = Path("models/model.safetensors")
 CURVES = Path("metrics/train.csv")
 METRICS = Path("metrics/train.json")
+STEP = ".dvc/tmp/exps/run/DVCLIVE_STEP_COMPLETED"
 
 
 def main() -> None:
@@ -33,6 +38,7 @@ def main() -> None:
     # PyTorch takes seconds to load, which an error in the parameters should not; and it reads how to compute.
     import numpy as np
     import torch
+    from tqdm import tqdm
 
     from digits.dataset import load_dataset, load_summary
     from digits.models.classifier import Classifier, build_layers
@@ -83,7 +89,7 @@ def main() -> None:
         )
         saved = checkpoint.load() if checkpoint else None
         if saved:
-            write_csv(CURVES, saved["rows"])
+            write_metrics(saved["rows"], parameters)
             if len(saved["rows"]) == params.epochs and is_recorded("train", CURVES):
                 saved = None
         if saved := processes.from_first(saved):
@@ -93,17 +99,38 @@ def main() -> None:
 
         schedule = Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump())
         start = time.perf_counter()
+        # Shown on a terminal alone, and only if it is worth waiting for.
+        hidden = None if checkpoint else True
+        bar = tqdm(total=params.epochs, initial=len(training.rows), unit="epoch", delay=5, leave=False, disable=hidden)
         for row in fit(training, schedule, train, val):
             if checkpoint and (checkpoint.is_due() or row["epoch"] == params.epochs):
                 checkpoint.save(training.state_dict())
-                write_csv(CURVES, training.rows)
+                write_metrics(training.rows, parameters)
+                tell_editor(row["epoch"])
+            bar.clear()
             print(progress(row, params.epochs, time.perf_counter() - start), flush=True)
+            bar.update()
+        bar.close()
     if not checkpoint:
         return
     save_model(MODEL, model.arrays(), ModelInfo(architecture=params.model, options=options, dataset=summary.about))
-    last = training.rows[-1] | {"epoch": None, "lr": None, "parameters": parameters}
-    write_json(METRICS, {name: value for name, value in last.items() if value is not None})  # val_* may be missing
     checkpoint.finish()
+
+
+def write_metrics(rows: list[dict[str, Any]], parameters: int) -> None:
+    """Write a table of the epochs so far, and the last one."""
+    write_csv(CURVES, rows)
+    last = rows[-1] | {"epoch": None, "lr": None, "parameters": parameters}
+    write_json(METRICS, {name: value for name, value in last.items() if value is not None})  # val_* may be missing
+
+
+def tell_editor(step: int) -> None:
+    """Let DVC's extension for VS Code, if it watches, read the metrics again, also in a copy of the queue's.
+
+    Source of the file and of its content: iterative/dvclive, vscode.py.
+    """
+    with suppress(OSError):  # nothing depends on it
+        write_json(repository_root() / STEP, {"pid": os.getpid(), "step": step})
 
 
 def require_shares(params: TrainParams, images: int) -> None:

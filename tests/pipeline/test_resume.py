@@ -1,5 +1,6 @@
 """Trainings that are killed, really, at many moments, go on and end with the bytes of one that nobody disturbed."""
 
+import json
 import os
 import pickle
 import re
@@ -20,8 +21,9 @@ import yaml
 import background
 from background import wait_for
 from conftest import MakeProject, Once, Run, commit
+from digits.foundation.stage import repository_root
 from digits.training import checkpoint
-from digits.training.checkpoint import Checkpoint, repository_root, training_key
+from digits.training.checkpoint import Checkpoint, training_key
 from pipeline_runs import KILLED_AT_SECOND_CHECKPOINT
 
 OUTPUTS = "models/model.safetensors", "metrics/train.csv", "metrics/train.json"
@@ -245,6 +247,9 @@ def test_a_queued_experiment_is_killed_and_goes_on_in_another_copy(project: Path
     run(project, "dvc", "exp", "run", "--queue", "--name", "first", *experiment)
     process = start(project, "sh", "-c", UNTIL_DONE)
     wait_for_checkpoint(process, project)  # beside the commands, each of which may outlast the training
+    step = project / ".dvc/tmp/exps/run/DVCLIVE_STEP_COMPLETED"  # which DVC's extension for VS Code watches
+    wait_for(step.exists)
+    assert set(json.loads(step.read_text())) == {"pid", "step"}
     os.kill(trainer(project), signal.SIGKILL)
     process.wait(240)  # for the end, but not that of the worker, which lives on
     assert resumed_after(run(project, "dvc", "queue", "logs", "first")) is None

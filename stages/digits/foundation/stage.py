@@ -24,6 +24,11 @@ class UserError(Exception):
     """A problem that the user can fix: where it is, what it is, and what to do about it."""
 
 
+def repository_root(folder: Path = ROOT) -> Path:
+    """The root of the real repository, even if `folder` is a copy that DVC made for an experiment."""
+    return next((parent.parents[2] for parent in folder.parents if parent.match(".dvc/tmp/exps")), folder)
+
+
 def escape_unencodable() -> None:
     """Let standard output escape characters that its encoding lacks, as standard error does by default."""
     if isinstance(sys.stdout, io.TextIOWrapper):

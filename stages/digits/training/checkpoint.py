@@ -20,7 +20,7 @@ import torch
 
 from digits.foundation.files import replacing
 from digits.foundation.lock import acquire, holder
-from digits.foundation.stage import ROOT
+from digits.foundation.stage import ROOT, repository_root
 from digits.foundation.yaml_text import parse_lock
 
 MAX_SAVE_SHARE = 0.01  # of the training time, spent on saving
@@ -91,11 +91,6 @@ def remove_finished(folder: Path) -> None:
             path.unlink(missing_ok=True)  # another process does the same at the same time
             lock_path.unlink(missing_ok=True)  # last, so that whoever takes it next finds no checkpoint
             lock.release()
-
-
-def repository_root(folder: Path) -> Path:
-    """The root of the real repository, even if `folder` is a copy that DVC made for an experiment."""
-    return next((parent.parents[2] for parent in folder.parents if parent.match(".dvc/tmp/exps")), folder)
 
 
 def training_key(params: str, inputs: Iterable[Path], device: torch.device, processor: Any) -> str:
