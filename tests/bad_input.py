@@ -1,5 +1,6 @@
 """What the tests of bad input share: how much of it is made up, and what every refusal must look like."""
 
+import os
 import re
 import sys
 import time
@@ -15,15 +16,16 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from digits.foundation.stage import UserError
 
 LONGEST_MESSAGE = 10_000  # characters, besides paths
+TIMES = int(os.environ.get("INPUTS", "1"))  # INPUTS=100 pytest ... tries a hundred times as many, others every time
 HOME = TemporaryDirectory(prefix="hypothesis-")
 set_hypothesis_home_dir(HOME.name)
 
 
 def many(count: int) -> settings:
-    """`count` made-up cases, the same every time; nothing of them is kept."""
+    """`count` made-up cases, the same every time unless `INPUTS` asks for more; nothing of them is kept."""
     return settings(
-        max_examples=count,
-        derandomize=True,
+        max_examples=count * TIMES,
+        derandomize=TIMES == 1,
         database=None,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -4,7 +4,7 @@ import copy
 import math
 import operator
 from collections.abc import Callable
-from contextlib import chdir
+from contextlib import chdir, suppress
 from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from bad_input import little, many, refusal
 from conftest import BASELINE, ROOT
 from digits.foundation.params import Section, read_params
+from digits.foundation.yaml_text import parse_lock
 from digits.training.params import TrainParams
 from download import DownloadParams
 from evaluate import EvaluateParams
@@ -229,6 +230,17 @@ FRAGMENTS = ["!!int ", "!!float ", "!!bool ", "!!null ", "!!timestamp ", "!!bina
 def test_any_yaml(tmp_path: Path, text: str) -> None:
     assert read(tmp_path, "train", f"train: {text}")[0]
     read(tmp_path, "preprocess", f"preprocess: {{val_size: {text}, seed: 0, drawings: 0}}")
+
+
+LOCK = ["stages:", "\n  train:", "\n    cmd: x", "\n    deps:", "\n    - path: a", "\n      md5: b", "\n    params:",
+        "\n      params.yaml:", "\n        train:", "\n    outs: "]  # fmt: skip
+
+
+@many(100)
+@given(st.lists(st.sampled_from(LOCK) | st.sampled_from(FRAGMENTS), max_size=12).map("".join))
+def test_any_lock(text: str) -> None:
+    with suppress(ValueError):
+        assert isinstance(parse_lock(text), dict)
 
 
 LAUGHS = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 30))

@@ -3,14 +3,18 @@
 import io
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps
 
-from bad_input import little
+from bad_input import little, many
 from digits.pictures.files import LONGEST, NoPictureError, read_picture
+from digits.pictures.ink import NoDigitError
 from digits.pictures.mnist_format import to_mnist_format
 
 SMALL, LARGE = (128, 96), (2000, 1500)
@@ -84,6 +88,19 @@ def test_a_truncated_file(kind: str) -> None:
     content = saved(seven(), kind).getvalue()
     with pytest.raises(NoPictureError, match="damaged"):
         read_picture(io.BytesIO(content[: len(content) // 2]))
+
+
+@many(80)
+@given(
+    content=st.sampled_from([saved(seven(), kind).getvalue() for kind in MODES] + [HEIC.read_bytes()]),
+    start=st.integers(0, 300) | st.integers(0, 2000),
+    length=st.integers(0, 30),
+    inserted=st.binary(max_size=30),
+)
+def test_any_damage(content: bytes, start: int, length: int, inserted: bytes) -> None:
+    damaged = content[:start] + inserted + content[start + length :]
+    with suppress(NoPictureError, NoDigitError), little(seconds=5, megabytes=1000):
+        assert to_mnist_format(read_picture(io.BytesIO(damaged))).max() == 255
 
 
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:

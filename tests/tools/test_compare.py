@@ -6,16 +6,22 @@ import math
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import compare
+from bad_input import many
 from conftest import Call, MakeProject, Run, commit, edit
+from digits.foundation.stage import UserError
 from experiments import image_report, statistics
 from experiments.predictions import Results
+from experiments.revisions import read_files
 from tables import labels
 
 Judged = list[tuple[str, str, str]]
@@ -188,6 +194,16 @@ def test_several_revisions_classes_and_formats(experiments: Path, run: Run, call
 
     assert call(compare, experiments, "--fail-if-worse", "--json", "HEAD", "slow", status=1)[0].endswith("\n}\n")
     call(compare, experiments, "--fail-if-worse", "slow", "HEAD")
+
+
+NAMES = ["--all", "-n1", "--output=x", "HEAD:x", "HEAD^{tree}", "@{1", "@{-1}", ":/", "..", "^HEAD", "refs/heads/*"]
+
+
+@many(30)
+@given(st.text(st.characters(exclude_characters="\0"), max_size=9) | st.sampled_from(NAMES))
+def test_any_name_of_a_revision(name: str) -> None:
+    with suppress(UserError):
+        assert re.fullmatch("[0-9a-f]{40}", str(read_files([name], ["no such file"])[name].commit))
 
 
 def test_what_cannot_be_compared_is_said(project: Path, run: Run, call: Call) -> None:

@@ -82,7 +82,7 @@ def read_files(revisions: Collection[str], paths: Sequence[str]) -> dict[str, Fi
 
 def commit_of(revision: str) -> str:
     commit = git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
-    if not commit:
+    if not commit or not commit.isalnum():  # Git takes ^HEAD for all that is not in HEAD
         raise UserError(
             f"revision: must be a commit, an experiment or {WORKSPACE}, got {revision}; see `dvc exp list -A`"
         )
