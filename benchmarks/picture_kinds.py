@@ -3,16 +3,23 @@
 import io
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from strokes import Points, ink, write
 
 Random = np.random.Generator
 Floats = NDArray[np.float64]
+Pen = ImageDraw.ImageDraw
+# Draws what a form has around the places for digits, float64 (N, 2, 2), each from its upper left to its lower right
+# corner, with lines of this width, all in pixels.
+Rule = Callable[[Pen, Floats, int, Random], None]
 WHITE = (255.0, 255.0, 255.0)
+LINES = [(40, 40, 45), (50, 60, 140), (110, 110, 110), (190, 60, 60), (60, 130, 90)]  # colours of the lines of forms
 
 
 def place(
@@ -195,6 +202,148 @@ def like_mnist(digit: int, random: Random) -> Image.Image:
     return picture(drawn(ink([stroke + 14 - middle for stroke in strokes], (28, 28), width), WHITE, (0, 0, 0)))
 
 
+class Written(NamedTuple):
+    """Digits to be written on a form, in pixels.
+
+    Attributes:
+        shape: of the picture, height and width.
+        places: for the digits, float64 (N, 2, 2), each from its upper left to its lower right corner.
+        digits: the strokes of each, and the width of its pen.
+    """
+
+    shape: tuple[int, int]
+    places: Floats
+    digits: list[tuple[list[Points], float]]
+
+
+def single(digit: int, random: Random, below: tuple[float, float]) -> Written:
+    """A digit, and a place around it, which ends so far below the digit, from and to, as a share of its height."""
+    shape = (int(random.uniform(260, 520)), int(random.uniform(260, 520)))
+    strokes, width = place(digit, random, shape, (0.35, 0.5), (0.06, 0.12))
+    points = np.concatenate(strokes)
+    low, high = points.min(axis=0), points.max(axis=0)
+    size = high[1] - low[1]
+    beside = width / 2 + size * (random.uniform(0.1, 0.35, 2) + max(0, 0.2 - (high - low)[0] / size / 2))
+    above, under = (width / 2 + size * random.uniform(*share) for share in ((0.1, 0.3), below))
+    places = np.array([[low, high]]) + np.array([[(-beside[0], -above), (beside[1], under)]])
+    return Written(shape, places, [(strokes, width)])
+
+
+def row(digits: list[int], random: Random) -> Written:
+    """Digits, each somewhere near the middle of its place in a row."""
+    shape = (int(random.uniform(180, 300)), int(random.uniform(700, 1000)))
+    pitch = random.uniform(0.85, 1) * shape[1] / (len(digits) + 1)
+    tall = random.uniform(1, 1.25) * pitch
+    height, pen = random.uniform(0.6, 0.75) * pitch, random.uniform(0.06, 0.12)
+    left, top = (shape[1] - len(digits) * pitch) * random.uniform(0.3, 0.7), (shape[0] - tall) * random.random()
+    corners = left + pitch * np.arange(len(digits))
+    places = np.array([[(corner, top), (corner + pitch, top + tall)] for corner in corners])
+    written = []
+    for digit, middle in zip(digits, places.mean(axis=1), strict=True):
+        strokes = [height * random.uniform(0.9, 1.1) * stroke for stroke in write(digit, random)]
+        points = np.concatenate(strokes)
+        shift = middle - (points.min(axis=0) + points.max(axis=0)) / 2 + random.uniform(-0.05, 0.05, 2) * pitch
+        written.append(([stroke + shift for stroke in strokes], pen * height))
+    return Written(shape, places, written)
+
+
+def form(written: Written, random: Random, rule: Rule) -> Image.Image:
+    """Digits on a form, whose lines are slightly turned, scanned or photographed."""
+    fine = 3  # the factor by which lines are drawn larger, for smooth edges
+    lines = Image.new("L", (fine * written.shape[1], fine * written.shape[0]))
+    rule(ImageDraw.Draw(lines), fine * written.places, round(fine * random.uniform(1.5, 5)), random)
+    middle_x, middle_y = (fine * written.places.mean(axis=(0, 1))).tolist()
+    angle = random.uniform(-3, 3) / len(written.digits)
+    lines = lines.rotate(angle, Image.Resampling.BICUBIC, center=(middle_x, middle_y))
+    cover = np.asarray(lines.resize(written.shape[::-1], Image.Resampling.BOX), np.float64) / 255
+    paper = np.ones((*written.shape, 3)) * random.uniform(210, 255) * random.uniform(0.93, 1, 3)
+    colors = drawn(cover, LINES[random.integers(len(LINES))], paper)
+    color = pen_color(random)
+    for strokes, width in written.digits:
+        colors = drawn(ink(strokes, written.shape, width), color, colors)
+    return picture(colors) if random.random() < 0.5 else photograph(colors, random, 0.2)
+
+
+def boxes(
+    pen: Pen, places: Floats, line: int, random: Random, width: tuple[float, float] = (1, 1), gap: float = 0
+) -> None:
+    """With lines so many times as wide, from and to, and so far inside of their places, as a share of the width."""
+    for (left, top), (right, bottom) in places.tolist():
+        inset = gap * (right - left)
+        pen.rectangle((left + inset, top, right - inset, bottom), None, 255, round(line * random.uniform(*width)))
+
+
+def rounded_box(pen: Pen, places: Floats, line: int, random: Random) -> None:
+    radius = random.uniform(0.1, 0.35) * np.ptp(places[0], axis=0).min()
+    pen.rounded_rectangle(places[0].ravel().tolist(), radius, None, 255, line)
+
+
+def circle(pen: Pen, places: Floats, line: int, random: Random) -> None:
+    """Round or oval."""
+    middle, half = places[0].mean(axis=0), np.ptp(places[0], axis=0) / 2 * random.uniform(1.15, 1.3)
+    half = np.maximum(half, half.max() * random.uniform(0.75, 1))
+    pen.ellipse([*(middle - half).tolist(), *(middle + half).tolist()], None, 255, line)
+
+
+def combs(pen: Pen, places: Floats, line: int, random: Random) -> None:
+    """Brackets below the digits, whose ends go up beside them."""
+    share = random.uniform(0.1, 0.3)
+    for (left, top), (right, bottom) in places.tolist():
+        tip, inset = bottom - share * (bottom - top), 0.03 * (right - left)
+        corners = [(left + inset, tip), (left + inset, bottom), (right - inset, bottom), (right - inset, tip)]
+        pen.line(corners, 255, line)
+
+
+def underscores(pen: Pen, places: Floats, line: int, random: Random) -> None:
+    for (left, _), (right, bottom) in places.tolist():
+        inset = 0.1 * (right - left) if len(places) > 1 else 0
+        pen.line((left + inset, bottom, right - inset, bottom), 255, line)
+
+
+def table_lines(pen: Pen, places: Floats, line: int, random: Random) -> None:
+    """Along the sides of the place, from border to border of the picture."""
+    for x, y in places[0].tolist():
+        pen.line((x, -9999, x, 9999), 255, line)
+        pen.line((-9999, y, 9999, y), 255, line)
+
+
+def dashed_box(pen: Pen, places: Floats, line: int, random: Random) -> None:
+    step, share = random.uniform(25, 45), random.uniform(0.5, 0.7)
+    (left, top), (right, bottom) = places[0].tolist()
+    corners = np.array([(left, top), (left, bottom), (right, bottom), (right, top), (left, top)])
+    for start, end in pairwise(corners):
+        length = np.linalg.norm(end - start)
+        for way in np.arange(0, length, step):
+            dash = [start + part * (end - start) / length for part in (way, way + share * step)]
+            pen.line([(x, y) for x, y in dash], 255, line)
+
+
+def words(pen: Pen, places: Floats, line: int, random: Random) -> None:
+    """Printed above and below."""
+    (left, top), (_, bottom) = places[0].tolist()
+    font = ImageFont.load_default(random.uniform(0.08, 0.15) * (bottom - top))
+    texts = random.permutation(["Answer:", "Field no. 12", "Write one digit", "3 points", "Week", "(please print)"])
+    for text, y, anchor in zip(texts.tolist(), (top, bottom), ("ld", "la"), strict=False):
+        pen.text((random.uniform(0.5, 1) * left, y), text, 255, font, anchor)
+
+
+def tick_boxes(pen: Pen, places: Floats, line: int, random: Random) -> None:
+    """Two, in a corner of the picture."""
+    corner, side = 0.2 * places[0, 0] * random.uniform(0.5, 2, 2), random.uniform(0.1, 0.18) * np.ptp(places[0, :, 1])
+    for left in (corner[0], corner[0] + 1.6 * side):
+        pen.rectangle((left, corner[1], left + side, corner[1] + side), None, 255, line)
+
+
+def one(rule: Rule, below: tuple[float, float] = (0.1, 0.3)) -> Callable[[int, Random], Image.Image]:
+    """What makes a form with one digit; `below` is that of `single`."""
+    return lambda digit, random: form(single(digit, random, below), random, rule)
+
+
+def several(rule: Rule) -> Callable[[list[int], Random], Image.Image]:
+    """What makes a form with a number."""
+    return lambda digits, random: form(row(digits, random), random, rule)
+
+
 KINDS: dict[str, Callable[[int, Random], Image.Image]] = {
     "like MNIST's": like_mnist,
     "28 x 28 pixels, dark on light": lambda digit, random: picture(drawn(small(digit, random))),
@@ -212,4 +361,21 @@ KINDS: dict[str, Callable[[int, Random], Image.Image]] = {
     "photograph: a frame, or a table around": framed,
     "photograph: noise": noisy,
     "photograph: a small digit": small_on_page,
+    "form: a box": one(boxes),
+    "form: a rounded box": one(rounded_box),
+    "form: a thick box": one(partial(boxes, width=(2, 3.5))),
+    "form: a circle": one(circle),
+    "form: a dashed box": one(dashed_box),
+    "form: a comb": one(combs, (0.02, 0.15)),
+    "form: an underline, near or touching": one(underscores, (-0.04, 0.12)),
+    "form: lines of a table": one(table_lines),
+    "form: printed words": one(words),
+    "form: tick boxes": one(tick_boxes),
+}
+# Of numbers of five digits.
+NUMBERS: dict[str, Callable[[list[int], Random], Image.Image]] = {
+    "boxes apart": several(partial(boxes, gap=0.06)),
+    "boxes joined": several(boxes),
+    "combs": several(combs),
+    "underscores": several(underscores),
 }

@@ -28,7 +28,10 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON, with the probability of each class")
     parser.add_argument(
-        "--show", type=Path, metavar="FOLDER", help="write the 28 x 28 pixels that the model sees to this folder"
+        "--show",
+        type=Path,
+        metavar="FOLDER",
+        help="write the 28 x 28 pixels that the model sees to this folder, with --all also where the digits are",
     )
     either = parser.add_mutually_exclusive_group()
     either.add_argument("--all", action="store_true", help="read all digits of a picture, from left to right")

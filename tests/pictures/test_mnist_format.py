@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from bad_input import little
 from digits.pictures.ink import NoDigitError, SeveralDigitsError
@@ -30,6 +31,8 @@ def drawing(*strokes: list[tuple[int, int]], width: int = 24, side: int = 280) -
 
 
 FOUR = drawing([(100, 40), (80, 150), (200, 150)], [(170, 60), (165, 240)])
+BOX = Image.new("L", (280, 280), 255)
+ImageDraw.Draw(BOX).rectangle((80, 60, 200, 220), None, 40, 6)
 SEVEN = drawing([(80, 50), (200, 50), (130, 230)])
 
 
@@ -77,6 +80,33 @@ def framed(image: Image.Image, inset: int, width: int, sides: int = 4) -> Image.
     return Image.fromarray(page)
 
 
+def on_form(image: Image.Image, rule: Callable[[ImageDraw.ImageDraw], None]) -> Image.Image:
+    """With the lines of a form, slightly turned; the digit is between 128 and 272 across and 88 and 312 down."""
+    form = Image.new("L", (400, 400), 255)
+    rule(ImageDraw.Draw(form))
+    form = form.rotate(1, Image.Resampling.BICUBIC, fillcolor=255)
+    return Image.fromarray(np.minimum(np.asarray(form), np.pad(np.asarray(image), 60, constant_values=255)))
+
+
+def dashed_box(pen: ImageDraw.ImageDraw) -> None:
+    for start in range(90, 310, 20):
+        for side in (60, 340):
+            pen.line((start, side, start + 12, side), 40, 5)
+        for side in (90, 310):
+            pen.line((side, start, side, start + 12), 40, 5)
+
+
+def two_boxes(pen: ImageDraw.ImageDraw) -> None:
+    for inset in (30, 60):
+        pen.rectangle((inset + 30, inset, 370 - inset, 400 - inset), None, 40, 12)
+
+
+def table(pen: ImageDraw.ImageDraw) -> None:
+    for side in (70, 335):
+        pen.line((side, -99, side, 499), 40, 5)
+        pen.line((-99, side, 499, side), 40, 5)
+
+
 def shadowed(image: Image.Image) -> Image.Image:
     """Half of it in a shadow with a sharp edge."""
     y, x = np.mgrid[:280, :280]
@@ -89,6 +119,19 @@ def similarity(first: Bytes, second: Bytes) -> float:
     return max(float(np.corrcoef(first.ravel(), each.ravel())[0, 1]) for each in moved)
 
 
+FORMS: dict[str, Callable[[ImageDraw.ImageDraw], None]] = {
+    "in a box": lambda pen: pen.rectangle((90, 60, 310, 340), None, 40, 5),
+    "in two thick boxes": two_boxes,
+    "in a box that it touches": lambda pen: pen.rectangle((90, 60, 271, 340), None, 40, 5),
+    "in a rounded box": lambda pen: pen.rounded_rectangle((90, 60, 310, 340), 40, None, 40, 5),
+    "in a dashed box": dashed_box,
+    "in a circle": lambda pen: pen.ellipse((50, 30, 350, 370), None, 40, 5),
+    "in a comb": lambda pen: pen.line([(90, 270), (90, 330), (310, 330), (310, 270)], 40, 5),
+    "underlined": lambda pen: pen.line((90, 325, 310, 325), 40, 5),
+    "on an underline that it touches": lambda pen: pen.line((90, 314, 310, 314), 40, 5),
+    "in a table": table,
+    "with printed words": lambda pen: pen.text((110, 40), "Write one digit", 40, ImageFont.load_default(24)),
+}
 PICTURES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "light on dark": lambda image: Image.eval(image, lambda value: 255 - value),
     "faint": lambda image: Image.eval(image, lambda value: 180 + value // 5),
@@ -115,6 +158,7 @@ PICTURES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "in a frame": lambda image: framed(image, 10, 4),
     "in a shadow": shadowed,
 }
+PICTURES.update((name, partial(on_form, rule=rule)) for name, rule in FORMS.items())
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -191,14 +235,16 @@ def test_very_thin_and_very_thick_strokes_come_to_widths_that_mnist_has() -> Non
         (Image.linear_gradient("L"), "nothing"),
         (drawing([(60, 60), (60, 220)], [(220, 60), (220, 220)]), "2 shapes"),
         (drawing([(60, 40), (120, 40), (120, 110)], [(60, 160), (120, 160), (120, 240)]), "2 shapes"),
-        (drawing(*[[(x, y), (x, y + 40)] for x in (40, 120, 200) for y in (40, 140, 220)]), "3 shapes"),
-        (drawing(*[[(x, y), (x, y)] for x in range(20, 270, 40) for y in range(20, 270, 40)], width=8), "7 shapes"),
+        (drawing(*[[(x, y), (x, y + 40)] for x in (40, 120, 200) for y in (40, 140, 220)]), "9 shapes, some above"),
+        (drawing(*[[(x, y), (x, y)] for x in range(20, 270, 40) for y in range(20, 270, 40)], width=8), "49 shapes"),
         (drawing([(120, 40), (120, 240)], [(158, 45), (158, 235)]), "2 shapes"),
         (
             drawing(*[[(x, y), (x + 20, y)] for x in (100, 150) for y in range(x // 2 + 10, 181, 60)], width=14),
-            "2 shapes",
+            "5 shapes, some above",
         ),
         (drawing([(20, 140), (260, 140)]), "wider than a digit"),
+        (drawing([(80, 60), (200, 60), (200, 220), (80, 220), (80, 60)], [(140, 120), (140, 130)], width=12), "inside"),
+        (BOX, "a box that is empty, or that the digit touches"),
         (drawing([(140, 140), (140, 140)]), "blob"),
         (drawing([(140, 140), (140, 140)], width=120), "blob"),
     ],
@@ -230,6 +276,24 @@ def test_gaps_do_not_break_a_digit(image: Image.Image, side: int) -> None:
         broken.paste(255, (0, y, 280, y + 8))
     broken = broken.resize((side, side), Image.Resampling.BOX)
     assert similarity(to_mnist_format(broken), to_mnist_format(image)) > 0.8
+
+
+def test_a_zero_with_specks_is_no_frame() -> None:
+    ring = [(140, 50), (90, 80), (80, 140), (90, 200), (140, 230), (190, 200), (200, 140), (190, 80), (140, 50)]
+    specked = drawing(ring, [(140, 120), (141, 121)], width=16)
+    assert similarity(to_mnist_format(specked), to_mnist_format(drawing(ring, width=16))) > 0.9
+
+
+@pytest.mark.parametrize("gap", [0, 20], ids=["joined", "apart"])
+def test_numbers_in_boxes_some_of_which_are_empty(gap: int) -> None:
+    page = Image.new("L", (1100, 320), 255)
+    for number, image in enumerate((SEVEN, FOUR, SEVEN)):
+        page.paste(image.crop((60, 0, 240, 280)), (30 + 200 * number, 20))
+    for left in range(20, 1001, 200):
+        ImageDraw.Draw(page).rectangle((left, 20, left + 200 - gap, 300), None, 60, 5)
+    digits = find_digits(page.rotate(0.7, Image.Resampling.BICUBIC, fillcolor=255))
+    for digit, image in zip(digits, (SEVEN, FOUR, SEVEN), strict=True):
+        assert similarity(digit.image, to_mnist_format(image)) > 0.9
 
 
 def test_digits_are_found_from_left_to_right() -> None:

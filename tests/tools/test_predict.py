@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 import predict as command
+from bad_input import many, refusal
 from conftest import Call, Run
 from digits.pictures.mnist_format import to_mnist_format
 from handwriting.answers import percent
@@ -120,7 +123,13 @@ def test_all_digits_of_a_picture(pictures: Path, tmp_path: Path, predict: Predic
     assert first.split() == [str(tmp_path / "row.png"), answer["number"]]
     assert [line.split()[0] for line in others] == [*answer["number"]]
     assert all("% across, " in line and len(line) <= 80 for line in others)
-    assert len(list((tmp_path / "seen").iterdir())) == 3
+    (place,) = (tmp_path / "seen").glob("*-row.png-digits.png")
+    assert len(list((tmp_path / "seen").iterdir())) == 4
+    pixels = np.asarray(Image.open(place))
+    assert pixels.shape == (220, 660, 3)
+    for left, top, _, _ in (each["box"] for each in answer["digits"]):
+        y, x = int(220 * top), int(660 * left)
+        assert (pixels[y : y + 2, x : x + 2] == [255, 0, 0]).all(axis=2).any()
     assert "3 shapes; one at a time, or --all" in predict(tmp_path / "row.png", status=1)[0]
     Image.new("L", (50, 50), 255).save(tmp_path / "empty.png")
     assert "nothing on it" in predict("--all", tmp_path / "empty.png", status=1)[0]
@@ -224,6 +233,14 @@ def test_what_is_no_model_of_the_pipeline_is_refused(finished: Path, tmp_path: P
         _, said = predict("--model", path, "plots", status=1)
         assert said.startswith(f"error: {path}: is not a model that `dvc repro` made, got "), (changes, said)
         assert said.count("\n") == 1 and said[:-1].isprintable()
+
+
+@many(60)
+@given(start=st.integers(0, 400) | st.integers(0, 40_000), length=st.integers(0, 30), inserted=st.binary(max_size=30))
+def test_any_damage_of_a_model(finished: Path, tmp_path: Path, start: int, length: int, inserted: bytes) -> None:
+    content, path = (finished / "models/model.onnx").read_bytes(), tmp_path / "model.onnx"
+    path.write_bytes(content[:start] + inserted + content[start + length :])
+    refusal(lambda: Recognizer(path), path)
 
 
 def test_the_page_and_predict_load_no_large_libraries(finished: Path, run: Run) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from digits.foundation.files import replacing
 from digits.foundation.params import printable
 from digits.pictures.files import NoPictureError, read_picture
-from digits.pictures.ink import NoDigitError, SeveralDigitsError
+from digits.pictures.ink import NoDigitError, SeveralDigitsError, eight_bits
 from digits.pictures.mnist_format import Digit, find_digits
 from digits.scoring import score
 from handwriting.recognizer import Recognizer
@@ -30,7 +30,7 @@ def answer(
     """The model's answer to the picture in a file, or on standard input for the path `-`.
 
     Args:
-        seen: a folder to which to write what the model sees.
+        seen: a folder to which to write what the model sees, and for `several` the picture with the digits marked.
         several: read all digits of the picture.
         advice: what to do with a picture that shows several digits.
 
@@ -48,10 +48,22 @@ def answer(
         for number, digit in enumerate(digits, start=1):
             with replacing(seen / f"{name}{f'-{number}' if several else ''}.png") as temporary:
                 Image.fromarray(digit.image).save(temporary, "PNG")
+        if several:
+            with replacing(seen / f"{name}-digits.png") as temporary:
+                marked(picture, digits).save(temporary, "PNG")
     if not several:
         return {"file": str(path), **classified(recognizer, digits[0].image)}
     found = [{**classified(recognizer, digit.image), "box": digit.box} for digit in digits]
     return {"file": str(path), "number": "".join(each["class"] for each in found), "digits": found}
+
+
+def marked(picture: Image.Image, digits: Iterable[Digit]) -> Image.Image:
+    """The picture in colours, with a red box around each digit."""
+    copy = eight_bits(picture).convert("RGB")
+    for digit in digits:
+        left, top, right, bottom = (share * side for share, side in zip(digit.box, 2 * copy.size, strict=True))
+        ImageDraw.Draw(copy).rectangle((left, top, right, bottom), outline="red", width=1 + max(copy.size) // 400)
+    return copy
 
 
 def evaluate(recognizer: Recognizer, known: Iterable[tuple[str, Path]], seen: Path | None = None) -> dict[str, Any]:

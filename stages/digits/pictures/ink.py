@@ -4,10 +4,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from digits.pictures.lines import Floats, without_lines
+from digits.pictures.forms import frames
+from digits.pictures.lines import SMALLEST, Floats, without_lines
 
 WORKING_SIDE = 320  # pixels; larger pictures are scaled down
 FAINTEST = 24  # of 255; anything fainter is not ink
+CLEAR = 0.3, 0.5  # of the median ink; anything fainter is the edge of a stroke, where a frame and a digit may meet
 PAPER = 0.75  # of the longer side: the side of a square that ink does not fill, and paper does
 ONE_SIDED = 0.7  # of a quantile, for noise that is cut off at the end of the range; chosen on noisy validation images
 SKEWED = 0.5  # less: ink and paper cover about as much
@@ -59,9 +61,14 @@ def _spread(ink: Floats) -> int:
 
 
 def _above_paper(strength: Floats) -> Floats:
-    """The ink alone, 0 elsewhere, float32 (H, W)."""
+    """The ink alone, without lines and frames, 0 elsewhere, float32 (H, W)."""
     contrast = _without_paper(strength)
-    return _without_noise(without_lines(contrast, _without_noise(contrast) > 0))
+    ink = _without_noise(contrast)
+    if min(ink.shape) < SMALLEST or not ink.any():
+        return _without_noise(without_lines(contrast, ink > 0))
+    clear = [frames(ink > share * np.median(ink[ink > 0])) for share in CLEAR]
+    around = cv2.dilate(np.logical_or(*clear).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    return np.where(around, np.float32(0), _without_noise(without_lines(contrast, (ink > 0) & ~around)))
 
 
 def _colors(image: Image.Image) -> Floats:

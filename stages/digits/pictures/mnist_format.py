@@ -7,12 +7,14 @@ Source: Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database of handwritten 
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
+from digits.pictures.forms import WIDEST, cells, labelled
 from digits.pictures.ink import NoDigitError, SeveralDigitsError, find_ink
-from digits.pictures.lines import Floats
+from digits.pictures.lines import SMALLEST, Floats, Mask
 from digits.pictures.shapes import find_shapes
 
 SIDE, BOX = 28, 20
@@ -20,7 +22,8 @@ FINE = 10  # the factor by which the box is enlarged to correct the width of str
 # Widths of strokes in pixels of the box, those of 96 % of MNIST's training images; others are corrected.
 THINNEST, THICKEST = 1.5, 4.0
 BLOB = 7.0  # pixels; anything wider is not a stroke; the widest of MNIST's training images has 6.8
-WIDEST = 2.2  # width divided by height; two of MNIST's 60,000 training images are wider
+SPECK = 0.15  # of the height of a loop: what is higher inside is no speck
+CORNERS = 0.96  # of the smallest rectangle around it: a box fills more, a 0 does not
 MOST_PARTS = 4  # unconnected parts that a digit may have
 
 
@@ -71,13 +74,23 @@ def to_mnist_format(image: Image.Image) -> NDArray[np.uint8]:
 def _refuse_other_shapes(ink: Floats, parts: int) -> None:
     """Raise a NoDigitError if ink, cropped to its box and in so many unconnected parts, cannot be a digit."""
     height, width = ink.shape
-    middle = ink[round(0.35 * height) : round(0.65 * height)]
+    if height >= SMALLEST:
+        _refuse_frames(ink > 0)
     if parts > MOST_PARTS:
         raise NoDigitError(f"it shows {parts} shapes; one at a time")
-    if 0.3 < width / height < 0.4 and not middle.any(axis=1).all():  # as high as two digits, and empty about the middle
-        raise NoDigitError("it shows 2 shapes above each other; one at a time")
     if width > WIDEST * height:
         raise NoDigitError("it is wider than a digit; one at a time")
+
+
+def _refuse_frames(ink: Mask) -> None:
+    """Raise a NoDigitError if ink, cropped to its box, is something with another thing inside, or a box."""
+    mask = ink.astype(np.uint8)
+    loops = cells(labelled(ink)[0], ink)
+    if any(loop.content > SPECK for loop in loops):
+        raise NoDigitError("it shows 2 shapes, one inside the other; one at a time")
+    outline = max(cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0], key=cv2.contourArea)
+    if loops and cv2.contourArea(outline) > CORNERS * np.prod(cv2.minAreaRect(outline)[1]):
+        raise NoDigitError("it shows a box that is empty, or that the digit touches; write inside of it")
 
 
 def _scaled(ink: Floats) -> Floats:

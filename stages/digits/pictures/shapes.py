@@ -1,20 +1,20 @@
 """Tell the shapes on a picture apart, and remove what cannot be a digit."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
 
-from digits.pictures.ink import SeveralDigitsError
-from digits.pictures.lines import Floats
+from digits.pictures.forms import LOW, lines_and_words
+from digits.pictures.ink import NoDigitError, SeveralDigitsError
+from digits.pictures.lines import SMALLEST, Floats
 
-FRAME = 0.12  # of each side; a long shape with nothing farther inside is a frame, or a piece of one
 SPECK = 0.02  # share of the ink of the largest piece; smaller ones are ignored
-SMALL = 50  # pixels
 MOST_PIECES = 60  # bounds the time; twelve digits of five pieces
 # Shares of the height.
-LOW = 0.45  # what is lower is a part of the digit beside it
-NEAR = 0.25  # how far from it such a part may be
+NEAR = 0.25  # how far from a digit what is low and beside it may be a part of it
+ABOVE = 0.08  # how far above or below it, as a share of their height together, or three pixels
 HALVES = 0.7  # how wide two parts may be that stand side by side
 
 
@@ -46,10 +46,12 @@ def find_shapes(ink: Floats) -> list[Shape]:
     """The shapes on a picture from left to right, without frames, specks and what is too low for a digit.
 
     Raises:
+        NoDigitError: some are above others, which a row of digits is not.
         SeveralDigitsError: there are far too many.
     """
     shapes: list[Shape] = []
-    for piece in sorted(_pieces(_without_frame(ink)), key=lambda piece: piece.height, reverse=True):
+    rest = np.where(lines_and_words(ink > 0), np.float32(0), ink)
+    for piece in sorted(_pieces(rest if rest.any() else ink), key=lambda piece: piece.height, reverse=True):
         distances = [_distance(shape, piece) for shape in shapes]
         if min(distances, default=np.inf) < np.inf:
             nearest = int(np.argmin(distances))
@@ -57,23 +59,16 @@ def find_shapes(ink: Floats) -> list[Shape]:
         else:
             shapes.append(piece)
     height = max(shape.height for shape in shapes)
-    return sorted((shape for shape in shapes if shape.height > LOW * height), key=lambda shape: shape.box[0])
-
-
-def _without_frame(ink: Floats) -> Floats:
-    """The ink without a frame, or pieces of one, unless that is all."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((ink > 0).astype(np.uint8))
-    height, width = ink.shape
-    edge = round(FRAME * min(ink.shape))
-    inside = np.bincount(labels[edge : height - edge, edge : width - edge].ravel(), minlength=len(stats)) > 0
-    long = (stats[:, cv2.CC_STAT_WIDTH] > 0.3 * width) | (stats[:, cv2.CC_STAT_HEIGHT] > 0.3 * height)
-    rest = np.where((inside | ~long)[labels], ink, np.float32(0))
-    return rest if rest.any() else ink
+    shapes = sorted((shape for shape in shapes if shape.height > LOW * height), key=lambda shape: shape.box[0])
+    for (left, top, right, bottom), (start, above, end, below) in pairwise(shape.box for shape in shapes):
+        if max(top, above) >= min(bottom, below) and min(right, end) - start > 0.5 * min(right - left, end - start):
+            raise NoDigitError(f"it shows {len(shapes)} shapes, some above others; one at a time")
+    return shapes
 
 
 def _pieces(ink: Floats) -> list[Shape]:
     """The pieces that are not specks, at least one. On a small picture, a gap of two pixels does not break a piece."""
-    gap = 2 if max(ink.shape) < SMALL else 0
+    gap = 2 if max(ink.shape) < SMALLEST else 0
     near = cv2.dilate((ink > 0).astype(np.uint8), np.ones((1 + gap, 1 + gap), np.uint8))
     labels = np.where(ink > 0, cv2.connectedComponents(near)[1], 0)
     masses = np.bincount(labels.ravel(), ink.ravel())
@@ -87,6 +82,8 @@ def _distance(shape: Shape, piece: Shape) -> float:
     """How far a piece is beside a shape at least as high, below 0 above or below it; infinite if no part of it."""
     (left, top, right, bottom), (start, above, end, below) = shape.box, piece.box
     distance = max(left, start) - min(right, end)
+    if max(top, above) - min(bottom, below) > max(3, ABOVE * (max(bottom, below) - min(top, above))):
+        return np.inf
     if -distance > 0.5 * min(right - left, end - start):
         return distance
     if piece.height < LOW * shape.height or min(bottom, below) <= max(top, above):
