@@ -1,27 +1,33 @@
 """tools/draw.py: its page in a real browser, and its server against requests that the page would not send."""
 
+import asyncio
 import io
 import json
 import math
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address
 from itertools import product
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import onnx
 import pytest
 import requests
+from aiohttp.test_utils import TestClient, TestServer
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import helper
-from PIL import Image
+from PIL import EpsImagePlugin, ExifTags, Image, ImageDraw
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
@@ -32,13 +38,18 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 import draw as tools_draw
+from bad_input import many
 from browser import needs_browser, open_browser
 from conftest import Call, MakeProject, Once, Run, edit
+from digits.pictures.conversion import to_gray_square
 from digits.pictures.mnist_format import to_mnist_format
+from handwriting import server
+from handwriting.answers import answer as predicted
 from handwriting.answers import percent
 from handwriting.drawings import Drawings
 from handwriting.recognizer import Recognizer
 
+HEIC = Path(__file__).parents[1] / "pictures/seven.heic"
 # Points of a stroke, as shares of the canvas's side from its middle.
 SHAPES: dict[str, list[tuple[float, float]]] = {
     "0": [(0.2 * math.sin(angle), -0.3 * math.cos(angle)) for angle in np.linspace(0, 2 * math.pi, 25)],
@@ -188,7 +199,7 @@ def test_strokes_are_taken_back(page: webdriver.Chrome) -> None:
     ActionChains(page).key_down(Keys.CONTROL).send_keys("z").key_up(Keys.CONTROL).perform()
     WebDriverWait(page, 10).until(lambda page: answer(page) == before)
 
-    buttons = page.find_elements(By.CSS_SELECTOR, "#tools button, #labels button")
+    buttons = page.find_elements(By.CSS_SELECTOR, "#undo, #clear, #labels button")
     assert all(button.is_enabled() for button in buttons)
     page.find_element(By.ID, "clear").click()
     assert not any(button.is_enabled() for button in buttons)
@@ -252,7 +263,7 @@ def test_the_page_counts_what_is_saved_and_undoes_the_last(
         # It was another digit, then none after all. Clear leaves the button; the keyboard reaches it, and goes on.
         browser.find_element(By.ID, "screen").send_keys("8", Keys.ESCAPE)
         saved(browser, 8)
-        browser.find_element(By.ID, "screen").send_keys(Keys.TAB)
+        browser.find_element(By.ID, "choose").send_keys(Keys.TAB)
         assert browser.switch_to.active_element == undo
         undo.send_keys(Keys.ENTER)
         WebDriverWait(browser, 10).until(lambda page: text(page, "note") == "Undone: saved as a 7 again.")
@@ -285,6 +296,110 @@ def test_the_page_waits_for_its_server(browser: webdriver.Chrome, project: Path)
         assert answer(browser)[0] == "1"
         browser.get("about:blank")
     browser.get_log("browser")  # it names the failed requests
+
+
+def photograph(folder: Path, digits: str, side: int) -> Path:
+    """A picture file of digits in a row, lying on its side, as EXIF tells."""
+    image = Image.new("RGB", (side * len(digits), side + side // 2), "#d8d4c8")
+    for number, digit in enumerate(digits):
+        points = [(side * (number + 0.5 + x), side * (0.75 + y)) for x, y in SHAPES[digit]]
+        ImageDraw.Draw(image).line(points, "#203060", side // 14, joint="curve")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    image.transpose(Image.Transpose.ROTATE_90).save(folder / f"{digits}.jpg", exif=exif)
+    return folder / f"{digits}.jpg"
+
+
+def give(page: webdriver.Chrome, path: Path) -> str:
+    """Choose a picture file; what a screen reader is told of it."""
+    page.execute_script("live.textContent = ''")
+    page.find_element(By.ID, "file").send_keys(str(path))
+    return str(WebDriverWait(page, 30).until(lambda page: text(page, "live")))
+
+
+def boxes(page: webdriver.Chrome) -> list[tuple[str, list[float]]]:
+    """The answer at each box, and its left, top, right and bottom, as fractions of the picture's width and height."""
+    script = """
+        const { left, top, width, height } = photo.getBoundingClientRect(), margin = 5;
+        return [...document.querySelectorAll("#frame button")].map(button => {
+          const box = button.getBoundingClientRect();
+          return [button.textContent, [(box.left + margin - left) / width, (box.top + margin - top) / height,
+            (box.right - margin - left) / width, (box.bottom - margin - top) / height]];
+        });
+    """
+    return [(str(answer), box) for answer, box in page.execute_script(script)]
+
+
+@needs_browser
+@pytest.mark.parametrize("side", [300, 900])  # the file is sent as it is, or scaled down
+def test_the_digits_on_a_picture_are_in_their_boxes(
+    page: webdriver.Chrome, project: Path, tmp_path: Path, side: int
+) -> None:
+    page.execute_script("const send = fetch; fetch = (path, options) => send(path, window.sent = options)")
+    path = photograph(tmp_path, "7017", side)
+    expected = predicted(Recognizer(project / "models/model.onnx"), path, several=True)["digits"]
+    said, sent = give(page, path), page.execute_script("return sent.body.size")
+    assert said == "; ".join(answer.replace(" ", ", ", 1) for answer, _ in boxes(page))
+    for (answer, box), each in zip(boxes(page), expected, strict=True):
+        assert np.allclose(box, each["box"], atol=0.01)
+        if side == 300:
+            assert answer.replace(" ", "") == each["class"] + percent(each["probability"])
+    assert (sent == path.stat().st_size) == (side == 300)
+    for button in page.find_elements(By.CSS_SELECTOR, "#frame button"):
+        button.click()
+        assert button.text.split() == [text(page, "digit"), *text(page, "share").split()]
+    look(page, 390, 844, "dark")
+    assert page.execute_script("return document.documentElement.scrollWidth") <= 390
+
+
+@needs_browser
+def test_a_picture_gives_way_to_the_drawing(page: webdriver.Chrome, tmp_path: Path) -> None:
+    frame, label = page.find_element(By.ID, "frame"), page.find_element(By.CSS_SELECTOR, "#labels button")
+    draw(page, SHAPES["1"])
+    before = answer(page)
+    assert give(page, photograph(tmp_path, "7", 200)).endswith(" %")
+    assert frame.is_displayed() and not label.is_enabled()
+    page.find_element(By.ID, "undo").click()
+    WebDriverWait(page, 10).until(lambda page: answer(page) == before)
+    assert label.is_enabled() and not frame.is_displayed()
+    assert give(page, HEIC).endswith(" %")  # which this browser cannot read
+    ActionChains(page).send_keys(Keys.ESCAPE).perform()
+    WebDriverWait(page, 10).until(lambda page: text(page, "live").startswith("The answer appears here"))
+    assert not frame.is_displayed()
+
+
+@needs_browser
+def test_what_is_given_may_be_no_picture(page: webdriver.Chrome, tmp_path: Path) -> None:
+    give_data = """
+        const [event, ...items] = arguments, data = new DataTransfer();
+        for (const [size, type] of items) {
+          if (size) data.items.add(new File([new Uint8Array(size)], "file", { type }));
+          else data.items.add("https://digits.example/7.png", type);
+        }
+        live.textContent = "";
+        document.dispatchEvent(event === "drop" ? new DragEvent(event, { dataTransfer: data })
+          : new ClipboardEvent(event, { clipboardData: data }));
+    """
+    draw(page, SHAPES["1"])
+    answer(page)
+    given: list[tuple[str, list[tuple[int, str]], str]] = [
+        ("drop", [(0, "text/uri-list")], "It is text or a link"),
+        ("paste", [(0, "text/plain")], "It is text or a link"),
+        ("drop", [(9, "image/png"), (9, "image/png")], "Those are 2 files"),
+        ("paste", [(9, "image/png")], "it is not a picture, or a damaged one"),
+        ("drop", [(30_000_001, "image/heic")], "It has more than 30 MB"),
+    ]
+    for event, items, problem in given:
+        page.execute_script(give_data, event, *items)
+        said = str(WebDriverWait(page, 10).until(lambda page: text(page, "live")))
+        assert said.startswith(problem)
+        assert text(page, "message") == said
+        assert page.find_element(By.ID, "screen").is_displayed()  # with the drawing
+    page.get_log("browser")  # it names the refused request
+
+    Image.new("L", (60, 60), 200).save(tmp_path / "empty.png")
+    assert give(page, tmp_path / "empty.png") == "there is nothing on it, or it is too faint"
+    assert page.find_element(By.ID, "photo").is_displayed()
 
 
 @needs_browser
@@ -330,11 +445,14 @@ REFUSED: list[tuple[str, str, dict[str, str], bytes, int]] = [
     ("POST", "answer", {"Host": "localhost:9000", "Origin": "http://localhost:1"}, png(), 403),
     ("POST", "drawings/7", {"Origin": "http://127.0.0.1"}, png(), 403),
     ("POST", "undo", {"Origin": "http://digits.example"}, b"", 403),
+    ("POST", "picture", {"Origin": "http://digits.example"}, png(), 403),
+    ("POST", "picture", {}, bytes(30_000_001), 413),
     ("GET", "draw.html", {}, b"", 404),
     *(("POST", f"drawings/{name}", {}, png(), 404) for name in ("10", "x", "../7", "%2e%2e%2f7", "..%2f7")),
     ("GET", "answer", {}, b"", 405),
     *(("POST", path, {}, bytes(2_000_000), 413) for path in ("answer", "drawings/7")),
-    *(("POST", path, {}, b"no picture", 400) for path in ("answer", "drawings/7")),
+    *(("POST", path, {}, b"no picture", 400) for path in ("answer", "drawings/7", "picture")),
+    ("POST", "picture", {}, bomb(12_000), 400),
     *(("POST", "answer", {}, body, 400) for body in (b"", png()[:-30], png(1001, 1000), bomb(12_000), bomb(100_000))),
     *(("POST", "undo", {}, path, 409) for path in (b"", str(Path(__file__)).encode(), b"\xff\0")),
     ("POST", "answer", {}, EMPTY, 200),
@@ -351,6 +469,34 @@ def test_what_the_page_would_not_send_is_refused(url: str) -> None:
         for host in ("localhost:9000", "127.0.0.1:9000", "localhost"):
             headers = {"Host": host, "Origin": f"http://{host}"}
             assert session.post(f"{url}answer", png(), headers=headers, timeout=10).status_code == 200
+
+
+HEADER = st.tuples(
+    st.sampled_from(["Host", "Origin", "Content-Length", "Transfer-Encoding", "Content-Encoding", "Expect", "Upgrade"]),
+    st.sampled_from(["localhost", "null", "-1", "0", "9" * 30, "chunked", "gzip", "100-continue", "websocket"])
+    | st.text(st.characters(max_codepoint=255), max_size=9),
+)
+
+
+@many(100)
+@given(
+    method=st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "CONNECT", "PUT", "X", ""]),
+    path=st.sampled_from(
+        ["/", "/answer", "/undo", "/drawings/7", "/drawings/..%2f7", "*", "//", "/%00", "http://x/answer"]
+    )
+    | st.text(st.characters(max_codepoint=255), max_size=9),
+    headers=st.lists(HEADER, max_size=4),
+    body=st.binary(max_size=40),
+)
+def test_any_request(url: str, method: str, path: str, headers: list[tuple[str, str]], body: bytes) -> None:
+    host, port = url.removeprefix("http://").rstrip("/").split(":")
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "Connection: close"]
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
+        connection.shutdown(socket.SHUT_WR)
+        answered = connection.makefile("rb").read()
+    assert not re.match(rb"HTTP/1\S+ 5", answered), answered
+    assert requests.post(f"{url}answer", png(), timeout=10).status_code == 200
 
 
 def test_the_page_may_load_nothing_else(url: str) -> None:
@@ -393,6 +539,51 @@ def test_a_class_may_have_any_name_and_a_network_is_let_in_aloud(project: Path, 
             content = requests.post(f"{url}drawings/{quote(name, safe='')}", png(), timeout=10).json()
             assert Path(content["saved"]).parent == tmp_path / "new" / name
         assert '"<script>"' not in requests.get(url, timeout=10).text
+
+
+def post_pictures(recognizer: Recognizer, folder: Path, *pictures: Any) -> list[Any]:
+    """What the server says to pictures that are sent at once."""
+
+    async def post() -> list[Any]:
+        async with TestClient(TestServer(server.make_app(recognizer, Drawings(folder, recognizer.classes)))) as client:
+            answers = await asyncio.gather(*(client.post("/picture", data=picture) for picture in pictures))
+            return [await each.json() for each in answers]
+
+    return asyncio.run(post())
+
+
+def test_a_picture_may_be_taken_whole(project: Path, tmp_path: Path) -> None:
+    recognizer = Recognizer(project / "models/model.onnx")
+    recognizer.pictures = "whole"
+    (answered,) = post_pictures(recognizer, tmp_path, png(60, 40))
+    assert answered["size"] == [60, 40]
+    (found,) = answered["digits"]
+    with Image.open(io.BytesIO(png(60, 40))) as image:
+        assert found["image"] == to_gray_square(image).ravel().tolist()
+    assert found.keys() == {"probabilities", "image"}
+
+
+def test_a_picture_that_stalls_stops_no_other(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stalled() -> AsyncIterator[bytes]:
+        yield png()[:9]
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(server, "RECEIVE_SECONDS", 0.5)
+    first, second = post_pictures(Recognizer(project / "models/model.onnx"), tmp_path, stalled(), png())
+    assert first == {"problem": "it took too long to arrive"}
+    assert len(second["digits"]) == 1
+
+
+def test_a_picture_cannot_be_a_program(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In PostScript, which Pillow would have Ghostscript run."""
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\nshowpage\n%%EOF\n"
+    (answered,) = post_pictures(Recognizer(project / "models/model.onnx"), tmp_path / "drawings", program)
+    assert answered == {"problem": "it is not a picture, or a damaged one"}
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_save_is_undone_once(tmp_path: Path) -> None:

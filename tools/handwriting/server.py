@@ -1,31 +1,40 @@
-"""The server of tools/draw.py: sends the page, answers drawings, saves them, and undoes that.
+"""The server of tools/draw.py: sends the page, answers drawings and pictures, saves drawings, and undoes that.
 
 It does one thing at a time, so that the later of two labels for one drawing stays.
 """
 
+import asyncio
+import base64
 import html
 import io
 import json
+import logging
 import re
 import secrets
 import socket
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from aiohttp import web
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import EpsImagePlugin, Image
 
 from command import ROOT
 from digits import dataset
 from digits.pictures.files import NoPictureError, read_picture
-from digits.pictures.ink import NoDigitError
+from digits.pictures.ink import NoDigitError, eight_bits
+from digits.pictures.mnist_format import find_digits
 from handwriting.drawings import Drawings
 from handwriting.recognizer import Recognizer
 
 PAGE = Path(__file__).with_name("page.html")
 DRAWINGS = ROOT / dataset.DRAWINGS  # which the pipeline reads
 MAX_BYTES = 1_000_000
+MAX_PICTURE = 30_000_000  # bytes; photographs of phones have 3 to 12 million
+RECEIVE_SECONDS = 60
 POLICY = (
     "default-src 'none'; connect-src 'self'; img-src data:; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -33,7 +42,9 @@ POLICY = (
 
 
 def make_app(recognizer: Recognizer, drawings: Drawings) -> web.Application:
-    """What answers the requests of the page; it takes at most `MAX_BYTES`."""
+    """What answers the page's requests: `MAX_BYTES` at most, or, one at a time, pictures of at most `MAX_PICTURE`."""
+    EpsImagePlugin.gs_binary = False  # PostScript is a program; from others in the network, none is run
+    receiving = asyncio.Lock()
 
     async def send_page(_: web.Request) -> web.Response:
         return page(recognizer, drawings)
@@ -44,8 +55,14 @@ def make_app(recognizer: Recognizer, drawings: Drawings) -> web.Application:
             pixels = recognizer.convert(image)
         except NoDigitError as error:
             return web.json_response({"problem": str(error)})
-        found = {"probabilities": recognizer.by_class(pixels), "image": pixels.ravel().tolist()}
-        return web.json_response(found)
+        return web.json_response(seen(recognizer, pixels))
+
+    async def answer_picture(request: web.Request) -> web.Response:
+        async with receiving, asyncio.timeout(RECEIVE_SECONDS):
+            file = await request.clone(client_max_size=MAX_PICTURE).read()
+        picture = read_picture(io.BytesIO(file))
+        shown = {"picture": data_url(picture), "size": picture.size}
+        return web.json_response(shown | found(recognizer, picture))
 
     async def save(request: web.Request) -> web.Response:
         png = await request.read()
@@ -61,7 +78,7 @@ def make_app(recognizer: Recognizer, drawings: Drawings) -> web.Application:
         return web.json_response({"label": drawings.undo(saved), "count": drawings.count()})
 
     app = web.Application(middlewares=[refuse], client_max_size=MAX_BYTES)
-    app.add_routes([web.get("/", send_page), web.post("/answer", answer)])
+    app.add_routes([web.get("/", send_page), web.post("/answer", answer), web.post("/picture", answer_picture)])
     app.add_routes([web.post("/drawings/{name:.+}", save), web.post("/undo", undo)])
     return app
 
@@ -78,6 +95,8 @@ async def refuse(
         response = web.json_response({"problem": str(error)}, status=400)
     except web.HTTPException as refusal:
         response = web.json_response({"problem": refusal.reason}, status=refusal.status)
+    except TimeoutError:
+        response = web.json_response({"problem": "it took too long to arrive"}, status=408)
     except OSError as error:
         problem = f"{error.filename or 'the drawing'}: cannot be read or written, got {error.strerror}"
         response = web.json_response({"problem": problem}, status=500)
@@ -90,6 +109,7 @@ async def refuse(
 
 def serve(app: web.Application, listener: socket.socket) -> None:
     """Answer requests until Ctrl-C."""
+    logging.getLogger("aiohttp.server").disabled = True  # it prints a traceback for a malformed request
     web.run_app(app, sock=listener, print=None, access_log=None, shutdown_timeout=1)
 
 
@@ -127,3 +147,25 @@ def read_png(png: bytes) -> Image.Image:
         NoPictureError: there is none, or one far larger than the page's.
     """
     return read_picture(io.BytesIO(png), formats=["PNG"], max_pixels=1_000_000)
+
+
+def found(recognizer: Recognizer, picture: Image.Image) -> dict[str, Any]:
+    """`digits`, each with its `box` and what `seen` gives, or a whole picture without a box; or the `problem`."""
+    try:
+        if recognizer.pictures == "whole":
+            return {"digits": [seen(recognizer, recognizer.convert(picture))]}
+        return {"digits": [{"box": digit.box, **seen(recognizer, digit.image)} for digit in find_digits(picture)]}
+    except NoDigitError as error:
+        return {"problem": str(error)}
+
+
+def seen(recognizer: Recognizer, image: NDArray[np.uint8]) -> dict[str, Any]:
+    """The `probabilities` of an image, uint8 (28, 28), by class, and `image`, its pixels."""
+    return {"probabilities": recognizer.by_class(image), "image": image.ravel().tolist()}
+
+
+def data_url(picture: Image.Image) -> str:
+    """A picture of any mode as a URL that holds it: a browser may not read its file, or turn it otherwise."""
+    file = io.BytesIO()
+    eight_bits(picture).convert("RGBA").save(file, "WEBP", method=0)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
