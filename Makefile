@@ -51,7 +51,7 @@ reproduce: .venv/run.done $(GIT)
 # DVC does not cut to the width of the terminal. ARGS="--all-commits" is passed to `dvc exp show`.
 experiments: .venv/run.done $(GIT)
 	@dvc exp show --no-pager --md --only-changed --hide-workspace --sort-by metrics/train.json:val_accuracy --sort-order desc \
-		--drop 'Created|State|Executor|(stages|data|models|metrics|plots)/.*|.*(loss|ece|low|high|images|errors|parameters|train_accuracy)' \
+		--drop 'Created|State|Executor|(stages|data|models|metrics|plots)/.*|.*(loss|ece|low|high|images|errors|refused|least_logit|parameters|train_accuracy)' \
 		$(ARGS) | awk '{ print } /──/ { found = 1 } END { if (!NR) exit 1; if (!found) print "no experiments: `dvc exp run` runs one" }'
 
 # QUICK=1 measures less, in some minutes, and does not overwrite the committed results.

@@ -90,8 +90,9 @@ def measure(models: dict[str, Recognizer], conditions: Iterable[Condition]) -> I
         answered = np.array([image is not None for image in results])
         converted = np.stack([image if image is not None else np.zeros((28, 28), np.uint8) for image in results])
         resized = np.stack([resize(image) for image in images])
-        formats = {ORIGINAL: (resized, np.ones_like(answered)), CONVERTED: (converted, answered)}
-        for (model, recognizer), (format_, (pixels, kept)) in product(models.items(), formats.items()):
+        formats = {ORIGINAL: resized, CONVERTED: converted}
+        for (model, recognizer), (format_, pixels) in product(models.items(), formats.items()):
+            kept = answered & recognizer.knows(pixels) if format_ == CONVERTED else np.ones_like(answered)
             right = kept & (recognizer.probabilities(pixels).argmax(axis=1) == labels)
             found = row(model, name, format_, right, int((~kept).sum()))
             print(f"{model}, {name}, {format_}: {found['accuracy']:.2%} of {len(labels):,}", flush=True)

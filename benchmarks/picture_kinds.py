@@ -4,8 +4,11 @@ import io
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
+from string import ascii_letters
 from typing import NamedTuple
 
+import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -372,6 +375,49 @@ KINDS: dict[str, Callable[[int, Random], Image.Image]] = {
     "form: printed words": one(words),
     "form: tick boxes": one(tick_boxes),
 }
+# Lines that look like no digit, in a square with the origin at the upper left.
+DOODLES: dict[str, list[tuple[float, float]]] = {
+    "triangle": [(0.5, 0), (1, 1), (0, 1), (0.5, 0)],
+    "square": [(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)],
+    "star": [(0.2, 1), (0.5, 0), (0.8, 1), (0, 0.4), (1, 0.4), (0.2, 1)],
+    "arrow": [(0, 0.5), (1, 0.5), (0.7, 0.2), (1, 0.5), (0.7, 0.8)],
+    "cross": [(0, 0), (1, 1), (0.5, 0.5), (1, 0), (0, 1)],
+    "plus": [(0.5, 0), (0.5, 1), (0.5, 0.5), (0, 0.5), (1, 0.5)],
+    "house": [(0, 1), (0, 0.4), (0.5, 0), (1, 0.4), (1, 1), (0, 1), (0, 0.4), (1, 0.4)],
+    "zigzag": [(0, 0), (0.2, 1), (0.4, 0), (0.6, 1), (0.8, 0), (1, 1)],
+    "heart": [(0.5, 1), (0, 0.4), (0.1, 0), (0.4, 0), (0.5, 0.3), (0.6, 0), (0.9, 0), (1, 0.4), (0.5, 1)],
+    "spiral": [(0.5 + t / 26 * np.cos(t), 0.5 + t / 26 * np.sin(t)) for t in np.arange(0, 13, 0.5)],
+}
+LOOKALIKES = set("OISZBlq")  # letters that resemble a digit
+FONT_FILES = "STIXGeneral*.ttf", "cm[bmrt]*10.ttf", "cmss10.ttf"
+
+
+def no_digits() -> dict[str, list[Image.Image]]:
+    """Letters in fonts that no model was taught, and drawings, ten of each, by kind."""
+    folder = Path(matplotlib.get_data_path()) / "fonts/ttf"
+    fonts = [ImageFont.truetype(path, 100) for pattern in FONT_FILES for path in sorted(folder.glob(pattern))]
+    plain = [letter for letter in ascii_letters if letter not in LOOKALIKES]
+    random = np.random.default_rng(0)
+    return {
+        "printed letters": [printed(letter, font) for font in fonts for letter in plain],
+        "printed O, I, S, Z, B, l, q": [printed(letter, font) for font in fonts for letter in sorted(LOOKALIKES)],
+        **{f"drawn: {name}": [doodle(points, random) for _ in range(40)] for name, points in DOODLES.items()},
+    }
+
+
+def printed(letter: str, font: ImageFont.FreeTypeFont) -> Image.Image:
+    page = Image.new("L", (200, 200), 255)
+    ImageDraw.Draw(page).text((100, 100), letter, 0, font, anchor="mm")
+    return page
+
+
+def doodle(points: list[tuple[float, float]], random: Random) -> Image.Image:
+    wobbly = np.array(points) + random.normal(0, 0.03, (len(points), 2))
+    angle, (width, height) = random.normal(0, 0.1), random.uniform(60, 110, 2)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return picture(drawn(ink([((wobbly - 0.5) * (width, height)) @ turn + 100], (200, 200), random.uniform(6, 12))))
+
+
 # Of numbers of five digits.
 NUMBERS: dict[str, Callable[[list[int], Random], Image.Image]] = {
     "boxes apart": several(partial(boxes, gap=0.06)),

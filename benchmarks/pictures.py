@@ -2,7 +2,8 @@
 
 A program writes digits onto paper and takes pictures of it. Tutorials convert a
 picture to gray, invert it if its mean is above 127, and resize it to 28 x 28. A
-second table says how many numbers of five digits are read without an error.
+second table says how many numbers of five digits are read without an error, a
+third how many letters and drawings that are no digits are refused.
 Command: python benchmarks/pictures.py MODEL.onnx ...
 """
 
@@ -23,7 +24,7 @@ from digits.pictures.ink import NoDigitError
 from digits.pictures.mnist_format import find_digits
 from handwriting.recognizer import Recognizer
 from off_data_set import converted_or_none
-from picture_kinds import KINDS, NUMBERS
+from picture_kinds import KINDS, NUMBERS, no_digits
 
 COUNT = 80  # pictures of each kind, half of them to develop with
 
@@ -42,12 +43,17 @@ def main() -> None:
     table = 100 * pd.DataFrame(found, [*heads, "refused"]).T
     table.loc[f"all {len(KINDS) * COUNT // 2}"] = table.mean()
     print(table.rename_axis("right, %").to_markdown(floatfmt=".1f"))
-    read = {
+    found = {
         kind: np.mean([number_scores(*each, models) for each in numbers(kind, arguments.develop)], axis=0)
         for kind in NUMBERS
     }
-    table = 100 * pd.DataFrame(read, [*models, "refused"]).T
+    table = 100 * pd.DataFrame(found, [*models, "refused"]).T
     print(f"\n{table.rename_axis('numbers without an error, %').to_markdown(floatfmt='.1f')}")
+    found = {
+        kind: np.mean([refusals(image, models) for image in others], axis=0) for kind, others in no_digits().items()
+    }
+    table = 100 * pd.DataFrame(found, [*models]).T
+    print(f"\n{table.rename_axis('refused, %').to_markdown(floatfmt='.1f')}")
 
 
 def scores(image: Image.Image, digit: int, models: dict[str, Recognizer]) -> list[bool]:
@@ -55,8 +61,8 @@ def scores(image: Image.Image, digit: int, models: dict[str, Recognizer]) -> lis
     ours = converted_or_none(image)
     found = []
     for model in models.values():
-        for pixels in (ours, as_tutorials(image)):
-            found.append(pixels is not None and int(model.probabilities(pixels[None]).argmax()) == digit)
+        found.append(ours is not None and read(model, ours[None]) == [digit])
+        found.append(int(model.probabilities(as_tutorials(image)[None]).argmax()) == digit)
     return [*found, ours is None]
 
 
@@ -66,7 +72,18 @@ def number_scores(image: Image.Image, number: list[int], models: dict[str, Recog
         digits = np.stack([digit.image for digit in find_digits(image)])
     except NoDigitError:
         return [*[False] * len(models), True]
-    return [*(model.probabilities(digits).argmax(axis=1).tolist() == number for model in models.values()), False]
+    return [*(read(model, digits) == number for model in models.values()), False]
+
+
+def read(model: Recognizer, digits: NDArray[np.uint8]) -> list[int] | None:
+    """The digits on images from a conversion, uint8 (N, 28, 28); None if the model refuses one of them."""
+    return model.probabilities(digits).argmax(axis=1).tolist() if model.knows(digits).all() else None
+
+
+def refusals(image: Image.Image, models: dict[str, Recognizer]) -> list[bool]:
+    """Whether each model refuses the picture."""
+    ours = converted_or_none(image)
+    return [ours is None or read(model, ours[None]) is None for model in models.values()]
 
 
 def as_tutorials(image: Image.Image) -> NDArray[np.uint8]:

@@ -1,8 +1,9 @@
 """Score the trained classifier on the test images; no other stage does.
 
-Reads models/model.safetensors, test.safetensors and drawings.safetensors in data/tensors, and metrics/train.csv;
-writes metrics/test.json, metrics/predictions.csv (a row per test image), and in plots the tables confusion.csv,
-classes.csv and reliability.csv and the figures most_wrong.png, confused.png, saliency.png and curves.png.
+Reads models/model.safetensors, val.safetensors, test.safetensors and drawings.safetensors in data/tensors, and
+metrics/train.csv; writes metrics/test.json, metrics/predictions.csv (a row per test image), and in plots the tables
+confusion.csv, classes.csv and reliability.csv, and the figures most_wrong.png, confused.png, saliency.png and
+curves.png.
 Command: python stages/evaluate.py
 """
 
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import digits.evaluation.tables as tables
 from digits.dataset import load_dataset
-from digits.evaluation.predictions import answer, check_finite, choose_scorer
+from digits.evaluation.predictions import answer, check_finite, choose_scorer, least_logit
 from digits.evaluation.saliency import mean_saliency
 from digits.figures.classifier import draw_confused, draw_curves, draw_most_wrong, draw_saliency
 from digits.figures.style import save_figure
@@ -21,6 +22,7 @@ from digits.foundation.stage import run
 from digits.models.model_file import load_model
 
 MODEL = Path("models/model.safetensors")
+VAL = Path("data/tensors/val.safetensors")
 TEST = Path("data/tensors/test.safetensors")
 HELD_OUT = Path("data/tensors/drawings.safetensors")
 CURVES = Path("metrics/train.csv")
@@ -71,6 +73,10 @@ def main() -> None:
     check_finite(answers.logits, saliency, metrics["loss"])
     bins = tables.reliability(answers.confidence, answers.actual == answers.predicted, params.bins)
     metrics["ece"] = tables.expected_calibration_error(bins)
+    # Without having been taught them, models are as sure of other shapes as of digits.
+    if model.info.others and len(val := load_dataset(VAL, classes, allow_empty=True)) > 0:
+        metrics["least_logit"] = least_logit(scorer.predict(val.images))
+        metrics["refused"] = float((answers.logits.max(axis=1) < metrics["least_logit"]).mean())
     if len(drawings) > 0:
         own = answer(scorer, drawings).metrics()
         metrics |= {f"drawings_{key}": own[key] for key in ("accuracy", "accuracy_low", "accuracy_high", "images")}

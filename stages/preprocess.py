@@ -1,13 +1,15 @@
 """Convert the raw data and the user's drawings to tensors: training, validation and test images with their labels.
 
 Reads data/raw and data/drawings; writes train.safetensors, val.safetensors, test.safetensors, drawings.safetensors
-(those that are never trained on) and dataset.json in data/tensors, and plots/data.png.
+(those that are never trained on), others.safetensors (shapes that are no digits, if these are) and dataset.json in
+data/tensors, and plots/data.png.
 Command: python stages/preprocess.py
 """
 
 from pathlib import Path
 from typing import Annotated
 
+from digits.data.others import other_shapes
 from digits.data.picture_folder import check_unchanged, list_files, read_pictures
 from digits.data.raw import read_raw
 from digits.data.split import stratified_split
@@ -23,6 +25,7 @@ TRAIN = Path("data/tensors/train.safetensors")
 VAL = Path("data/tensors/val.safetensors")
 TEST = Path("data/tensors/test.safetensors")
 HELD_OUT = Path("data/tensors/drawings.safetensors")
+OTHERS = Path("data/tensors/others.safetensors")
 SUMMARY = Path("data/tensors/dataset.json")
 FIGURE = Path("plots/data.png")
 
@@ -61,7 +64,8 @@ def main() -> None:
             f"{RAW}: training pixels must vary, got a standard deviation of {std:g}; delete it and run `dvc repro`"
         )
 
-    for path, dataset in ((TRAIN, train), (VAL, val), (TEST, test), (HELD_OUT, held_out)):
+    others = other_shapes(about.classes)
+    for path, dataset in ((TRAIN, train), (VAL, val), (TEST, test), (HELD_OUT, held_out), (OTHERS, others)):
         save_dataset(path, dataset)
     sizes = {"train": len(train), "val": len(val), "test": len(test)}
     summary = Summary(about=about, **sizes, drawings=len(taught) * params.drawings, pixel_mean=mean, pixel_std=std)

@@ -1,8 +1,8 @@
 """Train the classifier on the training images and score it on the validation images after every epoch.
 
-Reads train.safetensors, val.safetensors and dataset.json in data/tensors; writes models/model.safetensors,
-metrics/train.csv (a row per epoch) and metrics/train.json (the last row, and the number of parameters), both also
-while it trains.
+Reads train.safetensors, val.safetensors, others.safetensors and dataset.json in data/tensors; writes
+models/model.safetensors, metrics/train.csv (a row per epoch) and metrics/train.json (the last row, and the number of
+parameters), both also while it trains.
 Command: python stages/train.py
 """
 
@@ -21,6 +21,7 @@ from digits.training.params import TrainParams, refuse_conflicts
 
 TRAIN = Path("data/tensors/train.safetensors")
 VAL = Path("data/tensors/val.safetensors")
+OTHERS = Path("data/tensors/others.safetensors")
 SUMMARY = Path("data/tensors/dataset.json")
 MODEL = Path("models/model.safetensors")
 CURVES = Path("metrics/train.csv")
@@ -58,7 +59,13 @@ def main() -> None:
     summary = load_summary(SUMMARY)
     classes = len(summary.about.classes)
     train, val = load_dataset(TRAIN, classes), load_dataset(VAL, classes, allow_empty=True)
-    require_shares(params, len(train))
+    others = load_dataset(OTHERS, classes + 1, allow_empty=True)
+    if params.others > 0 and len(others) == 0:
+        raise params_error(
+            f"train.others: must be 0 for {summary.about.name}, got {params.others:g}; only digits have any"
+        )
+    drawn = np.random.default_rng(params.seed).integers(len(others) or 1, size=round(params.others * len(train)))
+    require_shares(params, len(train) + len(drawn))
     mean, std = (summary.pixel_mean, summary.pixel_std) if params.normalize else (0.0, 1.0)
     options = dict(getattr(params, params.model, {}))
     model = Classifier(build_layers(params.model, options, classes, params.seed), mean, std).to(device)
@@ -75,7 +82,7 @@ def main() -> None:
         print("note: this processor has no bfloat16 support; float32 is many times as fast here:")
         print("dvc exp run -S train.precision=float32")
 
-    key = training_key(params.model_dump_json(), [TRAIN, VAL, SUMMARY], device, processor)
+    key = training_key(params.model_dump_json(), [TRAIN, VAL, OTHERS, SUMMARY], device, processor)
     checkpoint = Checkpoint(key) if FIRST else None
     with connected(params.processes, device, key) as processes:
         training = Training(
@@ -83,7 +90,7 @@ def main() -> None:
             choose_optimizer(params, model),
             choose_gradient(params, model, processes),
             torch.Generator().manual_seed(params.seed),
-            len(train) if params.optimizer == "lbfgs" else params.batch_size,
+            len(train) + len(drawn) if params.optimizer == "lbfgs" else params.batch_size,
             choose_augmentation(params),
             processes,
         )
@@ -102,7 +109,7 @@ def main() -> None:
         # Shown on a terminal alone, and only if it is worth waiting for.
         hidden = None if checkpoint else True
         bar = tqdm(total=params.epochs, initial=len(training.rows), unit="epoch", delay=5, leave=False, disable=hidden)
-        for row in fit(training, schedule, train, val):
+        for row in fit(training, schedule, train.extended(others.take(drawn), 1), val):
             if checkpoint and (checkpoint.is_due() or row["epoch"] == params.epochs):
                 checkpoint.save(training.state_dict())
                 write_metrics(training.rows, parameters)
@@ -113,7 +120,8 @@ def main() -> None:
         bar.close()
     if not checkpoint:
         return
-    save_model(MODEL, model.arrays(), ModelInfo(architecture=params.model, options=options, dataset=summary.about))
+    info = ModelInfo(architecture=params.model, options=options, dataset=summary.about, others=len(drawn) > 0)
+    save_model(MODEL, model.arrays(), info)
     checkpoint.finish()
 
 

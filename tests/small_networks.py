@@ -1,8 +1,12 @@
 """A small network of every architecture, and learning rates for them."""
 
+import json
+from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
+from onnx import helper
 from torch import nn
 
 from digits.known_datasets import PUBLISHED
@@ -15,6 +19,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "logistic": {},
     "mlp": {"width": 64, "depth": 2, "dropout": 0.2},
     "lenet5": {},
+    "small_cnn": {"width": 4, "dropout": 0.2},
     "cnn": {"width": 4, "depth": 2, "dropout": 0.2},
 }
 
@@ -29,6 +34,14 @@ def build(network: str, seed: int = 0) -> Classifier:
 def info_of(network: str, options: dict[str, Any]) -> ModelInfo:
     """What the file of a model says that was trained on MNIST."""
     return ModelInfo(architecture=network, options=options, dataset=MNIST)
+
+
+def with_metrics(exported: Path, changed: Path, **metrics: float) -> None:
+    """Write an exported model with other metrics in its metadata."""
+    model = onnx.load(exported)
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    helper.set_model_props(model, about | {"metrics": json.dumps(json.loads(about["metrics"]) | metrics)})
+    changed.write_bytes(model.SerializeToString())
 
 
 def random_model(network: str, factor: float = 1.0) -> Model:

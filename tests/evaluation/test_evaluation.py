@@ -8,7 +8,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from digits.evaluation.network import Network
-from digits.evaluation.predictions import choose_scorer
+from digits.evaluation.predictions import REFUSED, choose_scorer, least_logit
 from digits.evaluation.saliency import mean_saliency
 from digits.evaluation.tables import (
     count_confusions,
@@ -85,6 +85,13 @@ def test_numpy_answers_as_pytorch_does(model: Model) -> None:
         assert mean_saliency(by_numpy.slope, images, labels, CLASSES) == pytest.approx(
             mean_saliency(by_pytorch.slope, images, labels, CLASSES), abs=1e-6
         )
+
+
+@pytest.mark.parametrize("count", [1, 7, 500, 5000])
+def test_hardly_any_validation_image_is_refused(count: int) -> None:
+    logits = np.random.default_rng(0).normal(size=(count, 3)).astype(np.float32)
+    refused = (logits.max(axis=1) < least_logit(logits)).sum()
+    assert refused == int(REFUSED * count)
 
 
 def test_log_softmax_is_that_of_scipy() -> None:

@@ -34,6 +34,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "logistic": {},
     "mlp": {"width": 3, "depth": 2, "dropout": 0.5},
     "lenet5": {},
+    "small_cnn": {"width": 2, "dropout": 0.0},
     "cnn": {"width": 2, "depth": 1, "dropout": 0.0},
 }
 READERS = load_model, partial(load_dataset, classes=CLASSES)

@@ -117,3 +117,14 @@ def test_twenty_megapixels_take_little_memory() -> None:
     image.close()
     with little(seconds=10, megabytes=60):
         assert max(read_picture(file).size) < 2 * LONGEST
+
+
+def test_a_picture_cannot_be_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In PostScript, which Pillow would have Ghostscript run."""
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\nshowpage\n%%EOF\n"
+    with pytest.raises(NoPictureError, match="it is not a picture, or a damaged one"):
+        read_picture(io.BytesIO(program))
+    assert not (tmp_path / "ran").exists()

@@ -27,7 +27,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
-from PIL import EpsImagePlugin, ExifTags, Image, ImageDraw
+from PIL import ExifTags, Image, ImageDraw
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
@@ -47,7 +47,8 @@ from handwriting import server
 from handwriting.answers import answer as predicted
 from handwriting.answers import percent
 from handwriting.drawings import Drawings
-from handwriting.recognizer import Recognizer
+from handwriting.recognizer import UNKNOWN, Recognizer
+from small_networks import with_metrics
 
 HEIC = Path(__file__).parents[1] / "pictures/seven.heic"
 # Points of a stroke, as shares of the canvas's side from its middle.
@@ -353,6 +354,21 @@ def test_the_digits_on_a_picture_are_in_their_boxes(
 
 
 @needs_browser
+def test_what_looks_like_no_digit_has_no_probabilities(
+    browser: webdriver.Chrome, project: Path, tmp_path: Path
+) -> None:
+    with_metrics(project / "models/model.onnx", tmp_path / "strict.onnx", least_logit=1000)
+    with serving(project, "--port", "0", "--model", str(tmp_path / "strict.onnx")) as address:
+        browser.get(address)
+        draw(browser, SHAPES["1"])
+        WebDriverWait(browser, 10).until(lambda page: text(page, "message") == UNKNOWN)
+        assert text(browser, "digit") == text(browser, "share") == ""
+        said = give(browser, photograph(tmp_path, "71", 200))
+        assert said == "?; ?"
+        assert text(browser, "message") == UNKNOWN
+
+
+@needs_browser
 def test_a_picture_gives_way_to_the_drawing(page: webdriver.Chrome, tmp_path: Path) -> None:
     frame, label = page.find_element(By.ID, "frame"), page.find_element(By.CSS_SELECTOR, "#labels button")
     draw(page, SHAPES["1"])
@@ -396,6 +412,11 @@ def test_what_is_given_may_be_no_picture(page: webdriver.Chrome, tmp_path: Path)
         assert text(page, "message") == said
         assert page.find_element(By.ID, "screen").is_displayed()  # with the drawing
     page.get_log("browser")  # it names the refused request
+
+    data = {"items": [], "files": [str(tmp_path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        page.execute_cdp_cmd("Input.dispatchDragEvent", {"type": kind, "x": 9, "y": 9, "data": data})
+    WebDriverWait(page, 10).until(lambda page: text(page, "live") == "It cannot be read; it may be a folder.")
 
     Image.new("L", (60, 60), 200).save(tmp_path / "empty.png")
     assert give(page, tmp_path / "empty.png") == "there is nothing on it, or it is too faint"
@@ -572,18 +593,6 @@ def test_a_picture_that_stalls_stops_no_other(project: Path, tmp_path: Path, mon
     first, second = post_pictures(Recognizer(project / "models/model.onnx"), tmp_path, stalled(), png())
     assert first == {"problem": "it took too long to arrive"}
     assert len(second["digits"]) == 1
-
-
-def test_a_picture_cannot_be_a_program(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In PostScript, which Pillow would have Ghostscript run."""
-    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
-    (tmp_path / "gs").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
-    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\nshowpage\n%%EOF\n"
-    (answered,) = post_pictures(Recognizer(project / "models/model.onnx"), tmp_path / "drawings", program)
-    assert answered == {"problem": "it is not a picture, or a damaged one"}
-    assert not (tmp_path / "ran").exists()
 
 
 def test_a_save_is_undone_once(tmp_path: Path) -> None:

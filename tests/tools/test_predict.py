@@ -22,9 +22,11 @@ from bad_input import many, refusal
 from conftest import Call, Run
 from digits.pictures.mnist_format import to_mnist_format
 from handwriting.answers import percent
-from handwriting.recognizer import Recognizer
+from handwriting.recognizer import UNKNOWN, Recognizer
 from samples import draw, some_digits
+from small_networks import with_metrics
 
+OUTPUTS = "logits", "probabilities"
 PREDICT = [sys.executable, "tools/predict.py"]
 Predict = Callable[..., tuple[str, str]]
 
@@ -135,6 +137,19 @@ def test_all_digits_of_a_picture(pictures: Path, tmp_path: Path, predict: Predic
     assert "nothing on it" in predict("--all", tmp_path / "empty.png", status=1)[0]
 
 
+def test_what_looks_like_no_class_is_refused(finished: Path, pictures: Path, tmp_path: Path, predict: Predict) -> None:
+    known = Recognizer(finished / "models/model.onnx")
+    paths = sorted(pictures.rglob("*.png"))
+    most = [known.logits(to_mnist_format(Image.open(path))[None]).max() for path in paths]
+    with_metrics(finished / "models/model.onnx", tmp_path / "strict.onnx", least_logit=float(sorted(most)[10]))
+    answers = answers_of(predict, "--model", tmp_path / "strict.onnx", *paths, status=1)
+    assert [each.get("problem") for each in answers] == [
+        UNKNOWN if logit < sorted(most)[10] else None for logit in most
+    ]
+    unknown = paths[int(np.argmin(most))]
+    assert predict("--model", tmp_path / "strict.onnx", "--all", unknown)[0].split()[1] == "?"
+
+
 def test_nothing_is_rounded_to_certainty() -> None:
     texts = [percent(probability) for probability in (1.0, 0.9991, 0.999, 0.5, 0.001, 0.0009)]
     assert texts == [">99.9%", ">99.9%", "99.9%", "50.0%", "0.1%", "<0.1%"]
@@ -191,10 +206,10 @@ def test_wrong_arguments(predict: Predict, arguments: list[str], status: int, me
 def constant(values: "np.ndarray[Any, Any]", kind: int = TensorProto.FLOAT) -> onnx.ModelProto:
     """A model that always answers with these values, whatever it is shown."""
     graph = helper.make_graph(
-        [helper.make_node("Identity", ["k"], ["probabilities"])],
+        [helper.make_node("Identity", ["k"], [name]) for name in OUTPUTS],
         "constant",
         [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 1, 28, 28])],
-        [helper.make_tensor_value_info("probabilities", kind, list(values.shape))],
+        [helper.make_tensor_value_info(name, kind, list(values.shape)) for name in OUTPUTS],
         [numpy_helper.from_array(values, "k")],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)

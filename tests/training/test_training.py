@@ -4,6 +4,7 @@ import math
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,12 +12,13 @@ from torchvision.transforms import ToTensor
 
 from digits.dataset import Dataset
 from digits.foundation.stage import UserError
-from digits.models.classifier import Classifier, build_layers, to_pixels
-from digits.training.gradients import ClosedForm
+from digits.models.classifier import Classifier, build_layers, predict, to_pixels
+from digits.training.gradients import Backpropagation, ClosedForm, Gradient
 from digits.training.loop import Training, fit, resolve_device
 from digits.training.optimizers import Lbfgs, Optimizer
 from digits.training.schedules import Schedule
 from samples import CLASSES, some_digits, some_tensors
+from small_networks import build
 
 TRAIN, VAL, EMPTY = some_digits(0, 730), some_digits(730, 1000), some_digits(0, 0)
 IMAGES, LABELS = some_tensors(0, 730)
@@ -83,6 +85,21 @@ def test_the_weights_are_those_of_the_plain_loop(
         assert row["train_accuracy"] == pytest.approx(correct / 730, abs=2 / 730)
     torch.testing.assert_close(model.layers[1].weight, linear.weight, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(model.layers[1].bias, linear.bias, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("network", ["logistic", "small_cnn"])
+def test_what_is_no_digit_gets_equal_probabilities_and_is_not_scored(network: str) -> None:
+    model = build(network)
+    others = Dataset(VAL.images, np.full(len(VAL), CLASSES))
+    exact = network == "logistic"
+    gradient: Gradient = ClosedForm(model, 0.0) if exact else Backpropagation(model, 0.0, "float32", False)
+    optimizer = Optimizer("adam", model.parameters(), weight_decay=0.0, exact=exact)
+    training = Training(model, optimizer, gradient, torch.Generator(), 50)
+    schedule = Schedule("constant", 0.003, 0.0, 8, size=1, gamma=0.5)
+    *_, row = fit(training, schedule, TRAIN.extended(others, 1), EMPTY)
+    assert row["train_accuracy"] > 0.9  # a fourth of all the images belongs to no class
+    taught, unseen = (predict(model, torch.from_numpy(each.images), 500) for each in (others, TRAIN))
+    assert taught.softmax(dim=1).amax(dim=1).mean() < 0.7 < unseen.softmax(dim=1).amax(dim=1).mean()
 
 
 def test_pixels_are_those_of_totensor() -> None:

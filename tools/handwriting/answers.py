@@ -17,7 +17,7 @@ from digits.pictures.files import NoPictureError, read_picture
 from digits.pictures.ink import NoDigitError, SeveralDigitsError, eight_bits
 from digits.pictures.mnist_format import Digit, find_digits
 from digits.scoring import score
-from handwriting.recognizer import Recognizer
+from handwriting.recognizer import UNKNOWN, Recognizer
 from tables import table
 
 STANDARD_INPUT = Path("-")
@@ -54,7 +54,7 @@ def answer(
     if not several:
         return {"file": str(path), **classified(recognizer, digits[0].image)}
     found = [{**classified(recognizer, digit.image), "box": digit.box} for digit in digits]
-    return {"file": str(path), "number": "".join(each["class"] for each in found), "digits": found}
+    return {"file": str(path), "number": "".join(each.get("class", "?") for each in found), "digits": found}
 
 
 def marked(picture: Image.Image, digits: Iterable[Digit]) -> Image.Image:
@@ -98,7 +98,13 @@ def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def classified(recognizer: Recognizer, image: NDArray[np.uint8]) -> dict[str, Any]:
-    """`class`, `probability`, `runner_up`, `runner_up_probability` and `probabilities` for an image, uint8 (28, 28)."""
+    """`class`, `probability`, `runner_up`, `runner_up_probability` and `probabilities`, or the `problem`.
+
+    Args:
+        image: uint8 (28, 28).
+    """
+    if not recognizer.knows(image[None])[0]:
+        return {"problem": UNKNOWN}
     probabilities = recognizer.by_class(image)
     second, first = sorted(probabilities, key=probabilities.__getitem__)[-2:]
     return {

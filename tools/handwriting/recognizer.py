@@ -17,16 +17,18 @@ from digits.known_datasets import PUBLISHED
 from digits.pictures.conversion import CONVERSIONS
 
 MODEL = ROOT / "models/model.onnx"
+UNKNOWN = "it looks like nothing that the model knows"
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Metrics(BaseModel):
-    """The accuracy on the test images, its 95 % interval, and their number."""
+    """The accuracy on the test images, its 95 % interval, their number, and the least that a known image's logit is."""
 
     accuracy: Share
     accuracy_low: Share
     accuracy_high: Share
     images: Annotated[int, Field(ge=1, le=10**9)]
+    least_logit: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
 
 class About(BaseModel):
@@ -59,9 +61,10 @@ class Recognizer:
             self.architecture, self.dataset, self.classes = about.architecture, about.dataset, about.classes
             self.pictures, self.metrics = about.pictures, about.metrics
             for count in (1, 2):
-                found = self.probabilities(np.zeros((count, 28, 28), np.uint8))
-                if found.dtype != np.float32 or found.shape != (count, len(self.classes)):
-                    raise ValueError(f"probabilities {found.dtype} {found.shape} for {count} images")
+                blank = np.zeros((count, 28, 28), np.uint8)
+                for name, found in (("logits", self.logits(blank)), ("probabilities", self.probabilities(blank))):
+                    if found.dtype != np.float32 or found.shape != (count, len(self.classes)):
+                        raise ValueError(f"{name} {found.dtype} {found.shape} for {count} images")
                 if not ((found >= 0).all() and np.allclose(found.sum(axis=1), 1, atol=1e-3)):
                     raise ValueError(f"probabilities with sums {found.sum(axis=1).tolist()}")
         except OSError as error:
@@ -84,6 +87,15 @@ class Recognizer:
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The probability of each class, float32 (N, classes), for images from `convert`, uint8 (N, 28, 28)."""
         return run_session(self._session, ["probabilities"], images)[0]
+
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The logit of each class, float32 (N, classes), for images from `convert`, uint8 (N, 28, 28)."""
+        return run_session(self._session, ["logits"], images)[0]
+
+    def knows(self, images: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Whether images look like one of the classes, bool (N,); to a model that was taught no others, all do."""
+        least = -np.inf if self.metrics.least_logit is None else self.metrics.least_logit
+        return np.asarray(self.logits(images).max(axis=1) >= least)
 
     def by_class(self, image: NDArray[np.uint8]) -> dict[str, float]:
         """The probability of each class, by name, for an image from `convert`, uint8 (28, 28)."""

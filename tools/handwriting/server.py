@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from aiohttp import web
 from numpy.typing import NDArray
-from PIL import EpsImagePlugin, Image
+from PIL import Image
 
 from command import ROOT
 from digits import dataset
@@ -28,7 +28,7 @@ from digits.pictures.files import NoPictureError, read_picture
 from digits.pictures.ink import NoDigitError, eight_bits
 from digits.pictures.mnist_format import find_digits
 from handwriting.drawings import Drawings
-from handwriting.recognizer import Recognizer
+from handwriting.recognizer import UNKNOWN, Recognizer
 
 PAGE = Path(__file__).with_name("page.html")
 DRAWINGS = ROOT / dataset.DRAWINGS  # which the pipeline reads
@@ -43,7 +43,6 @@ POLICY = (
 
 def make_app(recognizer: Recognizer, drawings: Drawings) -> web.Application:
     """What answers the page's requests: `MAX_BYTES` at most, or, one at a time, pictures of at most `MAX_PICTURE`."""
-    EpsImagePlugin.gs_binary = False  # PostScript is a program; from others in the network, none is run
     receiving = asyncio.Lock()
 
     async def send_page(_: web.Request) -> web.Response:
@@ -160,8 +159,9 @@ def found(recognizer: Recognizer, picture: Image.Image) -> dict[str, Any]:
 
 
 def seen(recognizer: Recognizer, image: NDArray[np.uint8]) -> dict[str, Any]:
-    """The `probabilities` of an image, uint8 (28, 28), by class, and `image`, its pixels."""
-    return {"probabilities": recognizer.by_class(image), "image": image.ravel().tolist()}
+    """The `probabilities` of an image, uint8 (28, 28), by class, or the `problem`; and `image`, its pixels."""
+    known = {"probabilities": recognizer.by_class(image)} if recognizer.knows(image[None])[0] else {"problem": UNKNOWN}
+    return {**known, "image": image.ravel().tolist()}
 
 
 def data_url(picture: Image.Image) -> str:

@@ -13,6 +13,8 @@ from digits.models.portable_arithmetic import use_portable_arithmetic
 from digits.models.softmax_regression import SoftmaxRegression
 from digits.scoring import loss_and_accuracy, score
 
+REFUSED = 0.002  # share of the validation images that may count as none of the classes
+
 
 class Scorer(Protocol):
     """A way to compute logits and their slopes."""
@@ -64,6 +66,15 @@ def answer(scorer: Scorer, dataset: Dataset) -> Answers:
     with np.errstate(invalid="ignore"):
         _, _, totals = softmax(np.ascontiguousarray(logits.T, dtype=np.float64))
     return Answers(logits, dataset.labels, logits.argmax(axis=1), 1 / totals)  # the largest exponential is 1
+
+
+def least_logit(logits: np.ndarray) -> float:
+    """What the largest logit of an image must reach to count as one of the classes.
+
+    Args:
+        logits: float32 (N, classes), N > 0, of validation images, of which at most `REFUSED` do not reach it.
+    """
+    return float(np.sort(logits.max(axis=1))[int(REFUSED * len(logits))])
 
 
 def check_finite(logits: np.ndarray, saliency: np.ndarray, loss: float) -> None:

@@ -20,13 +20,18 @@ LIMITS = {
     "strokes": """\
 The model answers to every image of 28 x 28 pixels with one of its classes, whatever it shows. `tools/predict.py` and
 the page of `make draw`, which find what is written on a picture and bring it to that form, refuse empty pictures, blobs
-and several shapes where one is asked for. They do not refuse what is not among the classes: a model of digits takes a
-letter for a digit. Turned, thick and noisy writing is recognised less well: docs/your-own-pictures.md of the project
-has a table, by model.""",
+and several shapes where one is asked for. {others}
+Turned, thick and noisy writing is recognised less well: docs/your-own-pictures.md of the project has tables.""",
     "whole": """\
 The model answers to every picture with one of its classes, whatever it shows. It sees 28 x 28 gray pixels: what cannot
 be told apart at that size, or only by its colour, is not. Pictures that were taken in another way than the training
 pictures are recognised less well; by how much has not been measured.""",
+}
+OTHERS = {
+    False: "They do not refuse what is not among the classes: a model of digits takes a letter for a digit.",
+    True: """\
+It was taught shapes that are no digits, and they refuse images whose largest logit is below `least_logit` of the
+metrics, as it is for 0.2 % of the validation images, and for most letters.""",
 }
 TEMPLATE = Path(__file__).with_name("card.md")
 
@@ -68,7 +73,7 @@ def model_card(
         confusions=frequent_confusions(predictions),
         confidence=sum(row.confidence for row in predictions) / len(predictions),
         ece=metrics["ece"],
-        limits=LIMITS[about.pictures],
+        limits=LIMITS[about.pictures].format(others=OTHERS["least_logit" in metrics]),
         params=yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True),
     )
 

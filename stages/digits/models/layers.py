@@ -39,11 +39,13 @@ def linear(inputs: int, outputs: int) -> Layer:
     return Layer("Linear", {"in_features": inputs, "out_features": outputs}, tensors, "Gemm", {"transB": 1})
 
 
-def conv2d(inputs: int, outputs: int, size: int, padding: int = 0, bias: bool = True) -> Layer:
-    """A convolution with `outputs` filters of `size` by `size` pixels, and zeros around the image."""
-    arguments = {"in_channels": inputs, "out_channels": outputs, "kernel_size": size, "padding": padding, "bias": bias}
+def conv2d(inputs: int, outputs: int, size: int, stride: int = 1, padding: int = 0, bias: bool = True) -> Layer:
+    """A convolution with `outputs` filters of `size` by `size` pixels, `stride` apart, and zeros around the image."""
+    arguments = {"in_channels": inputs, "out_channels": outputs, "kernel_size": size, "stride": stride}
+    arguments |= {"padding": padding, "bias": bias}
     tensors = {"weight": (outputs, inputs, size, size), **({"bias": (outputs,)} if bias else {})}
-    return Layer("Conv2d", arguments, tensors, "Conv", {"kernel_shape": [size, size], "pads": [padding] * 4})
+    attributes = {"kernel_shape": [size, size], "strides": [stride, stride], "pads": [padding] * 4}
+    return Layer("Conv2d", arguments, tensors, "Conv", attributes)
 
 
 def max_pool2d(size: int) -> Layer:

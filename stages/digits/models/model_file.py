@@ -25,11 +25,13 @@ class ModelInfo(Section):
     Attributes:
         architecture, options: arguments of `layers_of`.
         dataset: what it was trained on.
+        others: whether it was taught shapes that belong to no class, too.
     """
 
     architecture: Annotated[str, Field(pattern=f"^({'|'.join(NETWORKS)})$")]
     options: dict[str, Any]
     dataset: Description
+    others: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Model:
 
 def save_model(path: Path, tensors: Mapping[str, np.ndarray], info: ModelInfo) -> None:
     """Write the tensors of a model, as in `Model`, with `info`, to a safetensors file."""
-    write_tensors(path, tensors, metadata={"model": json.dumps(info.model_dump())})
+    write_tensors(path, tensors, metadata={"model": json.dumps(info.model_dump(exclude_defaults=True))})
 
 
 def load_model(path: Path | str) -> Model:

@@ -11,12 +11,17 @@ from digits.models.layers import Layer, batch_norm2d, conv2d, flatten, linear, m
 from digits.models.layers import dropout as dropout_layer
 
 
-class NetworkOptions(Section):
-    """Options of `mlp` and `cnn`."""
+class SmallCnnOptions(Section):
+    """Options of `small_cnn`."""
 
     width: Annotated[int, Field(ge=1, le=4096)]
-    depth: Annotated[int, Field(ge=1, le=32)]
     dropout: Share
+
+
+class NetworkOptions(SmallCnnOptions):
+    """Options of `mlp` and `cnn`."""
+
+    depth: Annotated[int, Field(ge=1, le=32)]
 
 
 def logistic(classes: int) -> list[Layer]:
@@ -54,13 +59,26 @@ def lenet5(classes: int) -> list[Layer]:
     ]  # fmt: skip
 
 
-def cnn(classes: int, width: int, depth: int, dropout: float) -> list[Layer]:
-    """A compact convolutional network: 1 + 2 `depth` convolutions, the first with `width` output channels.
+def small_cnn(classes: int, width: int, dropout: float) -> list[Layer]:
+    """Four convolutions, the first with `width` output channels, of images that shrink fast.
 
-    Max pooling comes before batch normalisation, which saves it three quarters of its work.
+    A stride in place of pooling, and no zeros around the images, make it twice as fast as `cnn` with as many layers.
     """
     return [
-        *convolution(1, width, 5, padding=0, pool=True),  # (N, width, 12, 12)
+        *convolution(1, width, 5, stride=2),  # (N, width, 12, 12)
+        *convolution(width, 2 * width, 3, pool=True),  # (N, 2 width, 5, 5)
+        *convolution(2 * width, 4 * width, 3),  # (N, 4 width, 3, 3)
+        *convolution(4 * width, 4 * width, 3),  # (N, 4 width, 1, 1)
+        flatten(),
+        dropout_layer(dropout),
+        linear(4 * width, classes),
+    ]
+
+
+def cnn(classes: int, width: int, depth: int, dropout: float) -> list[Layer]:
+    """A compact convolutional network: 1 + 2 `depth` convolutions, the first with `width` output channels."""
+    return [
+        *convolution(1, width, 5, pool=True),  # (N, width, 12, 12)
         *block(width, 2 * width, depth),  # (N, 2 width, 6, 6)
         *block(2 * width, 4 * width, depth),  # (N, 4 width, 3, 3)
         flatten(),
@@ -73,13 +91,22 @@ def block(inputs: int, outputs: int, depth: int) -> list[Layer]:
     """`depth` 3 x 3 convolutions of `cnn`; the last halves height and width."""
     pools = [False] * (depth - 1) + [True]
     channels = pairwise([inputs] + [outputs] * depth)
-    return [layer for (i, o), pool in zip(channels, pools, strict=True) for layer in convolution(i, o, 3, 1, pool)]
-
-
-def convolution(inputs: int, outputs: int, size: int, padding: int, pool: bool) -> list[Layer]:
-    """A convolution, without the bias that batch normalisation would cancel, and the layers that follow it."""
     return [
-        conv2d(inputs, outputs, size, padding=padding, bias=False),
+        layer
+        for (i, o), pool in zip(channels, pools, strict=True)
+        for layer in convolution(i, o, 3, padding=1, pool=pool)
+    ]
+
+
+def convolution(
+    inputs: int, outputs: int, size: int, stride: int = 1, padding: int = 0, pool: bool = False
+) -> list[Layer]:
+    """A convolution, without the bias that batch normalisation would cancel, and the layers that follow it.
+
+    Max pooling comes before batch normalisation, which saves it three quarters of its work.
+    """
+    return [
+        conv2d(inputs, outputs, size, stride, padding, bias=False),
         *([max_pool2d(2)] if pool else []),
         batch_norm2d(outputs),
         relu(),
@@ -90,6 +117,7 @@ NETWORKS: dict[str, tuple[Callable[..., list[Layer]], type[Section]]] = {
     "logistic": (logistic, Section),  # no options
     "mlp": (mlp, NetworkOptions),
     "lenet5": (lenet5, Section),
+    "small_cnn": (small_cnn, SmallCnnOptions),
     "cnn": (cnn, NetworkOptions),
 }
 
@@ -98,7 +126,7 @@ def layers_of(architecture: str, options: Mapping[str, Any], classes: int) -> li
     """The layers of a network.
 
     Args:
-        architecture: logistic, mlp, lenet5 or cnn.
+        architecture: logistic, mlp, lenet5, small_cnn or cnn.
         options: arguments of the function of that name.
         classes: how many the network tells apart.
 

@@ -68,7 +68,7 @@ class SoftmaxRegression:
         Args:
             images: uint8 or float32 (N, 28, 28), 0 to 255, of a batch or a part of it; rounded to whole numbers.
             labels: int64 (N,).
-            targets: float64 (classes, classes), the probabilities of all classes (row) for each label (column).
+            targets: float64 (classes, labels), the probabilities of all classes (row) for each label (column).
             batch_size: of the whole batch, at most 2^25. Sums over its parts add up without rounding.
 
         Returns:

@@ -4,8 +4,9 @@ import warnings
 from pathlib import Path
 from typing import IO
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import EpsImagePlugin, Image, ImageOps, UnidentifiedImageError
 
+EpsImagePlugin.gs_binary = False  # PostScript is a program, which Pillow would have Ghostscript run
 LONGEST = 1000  # pixels; larger pictures are scaled down, to between this and twice as much
 # In these modes, pixels cannot be averaged.
 OTHER_MODES = {"1": "RGBA", "P": "RGBA", "PA": "RGBA", "HSV": "RGBA", "I;16": "F", "I;16B": "F", "I;16L": "F"}

@@ -23,7 +23,7 @@ class Gradient(Protocol):
 
         Args:
             images: uint8 or float32 (N, 28, 28), 0 to 255: this process's share of the batch.
-            labels: int64 (N,).
+            labels: int64 (N,), the number of classes for a shape that is none of them.
             batch_size: of the whole batch.
 
         Returns:
@@ -42,7 +42,7 @@ class ClosedForm:
 
     Args:
         model: a classifier with one linear layer, whose parameters are shared, not copied.
-        label_smoothing: share of the probability, in [0, 1), that is spread over all classes.
+        label_smoothing: as in `target_table`.
         processes: that share each batch; their sums add up without rounding, so their number changes no bit.
     """
 
@@ -54,7 +54,7 @@ class ClosedForm:
         self.regression = SoftmaxRegression(
             linear.weight.detach().numpy(), linear.bias.detach().numpy(), model.mean.item(), model.std.item()
         )
-        self.targets = np.eye(model.classes) * (1 - label_smoothing) + label_smoothing / model.classes
+        self.targets = target_table(model.classes, label_smoothing).T
 
     @np.errstate(over="ignore", invalid="ignore")  # of a training that diverges
     def __call__(self, images: torch.Tensor, labels: torch.Tensor, batch_size: int) -> torch.Tensor:
@@ -80,7 +80,7 @@ class Backpropagation:
 
     Args:
         model: its parameters get the gradients.
-        label_smoothing: share of the probability, in [0, 1), that is spread over all classes.
+        label_smoothing: as in `target_table`.
         precision: float32, or bfloat16 where autocast considers it safe; weights and updates stay float32.
         channels_last: store images and convolution weights with the channels innermost.
         processes: that share each batch.
@@ -91,7 +91,7 @@ class Backpropagation:
         processes: Processes = ALONE,
     ) -> None:  # fmt: skip
         self.model = model.to(memory_format=torch.channels_last) if channels_last else model
-        self.label_smoothing = label_smoothing
+        self.targets = torch.from_numpy(target_table(model.classes, label_smoothing)).to(model.mean)
         self.bfloat16 = precision == "bfloat16"
         self.processes = processes
 
@@ -100,7 +100,7 @@ class Backpropagation:
         self.model.zero_grad()
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits: torch.Tensor = self.model(to_pixels(images)).float()
-        loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        loss = functional.cross_entropy(logits, self.targets[labels])
         (loss * (len(labels) / batch_size)).backward()
         self.processes.sum([cast(torch.Tensor, parameter.grad) for parameter in self.model.parameters()])
         return logits.detach().T
@@ -108,6 +108,19 @@ class Backpropagation:
     def predict(self, images: torch.Tensor) -> torch.Tensor:
         """As in `Gradient`."""
         return predict(self.model, images, PREDICTED_AT_ONCE)
+
+
+def target_table(classes: int, label_smoothing: float) -> np.ndarray:
+    """The probabilities to learn for each label, float64 (classes + 1, classes); the last is for shapes of no class.
+
+    All classes are equally probable for these. Source: D. Hendrycks, M. Mazeika, T. Dietterich, Deep anomaly detection
+    with outlier exposure, ICLR (2019), section 4.
+
+    Args:
+        label_smoothing: share of the probability, in [0, 1), that is spread over all classes.
+    """
+    one_hot = np.eye(classes) * (1 - label_smoothing) + label_smoothing / classes
+    return np.vstack([one_hot, np.full(classes, 1 / classes)])
 
 
 def choose_gradient(params: TrainParams, model: Classifier, processes: Processes = ALONE) -> Gradient:

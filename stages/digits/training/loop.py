@@ -145,8 +145,12 @@ def fit(training: Training, schedule: Schedule, train: Dataset, val: Dataset) ->
 def train_epoch(
     training: Training, images: torch.Tensor, labels: torch.Tensor, lrs: list[float]
 ) -> tuple[float, float]:
-    """Train for an epoch with the learning rates `lrs`, one per update; return its mean loss and accuracy."""
-    loss_sum, correct = 0.0, 0
+    """Train for an epoch with the learning rates `lrs`, one per update.
+
+    Returns:
+        Mean loss and accuracy on the images that have a class.
+    """
+    loss_sum, correct, scored = 0.0, 0, 0
     order = torch.randperm(len(labels), generator=training.generator).to(labels.device)
     lr, size = iter(lrs), training.batch_size
     for batches in order.split(max(1, IMAGES_PER_SCORE // size) * size):
@@ -162,10 +166,11 @@ def train_epoch(
                 training.gradient, batch_images, batch_labels[share], next(lr), len(batch)
             )
         training.processes.sum([logits])
-        loss, accuracy = loss_and_accuracy(logits.T.cpu().numpy(), shuffled.cpu().numpy())
-        loss_sum += loss * len(batches)
-        correct += round(accuracy * len(batches))
-    return loss_sum / len(labels), correct / len(labels)
+        known = shuffled < training.model.classes
+        if count := int(known.sum()):
+            loss, accuracy = loss_and_accuracy(logits.T[known].cpu().numpy(), shuffled[known].cpu().numpy())
+            loss_sum, correct, scored = loss_sum + loss * count, correct + round(accuracy * count), scored + count
+    return loss_sum / scored, correct / scored
 
 
 def validate(training: Training, images: torch.Tensor, labels: np.ndarray) -> tuple[float | None, float | None]:

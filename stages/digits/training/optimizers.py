@@ -17,7 +17,7 @@ from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
 from digits.models.classifier import Classifier
-from digits.training.gradients import Gradient
+from digits.training.gradients import Gradient, target_table
 from digits.training.params import TrainParams
 
 BETAS = 0.9, 0.999  # like EPSILON, the default of torch.optim
@@ -123,12 +123,12 @@ class Lbfgs:
     Args:
         parameters: updated in place from their `grad`.
         weight_decay: of an L2 penalty that is added to the cross-entropy.
-        label_smoothing: as in the gradients.
+        targets: float32 (classes + 1, classes), the probabilities to learn for each label.
     """
 
-    def __init__(self, parameters: Iterable[torch.Tensor], weight_decay: float, label_smoothing: float) -> None:
+    def __init__(self, parameters: Iterable[torch.Tensor], weight_decay: float, targets: torch.Tensor) -> None:
         self.parameters = list(parameters)
-        self.weight_decay, self.label_smoothing = weight_decay, label_smoothing
+        self.weight_decay, self.targets = weight_decay, targets
         self.optimizer = torch.optim.LBFGS(
             self.parameters, max_iter=1, max_eval=MAX_EVALUATIONS, history_size=HISTORY, line_search_fn="strong_wolfe"
         )
@@ -144,7 +144,7 @@ class Lbfgs:
         def objective() -> float:
             logits = gradient(images, labels, batch_size)
             seen.append(logits)
-            loss = functional.cross_entropy(logits.T, labels, label_smoothing=self.label_smoothing).item()
+            loss = functional.cross_entropy(logits.T, self.targets[labels]).item()
             for parameter in self.parameters:
                 loss += self.weight_decay / 2 * parameter.square().sum().item()
                 cast(torch.Tensor, parameter.grad).add_(parameter, alpha=self.weight_decay)
@@ -158,7 +158,8 @@ class Lbfgs:
 def choose_optimizer(params: TrainParams, model: Classifier) -> Optimizer | Lbfgs:
     """How to use the gradient."""
     if params.optimizer == "lbfgs":
-        return Lbfgs(model.parameters(), params.weight_decay, params.label_smoothing)
+        targets = torch.from_numpy(target_table(model.classes, params.label_smoothing)).float()
+        return Lbfgs(model.parameters(), params.weight_decay, targets)
     return Optimizer(
         params.optimizer, model.parameters(), params.weight_decay, **params.sgd.model_dump(),
         exact=params.model == "logistic",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from digits.foundation.params import Section, Seed, Share, params_error
-from digits.models.networks import NetworkOptions
+from digits.models.networks import NetworkOptions, SmallCnnOptions
 from digits.models.portable_arithmetic import unsuitable_machine
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -45,14 +45,16 @@ class StepParams(Section):
 class TrainParams(Section):
     """Section `train` of params.yaml."""
 
-    model: Literal["logistic", "mlp", "lenet5", "cnn"]
+    model: Literal["logistic", "mlp", "lenet5", "small_cnn", "cnn"]
     mlp: NetworkOptions
+    small_cnn: SmallCnnOptions
     cnn: NetworkOptions
     normalize: bool
     augment: Literal["none", "affine", "elastic", "handwriting"]
     affine: AffineParams
     elastic: ElasticParams
     handwriting: HandwritingParams
+    others: Annotated[float, Field(ge=0, le=1)]
     optimizer: Literal["sgd", "adam", "adamw", "lbfgs"]
     sgd: SgdParams
     lr: Annotated[float, Field(gt=0, le=1e38)]
