@@ -11,15 +11,14 @@ import yaml
 
 import compare
 import download
-import predict
 import preprocess
 from conftest import ROOT, Call, Run
 from digits.dataset import load_dataset, load_summary
+from digits.export.runtime import open_session
 from digits.foundation.stage import UserError
 from digits.known_datasets import PUBLISHED
 from digits.sources.archives import ARCHIVE_NAMES
 from digits.sources.mirrors import cache_of
-from handwriting.recognizer import Recognizer
 from samples import SHAPES, draw_shapes, packed_idx, some_digits
 
 
@@ -33,15 +32,11 @@ def test_a_folder_of_pictures_runs_from_pictures_to_plots(project: Path, run: Ru
     assert (project / "metrics/predictions.csv").read_text().splitlines()[1].split(",")[1] == "circles"
     assert {line.split(",")[0] for line in (project / "plots/classes.csv").read_text().splitlines()[1:]} == {*SHAPES}
     assert len((project / "plots/confusion.csv").read_text().splitlines()) == 10
-    assert Recognizer(project / "models/model.onnx").classes == SHAPES
+    session = open_session((project / "models/model.onnx").read_bytes())
+    assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == SHAPES
     assert (project / "models/model_card.md").read_text().startswith("# logistic, trained on shapes\n")
     found = json.loads(call(compare, project, "--classes", "--json", "shapes", "shapes")[0])
     assert [each["class"] for each in found["comparisons"][0]["classes"]] == SHAPES
-    model = "--model", str(project / "models/model.onnx")
-    output, _ = call(predict, project, *model, "--evaluate", str(folder))
-    assert "of 72 correct" in output
-    assert [line.split()[0] for line in output.splitlines()[-3:]] == SHAPES
-    assert "--all: needs a model of" in call(predict, project, *model, "--all", str(folder), status=1)[1]
 
     # The folder is a dependency: one picture more is a change.
     shutil.copyfile(folder / "circles/0.png", folder / "squares/new.png")

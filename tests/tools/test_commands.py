@@ -48,8 +48,3 @@ def test_a_missing_package_is_named(run: Run) -> None:
 def test_a_reader_that_leaves_is_no_error(finished: Path, tmp_path: Path, run: Run, arguments: str) -> None:
     run(finished, "sh", "-c", f"python tools/compare.py HEAD HEAD {arguments} 2> {tmp_path}/errors | true")
     assert (tmp_path / "errors").read_text() == ""
-
-
-def test_control_characters_do_not_reach_the_terminal(call: Call, tmp_path: Path) -> None:
-    _, problems = call(importlib.import_module("predict"), tmp_path, "--model", "\x1b[31m.onnx", "x", status=1)
-    assert problems == "error: \\x1b[31m.onnx: No such file or directory; `dvc repro` makes models/model.onnx\n"

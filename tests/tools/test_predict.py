@@ -23,7 +23,7 @@ from conftest import Call, Run
 from digits.pictures.mnist_format import to_mnist_format
 from handwriting.answers import percent
 from handwriting.recognizer import UNKNOWN, Recognizer
-from samples import draw, some_digits
+from samples import SHAPES, draw, draw_shapes, some_digits
 from small_networks import with_metrics
 
 OUTPUTS = "logits", "probabilities"
@@ -213,6 +213,24 @@ def constant(values: "np.ndarray[Any, Any]", kind: int = TensorProto.FLOAT) -> o
         [numpy_helper.from_array(values, "k")],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+
+
+def test_a_model_of_whole_pictures_has_classes_of_any_name(finished: Path, tmp_path: Path, predict: Predict) -> None:
+    folder, model = draw_shapes(tmp_path / "shapes", 4), onnx.load(finished / "models/model.onnx")
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    classes = json.dumps([*SHAPES, *map(str, range(7))])
+    helper.set_model_props(model, about | {"classes": classes, "pictures": "whole"})
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    output, _ = predict("--model", path, "--evaluate", folder)
+    assert "of 12 correct" in output
+    assert [line.split()[0] for line in output.splitlines()[-3:]] == SHAPES
+    assert "--all: needs a model of" in predict("--model", path, "--all", folder, status=1)[1]
+
+
+def test_control_characters_do_not_reach_the_terminal(predict: Predict) -> None:
+    _, problems = predict("--model", "\x1b[31m.onnx", "x", status=1)
+    assert problems == "error: \\x1b[31m.onnx: No such file or directory; `dvc repro` makes models/model.onnx\n"
 
 
 def test_what_is_no_model_of_the_pipeline_is_refused(finished: Path, tmp_path: Path, predict: Predict) -> None:
