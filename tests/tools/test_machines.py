@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from threading import Timer
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from typing import Any, cast
 import optuna
 import pytest
 from optuna.trial import Trial, TrialState
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from background import start, trainings, wait_for
 from conftest import MakeProject, Run, commit, edit
@@ -184,11 +185,11 @@ def test_a_password_in_the_url_is_refused() -> None:
 def test_what_is_no_study_of_this_command_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("experiments.study.ATTEMPTS", 1)
     url = f"sqlite:///{tmp_path}/study.db"
-    optuna.create_study(storage=url, study_name="minimised")
-    optuna.create_study(storage=url, study_name="foreign", direction="maximize").add_trial(
+    optuna.create_study(storage=storage.Database(url), study_name="minimised")
+    optuna.create_study(storage=storage.Database(url), study_name="foreign", direction="maximize").add_trial(
         optuna.create_trial(value=0.5)
     )
-    optuna.create_study(storage=url, study_name="empty", direction="maximize")
+    optuna.create_study(storage=storage.Database(url), study_name="empty", direction="maximize")
     for name in "minimised", "foreign":
         with pytest.raises(UserError, match=f"^{name}: must be a study of this command, got another program's"):
             open_study(url, name, {})
@@ -200,7 +201,7 @@ def test_what_is_no_study_of_this_command_is_refused(tmp_path: Path, monkeypatch
     for wrong in "nonsense", "sqlite:////no/where":
         with pytest.raises(UserError, match=r"^--storage: must be a database that can be used, got [^\n]*$"):
             open_study(wrong, "study", {})
-    with create_engine(url).begin() as connection:
+    with storage.Database(url).engine.begin() as connection:
         connection.execute(text("UPDATE version_info SET schema_version = 1, library_version = '0.1'"))
         connection.execute(text("UPDATE alembic_version SET version_num = 'v0.9.0.a'"))
     with pytest.raises(UserError, match=r"^--storage: must be a database that can be used, got [^\n]*$"):
@@ -249,8 +250,10 @@ def test_a_member_is_run_by_the_earliest_of_its_trials() -> None:
 def test_a_transaction_of_sqlite_excludes_all_others(tmp_path: Path) -> None:
     """So that of two processes that read that a trial waits, only one begins it."""
     path = tmp_path / "study.db"
-    with storage.Database(f"sqlite:///{path}").engine.begin(), pytest.raises(sqlite3.OperationalError, match="locked"):
-        sqlite3.connect(path, timeout=0).execute("BEGIN IMMEDIATE")
+    database = storage.Database(f"sqlite:///{path}")
+    locked = pytest.raises(sqlite3.OperationalError, match="locked")
+    with database.engine.begin(), closing(sqlite3.connect(path, timeout=0)) as other, locked:
+        other.execute("BEGIN IMMEDIATE")
 
 
 def test_an_error_ends_the_work_and_an_interrupted_trial_is_repeated_with_its_parameters() -> None:

@@ -30,6 +30,7 @@ from experiments.pruning import Judge
 from experiments.runs import Run as ExperimentRun
 from experiments.snapshot import Snapshot
 from experiments.space import Sampler, read_space
+from experiments.storage import Database
 from experiments.study import MEMBER, open_study
 from experiments.task import Proposal, Task
 from experiments.workers import Workers
@@ -154,9 +155,9 @@ def test_an_interrupted_search_finds_the_same_to_the_last_digit(
             with start(folder, environment, [*command, "--jobs", "2"]) as process:
                 wait_for(lambda: [*(other / ".checkpoints").glob("*.pt")])
                 process.kill()
-            assert len(outcomes(optuna.load_study(study_name="same", storage=arguments[5]))) < 4
+            assert len(outcomes(optuna.load_study(study_name="same", storage=Database(arguments[5])))) < 4
         run(folder, *command, PATH=warm_path, timeout=900)
-        found.append(outcomes(optuna.load_study(study_name="same", storage=arguments[5])))
+        found.append(outcomes(optuna.load_study(study_name="same", storage=Database(arguments[5]))))
     assert len(found[0]) == 4
     assert found[0] == found[1]
     output = run(other, *command, "--seed", "2", status=1)

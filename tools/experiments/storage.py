@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from digits.foundation.stage import UserError
 
@@ -56,7 +57,9 @@ class Database(RDBStorage):
                 "processes; put it into ~/.pgpass or the variable PGPASSWORD"
             )
         local = parts.get_backend_name() == "sqlite"
-        engine: dict[str, Any] = {"connect_args": {"timeout": 60}} if local else {"pool_pre_ping": True}
+        # Without a pool, connections to SQLite, which take 0.1 ms to open, are closed after use rather than by chance.
+        sqlite = {"connect_args": {"timeout": 60}, "poolclass": NullPool}
+        engine: dict[str, Any] = sqlite if local else {"pool_pre_ping": True}
         if parts.get_backend_name() == "postgresql":
             engine["connect_args"] = POSTGRESQL
         super().__init__(
