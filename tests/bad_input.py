@@ -17,6 +17,8 @@ from digits.foundation.stage import UserError
 
 LONGEST_MESSAGE = 10_000  # characters, besides paths
 TIMES = int(os.environ.get("INPUTS", "1"))  # INPUTS=100 pytest ... tries a hundred times as many, others every time
+# Characters of every kind, and those that mean something to Git. To draw from all of Unicode takes 3 s at first.
+CHARACTERS = "aZ9 -_./:~^@{\n\t\x1b\x7f\x85é\u0301\u0663\u2028\u202e\ue000\ufeff\U0001f600\U0010ffff"
 HOME = TemporaryDirectory(prefix="hypothesis-")
 set_hypothesis_home_dir(HOME.name)
 

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from bad_input import little, many, refusal
+from bad_input import CHARACTERS, little, many, refusal
 from digits.dataset import load_dataset
 from digits.foundation.files import replacing
 from digits.foundation.tensors import read_tensors, write_tensors
@@ -106,7 +106,7 @@ ENTRY = st.fixed_dictionaries(
 )
 NAME = st.sampled_from(["images", "labels", "mean", "std", "layers.1.bias", "", "\x1b[2J", "__metadata__"])
 HEADER = st.dictionaries(
-    NAME, ENTRY | st.none() | st.dictionaries(NAME, st.text(max_size=3) | st.integers(), max_size=2)
+    NAME, ENTRY | st.none() | st.dictionaries(NAME, st.text(CHARACTERS + "\0", max_size=3) | st.integers(), max_size=2)
 )
 
 
@@ -168,7 +168,7 @@ def test_missing_extra_and_exchanged_tensors_are_refused(tmp_path: Path, files: 
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(CHARACTERS + "\0", max_size=5)
     | st.sampled_from([10**9, 10**400, 4097, 33, 0, 2, 3, 3.0, "1", "mlp", "cnn\n", "mnist", "MNIST", "\x1b[2J"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["width", "depth", "self"]), inner),
     max_leaves=6,

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import compare
-from bad_input import many
+from bad_input import CHARACTERS, many
 from conftest import Call, MakeProject, Run, commit, edit
 from digits.foundation.stage import UserError
 from experiments import image_report, statistics
@@ -200,7 +200,7 @@ NAMES = ["--all", "-n1", "--output=x", "HEAD:x", "HEAD^{tree}", "@{1", "@{-1}", 
 
 
 @many(30)
-@given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=9) | st.sampled_from(NAMES))
+@given(st.text(CHARACTERS, max_size=9) | st.sampled_from(NAMES))
 def test_any_name_of_a_revision(name: str) -> None:
     with suppress(UserError):
         assert re.fullmatch("[0-9a-f]{40}", str(read_files([name], ["no such file"])[name].commit))
