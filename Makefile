@@ -5,8 +5,12 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # pip would compile the packages on a single core; this takes all of them.
 COMPILE := .venv/bin/python -m compileall -qq -j 0 .venv/lib || true
 
-# A folder that `uv venv` has made has no pip.
-INSTALL = $(if $(wildcard .venv/bin/pip),.venv/bin/pip install --no-compile,uv pip install --python .venv/bin/python)
+# Where uv is installed, it makes and fills .venv, with PyTorch's build for this machine's GPU, or for none; with PyPI's, as pip
+# does, where PyTorch's own index is out of reach. An environment that has pip is left to pip.
+UV := $(shell uv --version 2>/dev/null)
+BY_UV := uv pip install --python .venv/bin/python
+install = $(if $(wildcard .venv/bin/pip),.venv/bin/pip install --no-compile -r $(1),\
+	$(BY_UV) --torch-backend=$${UV_TORCH_BACKEND:-auto} -r $(1) || $(BY_UV) -r $(1))
 
 # What is to be made if neither this folder nor one above it is a Git repository.
 GIT := $(if $(shell git rev-parse --git-dir 2>/dev/null),,.git)
@@ -87,15 +91,15 @@ constraints:
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
-	$(PYTHON) -m venv .venv
+	$(if $(UV),uv venv --allow-existing --python $(PYTHON),$(PYTHON) -m venv) .venv
 
 .venv/run.done: requirements.txt constraints.txt | .venv/bin/python
-	$(INSTALL) -r requirements.txt
+	$(call install,requirements.txt)
 	@$(COMPILE)
 	touch $@
 
 .venv/dev.done: requirements-dev.txt requirements-machines.txt requirements.txt constraints.txt | .venv/bin/python
-	$(INSTALL) -r requirements-dev.txt
+	$(call install,requirements-dev.txt)
 	@$(COMPILE)
 	touch $@ .venv/run.done
 
