@@ -68,7 +68,12 @@ def parse_arguments() -> argparse.Namespace:
         metavar="EPOCHS",
         help="end a training that, from this epoch on, is worse than the median of the earlier ones was",
     )
-    parser.add_argument("--picture", type=png_file, metavar="FILE", help="draw the trials to this PNG file at the end")
+    parser.add_argument(
+        "--picture",
+        type=png_file,
+        metavar="FILE",
+        help="at the end, draw the trials by parameter to this file, NAME.png, and all together to NAME-parallel.png",
+    )
     parser.add_argument(
         "--seed", type=positive, default=1, metavar="N", help="propose other parameters (default: %(default)s)"
     )

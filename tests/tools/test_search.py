@@ -80,7 +80,8 @@ def test_the_best_trial_is_that_of_the_highest_validation_accuracy(prepared: Pat
     best = max(values, key=lambda name: values[name])
     assert f"\nbest of 2: {best}, validation accuracy {values[best]:.4f}, with\n" in output
     assert all(re.search(rf"{name}  +val acc {value:.4f}  .* s  lr=", output) for name, value in values.items())
-    assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("drawn.png", "drawn-parallel.png"):
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
 
     for name in names:
         locked = [yaml.safe_load(committed(prepared, revision, "dvc.lock", run)) for revision in (name, "HEAD")]

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from optuna import Study
-from optuna.visualization.matplotlib import plot_slice
+from optuna.visualization.matplotlib import plot_parallel_coordinate, plot_slice
 
 from digits.figures.style import COLORS, new_figure, save_figure
 from digits.foundation.stage import UserError
@@ -74,13 +74,26 @@ def draw_sweep(table: pd.DataFrame, x: str, by: str) -> Figure:
 
 
 def draw_trials(study: Study, path: Path) -> None:
-    """Draw the errors of complete trials by searched parameter, later trials in darker blue."""
+    """Draw the errors of complete trials by searched parameter, later trials in darker blue.
+
+    A second file, NAME-parallel.png, has a line through the parameters of each trial, darker with fewer errors.
+    """
+    name = "validation errors, %"
     with warnings.catch_warnings():  # of Matplotlib, if a parameter has a single value
         warnings.simplefilter("ignore")
-        panels = plot_slice(study, target=lambda trial: errors(trial.value), target_name="validation errors, %")
+        lines = plot_parallel_coordinate(study, target=lambda trial: np.log10(errors(trial.value)), target_name=name)
+        panels = plot_slice(study, target=lambda trial: errors(trial.value), target_name=name)
     first = panels if isinstance(panels, Axes) else panels[0]
     set_error_axis(first)  # all share it
     save_figure(path, cast(Figure, first.figure))
+    figure = cast(Figure, lines.figure)
+    figure.set_size_inches(2.2 * len(figure.axes), 4.8)
+    lines.set_title("")
+    lines.collections[0].set_cmap("viridis")  # Optuna's fades into the background
+    lines.tick_params(axis="x", rotation=0)
+    for axes in figure.axes[:2]:  # the errors, and the bar of their colours
+        axes.yaxis.set_major_formatter(lambda exponent, _: f"{10**exponent:.3g}")
+    save_figure(path.with_stem(f"{path.stem}-parallel"), figure)
 
 
 def set_error_axis(axes: Axes) -> None:
