@@ -49,6 +49,8 @@ def test_lint_and_tests_are_those_of_make() -> None:
     install, *others = steps("test", "run")
     assert "qemu-user" in install
     assert others == ["make lint", "make test-all"]
+    on_gitlab = yaml.safe_load((ROOT / ".gitlab-ci.yml").read_text(encoding="utf-8"))["test"]
+    assert on_gitlab["script"][-2:] == others
 
 
 @pytest.fixture
