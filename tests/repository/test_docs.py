@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from functools import reduce
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ from conftest import ROOT, Run
 from samples import draw_shapes
 
 README = ROOT / "README.md"
+TOUR = ROOT / "docs/tour.ipynb"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 MAX_README_LINES = 150
 
@@ -38,7 +40,14 @@ GROUPS = {"artifacts", "exp", "metrics", "params", "plots", "queue", "remote"}  
 
 
 def read(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
+    """The text of a page, or of a notebook without its code."""
+    text = page.read_text(encoding="utf-8")
+    return text if page != TOUR else "\n\n".join("".join(cell["source"]) for cell in cells("markdown"))
+
+
+def cells(kind: str) -> list[dict[str, Any]]:
+    """The cells of the notebook that are of this kind, "code" or "markdown"."""
+    return [cell for cell in json.loads(TOUR.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]
 
 
 def commands(page: Path) -> list[str]:
@@ -121,6 +130,16 @@ def test_the_commands_that_no_other_test_runs(project: Path, run: Run, warm_path
         run(project, "sh", "-c", command.replace("/path/to/shapes", str(shapes)), **path)
 
 
+@pytest.mark.long
+def test_the_notebook_runs_and_shows_what_it_printed(project: Path, run: Run, warm_path: str) -> None:
+    code = cells("code")
+    run(project, sys.executable, "-c", "\n".join("".join(cell["source"]) for cell in code), PATH=warm_path)
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    assert not any(output["output_type"] == "error" for cell in code for output in cell["outputs"])
+    assert TOUR.stat().st_size < 50_000
+    assert str(ROOT) not in TOUR.read_text(encoding="utf-8")
+
+
 def prose(page: Path) -> str:
     """The text of a page without its blocks of code."""
     return re.sub(r"(?ms)^```.*?^```$", "", read(page))
@@ -142,7 +161,7 @@ def links(page: Path) -> list[str]:
     return [link for link in found if not re.match(r"https?://", link)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, TOUR], ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
     for link in links(page):
         path, _, anchor = link.partition("#")
