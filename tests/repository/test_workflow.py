@@ -51,6 +51,11 @@ def test_lint_and_tests_are_those_of_make() -> None:
     assert others == ["make lint", "make test-all"]
     on_gitlab = yaml.safe_load((ROOT / ".gitlab-ci.yml").read_text(encoding="utf-8"))["test"]
     assert on_gitlab["script"][-2:] == others
+    newest = yaml.safe_load((ROOT / ".github/workflows/newest-python.yml").read_text(encoding="utf-8"))
+    assert newest["jobs"]["test"]["steps"][-1] == {"run": "make test"}
+    assert {path.name for pattern in newest[True]["push"]["paths"] for path in ROOT.glob(pattern)} == {
+        path.name for path in ROOT.glob("*.txt")
+    }
 
 
 @pytest.fixture
