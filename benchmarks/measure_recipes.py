@@ -75,6 +75,11 @@ def main() -> None:
                 write_rows(CURVES, {"recipe": TUTORIAL}, measure_tutorial(clone))
             else:
                 measure_seeds(clone, name, arguments.seeds)
+    known = [*read_recipes(ROOT), TUTORIAL]
+    for path in (RESULTS, CURVES):  # without recipes that have been deleted
+        table = read_rows(path)
+        rows: list[dict[Any, Any]] = table[table["recipe"].isin(known)].to_dict("records")
+        write_csv(path, rows)
     save_figure(FIGURE, draw_curves(pd.read_csv(CURVES)))
     write_table(PAGE, "recipes", recipes_table(pd.read_csv(RESULTS)))
 

@@ -5,7 +5,7 @@ Example: python tools/recipe.py cnn
 
 All other arguments go to `dvc exp run`. The results are left in the workspace.
 At the end it says whether the model is, byte for byte, one of those that
-recipes/results.csv was measured with, if the recipe's arithmetic is portable.
+recipes/results.csv was measured with.
 """
 
 import csv
@@ -18,6 +18,7 @@ from typing import Any
 
 from command import ROOT, Parser, run_command
 from digits.foundation.yaml_text import flattened
+from digits.models.portable_arithmetic import unsuitable_machine
 from experiments.revisions import LOCK, WORKSPACE, read_files
 from repository import WRONG_USAGE, read_mapping, use_own_environment
 
@@ -35,6 +36,9 @@ def main() -> None:
     arguments, passed_on = parser.parse_known_args()
     name = arguments.name or arguments.recipe
     recipe = dict(flattened(read_mapping(RECIPES[arguments.recipe], "`git checkout HEAD recipes` restores it")))
+    if recipe.get("train.model", "logistic") != "logistic" and (machine := unsuitable_machine()):
+        recipe["train.arithmetic"] = "native"  # the only one that is possible here
+        print(f"note: the model will not be the published one, for which this machine is unsuitable: {machine}")
     settings = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in recipe.items()]
     command = ["dvc", "exp", "run", "--name", name, *(part for each in settings for part in ("-S", each)), *passed_on]
     print(shlex.join(command), flush=True)

@@ -51,11 +51,16 @@ def test_a_change_leaves_as_much_ink_as_it_says(name: str, least: float, most: f
 
 
 def test_a_refused_image_counts_as_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    model: Any = SimpleNamespace(dataset="mnist", probabilities=lambda images: np.eye(10)[np.zeros(len(images), int)])
-    images = np.stack([np.asarray(DIGITS[0]), np.zeros((28, 28), np.uint8)])
-    condition = benchmark.Condition("some", images, np.array([0, 0]))
+    model: Any = SimpleNamespace(
+        dataset="mnist",
+        probabilities=lambda images: np.eye(10)[np.zeros(len(images), int)],
+        knows=lambda images: np.arange(len(images)) != 1,
+    )
+    # The first is read, the second looks like nothing that the model knows, on the third there is nothing.
+    images = np.stack([*map(np.asarray, DIGITS[:2]), np.zeros((28, 28), np.uint8)])
+    condition = benchmark.Condition("some", images, np.array([0, 0, 0]))
     original, converted = benchmark.measure({"one": model}, [condition])
-    assert (original["accuracy"], converted["accuracy"], converted["refused"]) == (1.0, 0.5, 1)
+    assert (original["accuracy"], converted["accuracy"], converted["refused"]) == (1.0, pytest.approx(1 / 3), 2)
     monkeypatch.setattr(benchmark, "Recognizer", lambda _: SimpleNamespace(dataset="kmnist"))
     with pytest.raises(SystemExit, match="must be trained on MNIST, got other;"):
         benchmark.open_models([Path("models/other.onnx")])
