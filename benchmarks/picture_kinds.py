@@ -393,7 +393,7 @@ FONT_FILES = "STIXGeneral*.ttf", "cm[bmrt]*10.ttf", "cmss10.ttf"
 
 
 def no_digits() -> dict[str, list[Image.Image]]:
-    """Letters in fonts that no model was taught, and drawings, ten of each, by kind."""
+    """By kind: letters in fonts that no model was taught, and forty drawings of each of `DOODLES`."""
     folder = Path(matplotlib.get_data_path()) / "fonts/ttf"
     fonts = [ImageFont.truetype(path, 100) for pattern in FONT_FILES for path in sorted(folder.glob(pattern))]
     plain = [letter for letter in ascii_letters if letter not in LOOKALIKES]

@@ -103,9 +103,9 @@ def classified(recognizer: Recognizer, image: NDArray[np.uint8]) -> dict[str, An
     Args:
         image: uint8 (28, 28).
     """
-    if not recognizer.knows(image[None])[0]:
-        return {"problem": UNKNOWN}
     probabilities = recognizer.by_class(image)
+    if probabilities is None:
+        return {"problem": UNKNOWN}
     second, first = sorted(probabilities, key=probabilities.__getitem__)[-2:]
     return {
         "class": first,

@@ -97,8 +97,10 @@ class Recognizer:
         least = -np.inf if self.metrics.least_logit is None else self.metrics.least_logit
         return np.asarray(self.logits(images).max(axis=1) >= least)
 
-    def by_class(self, image: NDArray[np.uint8]) -> dict[str, float]:
-        """The probability of each class, by name, for an image from `convert`, uint8 (28, 28)."""
+    def by_class(self, image: NDArray[np.uint8]) -> dict[str, float] | None:
+        """The probability of each class, by name, for an image from `convert`, uint8 (28, 28); None if unlike all."""
+        if not self.knows(image[None])[0]:
+            return None
         return dict(zip(self.classes, self.probabilities(image[None])[0].tolist(), strict=True))
 
     def introduction(self) -> str:

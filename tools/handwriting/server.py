@@ -160,8 +160,9 @@ def found(recognizer: Recognizer, picture: Image.Image) -> dict[str, Any]:
 
 def seen(recognizer: Recognizer, image: NDArray[np.uint8]) -> dict[str, Any]:
     """The `probabilities` of an image, uint8 (28, 28), by class, or the `problem`; and `image`, its pixels."""
-    known = {"probabilities": recognizer.by_class(image)} if recognizer.knows(image[None])[0] else {"problem": UNKNOWN}
-    return {**known, "image": image.ravel().tolist()}
+    probabilities = recognizer.by_class(image)
+    said = {"problem": UNKNOWN} if probabilities is None else {"probabilities": probabilities}
+    return {**said, "image": image.ravel().tolist()}
 
 
 def data_url(picture: Image.Image) -> str:
