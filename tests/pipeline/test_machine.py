@@ -111,7 +111,7 @@ def test_training_images_need_not_fit_into_memory(project: Path, run: Run) -> No
 def test_too_little_memory(project: Path, run: Run) -> None:
     """For a batch, and for the data."""
     edit(project / "params.yaml", "model: logistic", "model: cnn")
-    edit(project / "params.yaml", "    width: 16\n    # number of 3", "    width: 256\n    # number of 3")
+    edit(project / "params.yaml", "    width: 16\n    depth", "    width: 256\n    depth")
     edit(project / "params.yaml", "  batch_size: 100\n", "  batch_size: 1300\n")
     before = files(project)
     output = run(project, *with_memory(900, "train"), status=1)
