@@ -75,7 +75,9 @@ def main() -> None:
     metrics["ece"] = tables.expected_calibration_error(bins)
     # Without having been taught them, models are as sure of other shapes as of digits.
     if model.info.others and len(val := load_dataset(VAL, classes, allow_empty=True)) > 0:
-        metrics["least_logit"] = least_logit(scorer.predict(val.images))
+        val_logits = scorer.predict(val.images)
+        check_finite(val_logits)
+        metrics["least_logit"] = least_logit(val_logits)
         metrics["refused"] = float((answers.logits.max(axis=1) < metrics["least_logit"]).mean())
     if len(drawings) > 0:
         own = answer(scorer, drawings).metrics()

@@ -60,17 +60,17 @@ def main() -> None:
     classes = len(summary.about.classes)
     train, val = load_dataset(TRAIN, classes), load_dataset(VAL, classes, allow_empty=True)
     others = load_dataset(OTHERS, classes + 1, allow_empty=True)
-    if params.others > 0 and len(others) == 0:
-        raise params_error(
-            f"train.others: must be 0 for {summary.about.name}, got {params.others:g}; only digits have any"
-        )
-    drawn = np.random.default_rng(params.seed).integers(len(others) or 1, size=round(params.others * len(train)))
-    require_shares(params, len(train) + len(drawn))
+    # A recipe that teaches shapes of no class is also for data that has none.
+    taught = round(params.others * len(train)) if len(others) > 0 else 0
+    drawn = np.random.default_rng(params.seed).integers(len(others) or 1, size=taught)
+    require_shares(params, len(train) + taught)
     mean, std = (summary.pixel_mean, summary.pixel_std) if params.normalize else (0.0, 1.0)
     options = dict(getattr(params, params.model, {}))
     model = Classifier(build_layers(params.model, options, classes, params.seed), mean, std).to(device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"{summary.about.name}: {len(train):,} training and {len(val):,} validation images, on {device}")
+    if taught:
+        print(f"and {taught:,} times a letter, which is no digit")
     print(f"{params.model}: {parameters:,} parameters")
     installed = {"torch": torch.__version__.partition("+")[0], "numpy": np.__version__}
     if not params.is_exact and installed != (named := read_values("versions")):
@@ -90,7 +90,7 @@ def main() -> None:
             choose_optimizer(params, model),
             choose_gradient(params, model, processes),
             torch.Generator().manual_seed(params.seed),
-            len(train) + len(drawn) if params.optimizer == "lbfgs" else params.batch_size,
+            len(train) + taught if params.optimizer == "lbfgs" else params.batch_size,
             choose_augmentation(params),
             processes,
         )
@@ -120,7 +120,7 @@ def main() -> None:
         bar.close()
     if not checkpoint:
         return
-    info = ModelInfo(architecture=params.model, options=options, dataset=summary.about, others=len(drawn) > 0)
+    info = ModelInfo(architecture=params.model, options=options, dataset=summary.about, others=taught > 0)
     save_model(MODEL, model.arrays(), info)
     checkpoint.finish()
 

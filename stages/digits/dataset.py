@@ -42,7 +42,7 @@ class Dataset:
 
     Attributes:
         images: uint8 (N, 28, 28), 0 (background, such as paper) to 255 (such as ink).
-        labels: int64 (N,), each the number of a class, from 0.
+        labels: int64 (N,), each the number of a class, from 0; for a shape of no class, the number of classes.
     """
 
     images: np.ndarray

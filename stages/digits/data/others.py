@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from digits.dataset import Dataset
 
-DIGITS = list("0123456789")
+DIGITS = list("0123456789")  # a copy, since known_datasets.py changes with the mirrors
 FONTS = "DejaVuSans", "DejaVuSansMono", "DejaVuSerif"  # with their bold and slanted forms, of those in Matplotlib
 LIKE_DIGITS = frozenset("BIOSZgiloqsz")  # letters that a digit resembles
 SIDE, BOX = 28, 20
@@ -27,7 +27,7 @@ def other_shapes(classes: Sequence[str]) -> Dataset:
     """
     folder = Path(matplotlib.get_data_path()) / "fonts/ttf"
     files = [path for path in sorted(folder.glob("*.ttf")) if path.stem.partition("-")[0] in FONTS]
-    letters = [letter for letter in ascii_letters if letter not in LIKE_DIGITS and list(classes) == DIGITS]
+    letters = [letter for letter in ascii_letters if letter not in LIKE_DIGITS] if list(classes) == DIGITS else []
     images = [printed(ImageFont.truetype(path, 4 * BOX), letter) for path, letter in product(files, letters)]
     return Dataset(np.array(images, np.uint8).reshape(-1, SIDE, SIDE), np.full(len(images), len(classes)))
 

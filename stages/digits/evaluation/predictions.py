@@ -77,13 +77,16 @@ def least_logit(logits: np.ndarray) -> float:
     return float(np.sort(logits.max(axis=1))[int(REFUSED * len(logits))])
 
 
-def check_finite(logits: np.ndarray, saliency: np.ndarray, loss: float) -> None:
+def check_finite(*values: np.ndarray | float) -> None:
     """Make sure that a model's weights are not so large that what is computed from them overflows.
+
+    Args:
+        values: logits, a loss, gradients.
 
     Raises:
         UserError: they are.
     """
-    if not all(np.isfinite(values).all() for values in (logits, saliency, loss)):
+    if not all(np.isfinite(each).all() for each in values):
         raise UserError(
             "models/model.safetensors: its weights are too large, got logits, a loss or gradients that are not finite; "
             "lower train.lr and run `dvc repro`"

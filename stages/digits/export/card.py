@@ -20,7 +20,8 @@ LIMITS = {
     "strokes": """\
 The model answers to every image of 28 x 28 pixels with one of its classes, whatever it shows. `tools/predict.py` and
 the page of `make draw`, which find what is written on a picture and bring it to that form, refuse empty pictures, blobs
-and several shapes where one is asked for. {others}
+and several shapes where one is asked for.
+{others}
 Turned, thick and noisy writing is recognised less well: docs/your-own-pictures.md of the project has tables.""",
     "whole": """\
 The model answers to every picture with one of its classes, whatever it shows. It sees 28 x 28 gray pixels: what cannot
@@ -30,8 +31,9 @@ pictures are recognised less well; by how much has not been measured.""",
 OTHERS = {
     False: "They do not refuse what is not among the classes: a model of digits takes a letter for a digit.",
     True: """\
-It was taught shapes that are no digits, and they refuse images whose largest logit is below `least_logit` of the
-metrics, as it is for 0.2 % of the validation images, and for most letters.""",
+The model was also taught that printed letters (DejaVu's) are no digits. The tools refuse an image whose largest logit
+is below `least_logit` of the metrics, which is so for at most 0.2 % of the validation images. Letters in other writing,
+and shapes that are not letters, may still be taken for digits.""",
 }
 TEMPLATE = Path(__file__).with_name("card.md")
 

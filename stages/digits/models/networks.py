@@ -62,7 +62,7 @@ def lenet5(classes: int) -> list[Layer]:
 def small_cnn(classes: int, width: int, dropout: float) -> list[Layer]:
     """Four convolutions, the first with `width` output channels, of images that shrink fast.
 
-    A stride in place of pooling, and no zeros around the images, make it twice as fast as `cnn` with as many layers.
+    A stride in place of the first pooling, and no zeros around the images, save more than half of the time of `cnn`.
     """
     return [
         *convolution(1, width, 5, stride=2),  # (N, width, 12, 12)

@@ -23,7 +23,7 @@ class Gradient(Protocol):
 
         Args:
             images: uint8 or float32 (N, 28, 28), 0 to 255: this process's share of the batch.
-            labels: int64 (N,), the number of classes for a shape that is none of them.
+            labels: int64 (N,), each the number of a class; for a shape of no class, the number of classes.
             batch_size: of the whole batch.
 
         Returns:

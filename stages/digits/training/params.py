@@ -54,7 +54,7 @@ class TrainParams(Section):
     affine: AffineParams
     elastic: ElasticParams
     handwriting: HandwritingParams
-    others: Annotated[float, Field(ge=0, le=1)]
+    others: Fraction
     optimizer: Literal["sgd", "adam", "adamw", "lbfgs"]
     sgd: SgdParams
     lr: Annotated[float, Field(gt=0, le=1e38)]
