@@ -91,7 +91,7 @@ constraints:
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
-	$(if $(UV),uv venv --allow-existing --python $(PYTHON),$(PYTHON) -m venv) .venv
+	$(if $(UV),uv venv --allow-existing --python "$$(command -v $(PYTHON))",$(PYTHON) -m venv) .venv
 
 .venv/run.done: requirements.txt constraints.txt | .venv/bin/python
 	$(call install,requirements.txt)
