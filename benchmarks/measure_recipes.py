@@ -9,7 +9,6 @@ recipes/curves.png and the table in README.md. After an interruption the same
 command goes on, since it keeps the rows of the same recipe and inputs.
 """
 
-import argparse
 import hashlib
 import json
 import re
@@ -23,16 +22,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "stages"))
-
 import pandas as pd
 import torch
 import yaml
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-import loops
+from bench import ROOT
+from command import Parser
 from digits.dataset import load_dataset
 from digits.figures.style import COLORS, new_figure, save_figure
 from digits.foundation.files import replacing, write_csv
@@ -40,6 +37,7 @@ from digits.models.classifier import predict, restore
 from digits.models.model_file import load_model
 from digits.scoring import wilson_interval
 from doc_tables import write_table
+from loops import CLASSES, tutorial_cnn
 
 PAGE = ROOT / "README.md"
 RESULTS = ROOT / "recipes/results.csv"
@@ -53,7 +51,7 @@ EPOCH = re.compile(r"^epoch .*  (\S+) s$", re.MULTILINE)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument(
         "--seeds",
         type=int,
@@ -170,11 +168,9 @@ def measure_tutorial(clone: Path) -> list[dict[str, Any]]:
     """The epochs of the CNN of the best-known PyTorch example, on the same images."""
     torch.set_num_threads(2)
     torch.manual_seed(0)
-    train, val = (
-        load_dataset(clone / f"data/tensors/{split}.safetensors", loops.CLASSES) for split in ("train", "val")
-    )
+    train, val = (load_dataset(clone / f"data/tensors/{split}.safetensors", CLASSES) for split in ("train", "val"))
     val_images = torch.tensor(val.images)
-    model, epoch = loops.tutorial_cnn(train)
+    model, epoch = tutorial_cnn(train)
     curve, spent = [], 0.0
     for number in range(1, TUTORIAL_EPOCHS + 1):
         start = time.perf_counter()

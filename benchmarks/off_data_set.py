@@ -8,7 +8,6 @@ that tools/predict.py makes of them. Rewrites benchmarks/off_data_set.csv and
 the table in docs/your-own-pictures.md.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -17,15 +16,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "stages"), str(ROOT / "tools")]
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import maximum_filter, minimum_filter
 
+from bench import ROOT
+from command import Parser
 from digits.dataset import load_dataset, load_summary
 from digits.foundation.files import write_csv
 from digits.pictures.ink import NoDigitError
@@ -53,7 +51,7 @@ class Condition(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="ONNX files, each named for its recipe")
     models = open_models(parser.parse_args().models)
     write_csv(RESULTS, list(measure(models, every_condition())))

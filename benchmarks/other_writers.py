@@ -13,18 +13,16 @@ What is missing is left out. If nothing is, benchmarks/other_writers.csv and the
 table in docs/other-writers.md are rewritten.
 """
 
-import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "stages"), str(ROOT / "tools")]
 
 import numpy as np
 import pandas as pd
 from scipy.io import loadmat
 
+from bench import ROOT
+from command import Parser
 from digits.foundation.files import write_csv
 from doc_tables import table, write_table
 from off_data_set import CONVERTED, Condition, measure, open_models
@@ -36,7 +34,7 @@ SIDE, MARGIN, PEN = 70, 10, 5  # pixels of a drawing of pen strokes, in a box as
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="where the two packages are")
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="ONNX files, each named for its recipe")
     arguments = parser.parse_args()

@@ -12,13 +12,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "stages")]
-
 import numpy as np
 import yaml
 from PIL import Image, ImageDraw
 
+from bench import ROOT
 from digits.data.picture_folder import is_held_out, list_files, read_pictures
 from digits.known_datasets import PUBLISHED
 from handwriting.recognizer import Recognizer

@@ -7,19 +7,15 @@ third how many letters and drawings that are no digits are refused.
 Command: python benchmarks/pictures.py MODEL.onnx ...
 """
 
-import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "stages"), str(ROOT / "tools")]
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from command import Parser
 from digits.pictures.ink import NoDigitError
 from digits.pictures.mnist_format import find_digits
 from handwriting.recognizer import Recognizer
@@ -30,7 +26,7 @@ COUNT = 80  # pictures of each kind, half of them to develop with
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="ONNX files")
     parser.add_argument("--develop", action="store_true", help="the other half of the pictures, to develop with")
     arguments = parser.parse_args()

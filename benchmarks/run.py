@@ -6,7 +6,6 @@ Reads data/, which the pipeline fills; writes benchmarks/RESULTS.md, or, with
 --quick, prints only.
 """
 
-import argparse
 import json
 import os
 import platform
@@ -21,20 +20,19 @@ from importlib.metadata import version
 from itertools import count, islice
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "stages"))
-
 import numpy as np
 import torch
 import yaml
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-import loops
+from bench import ROOT
+from command import Parser
 from digits.dataset import Dataset, load_dataset, save_dataset
 from digits.models.classifier import Classifier, build_layers, predict, to_pixels
 from digits.sources.mirrors import cache_of
 from doc_tables import table
+from loops import CLASSES, autograd, dataloader, fit_logistic, floor, ours, tutorial_cnn
 
 STAGES = ["download", "preprocess", "train", "evaluate", "export"]
 BATCH_SIZES = (400, 100)
@@ -42,7 +40,7 @@ SWEEP_SIZE = 8
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument(
         "--quick", action="store_true", help="measure fewer rounds and no slow alternatives, in some minutes"
     )
@@ -50,7 +48,7 @@ def main() -> None:
     torch.set_num_threads(1)
     threadpool_limits(1)
     train, val, test = (
-        load_dataset(ROOT / f"data/tensors/{split}.safetensors", loops.CLASSES) for split in ("train", "val", "test")
+        load_dataset(ROOT / f"data/tensors/{split}.safetensors", CLASSES) for split in ("train", "val", "test")
     )
     everything = Dataset(np.concatenate([train.images, val.images]), np.concatenate([train.labels, val.labels]))
     with tempfile.TemporaryDirectory() as name:
@@ -90,7 +88,7 @@ def write_idx(folder: Path) -> None:
     """Write the files that torchvision's MNIST class reads; their format stands on yann.lecun.com/exdb/mnist."""
     folder.mkdir(parents=True)
     for split, name in (("train", "train"), ("test", "t10k")):
-        data = load_dataset(ROOT / f"data/raw/{split}.safetensors", loops.CLASSES)
+        data = load_dataset(ROOT / f"data/raw/{split}.safetensors", CLASSES)
         for kind, array in (("images-idx3", data.images), ("labels-idx1", data.labels.astype(np.uint8))):
             header = np.array([0x800 + array.ndim, *array.shape], ">i4")
             (folder / f"{name}-{kind}-ubyte").write_bytes(header.tobytes() + array.tobytes())
@@ -120,13 +118,13 @@ def compare_loops(folder: Path, train: Dataset, val: Dataset, rounds: int) -> st
     floats = to_pixels(images).flatten(1)
     for batch_size in BATCH_SIZES:
         variants: dict[str, Callable[[], object]] = {
-            "DataLoader, ToTensor, autograd": loops.dataloader(str(folder), batch_size),
-            "tensors in memory, `X[i]`, autograd": loops.autograd(train, batch_size, "X[i]"),
-            "tensors in memory, `index_select`, autograd": loops.autograd(train, batch_size, "index_select"),
-            "this pipeline, sgd": loops.ours(train, val, batch_size, "sgd"),
-            "this pipeline, adam": loops.ours(train, val, batch_size, "adam"),
-            "gathering float images and matrix products alone": loops.floor(floats, batch_size),
-            "gathering uint8 images and matrix products alone": loops.floor(images.flatten(1), batch_size),
+            "DataLoader, ToTensor, autograd": dataloader(str(folder), batch_size),
+            "tensors in memory, `X[i]`, autograd": autograd(train, batch_size, "X[i]"),
+            "tensors in memory, `index_select`, autograd": autograd(train, batch_size, "index_select"),
+            "this pipeline, sgd": ours(train, val, batch_size, "sgd"),
+            "this pipeline, adam": ours(train, val, batch_size, "adam"),
+            "gathering float images and matrix products alone": floor(floats, batch_size),
+            "gathering uint8 images and matrix products alone": floor(images.flatten(1), batch_size),
         }
         medians[batch_size] = in_turn(variants, rounds)
     first = next(iter(variants))
@@ -134,7 +132,7 @@ def compare_loops(folder: Path, train: Dataset, val: Dataset, rounds: int) -> st
         [name, *(cell for m in medians.values() for cell in (f"{1000 * m[name]:,.0f}", f"{m[first] / m[name]:.1f}"))]
         for name in variants
     ]
-    _, cnn = loops.tutorial_cnn(train.take(np.arange(6000)))
+    _, cnn = tutorial_cnn(train.take(np.arange(6000)))
     (cnn_seconds,) = in_turn({"the tutorial's CNN, a tenth of an epoch": cnn}, 1, warm_up=rounds > 1).values()
     header = ["loop", *(text for size in BATCH_SIZES for text in (f"ms per epoch, batch {size}", "times faster"))]
     return (
@@ -181,9 +179,9 @@ def compare_linear_models(train: Dataset, val: Dataset, test: Dataset, quick: bo
     )
     accuracy: dict[str, float] = {}
 
-    def ours(name: str) -> None:
-        model = Classifier(build_layers("logistic", {}, loops.CLASSES, seed=0))
-        for _ in loops.fit_logistic(model, train, val, "adam", "cosine", 0.005, batch_size=100, epochs=10):
+    def train_recipe(name: str) -> None:
+        model = Classifier(build_layers("logistic", {}, CLASSES, seed=0))
+        for _ in fit_logistic(model, train, val, "adam", "cosine", 0.005, batch_size=100, epochs=10):
             pass
         predicted = predict(model, torch.tensor(test.images), 1000).argmax(dim=1).numpy()
         accuracy[name] = float((predicted == test.labels).mean())
@@ -199,7 +197,7 @@ def compare_linear_models(train: Dataset, val: Dataset, test: Dataset, quick: bo
     c = 0.3 if quick else max((0.03, 0.1, 0.3, 1.0), key=val_accuracy)
     first, lbfgs, saga = "this pipeline: adam, cosine, 10 epochs", f"scikit-learn, lbfgs, C = {c}", "scikit-learn, saga"
     variants: dict[str, Callable[[], object]] = {
-        first: partial(ours, first),
+        first: partial(train_recipe, first),
         lbfgs: partial(sklearn, lbfgs, "lbfgs", c, 1000),
     }
     if not quick:

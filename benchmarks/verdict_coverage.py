@@ -6,19 +6,15 @@ Simulates recipes whose true accuracies are known, each time on new images and
 with new seeds, and rewrites the table in docs/is-the-difference-real.md.
 """
 
-import argparse
 import math
-import sys
-from pathlib import Path
 from typing import NamedTuple
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "stages"), str(ROOT / "tools")]
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from bench import ROOT
+from command import Parser
 from doc_tables import write_table
 from experiments.crossed import crossed
 from tables import table
@@ -58,7 +54,7 @@ SCENARIOS = [
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    Parser(__doc__).parse_args()
     rows = []
     for scenario in SCENARIOS:
         accuracies = " and ".join(f"{100 * accuracy:.4g}" for accuracy in scenario.accuracies)
