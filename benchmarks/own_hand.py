@@ -10,40 +10,37 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import yaml
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from bench import ROOT
 from digits.data.picture_folder import is_held_out, list_files, read_pictures
 from digits.known_datasets import PUBLISHED
 from handwriting.recognizer import Recognizer
-from strokes import HAND
+from strokes import HAND, Points, drawing
 
 COUNTS = [0, 1, 3, 10, 30]  # drawings per digit that are taught
 TIMES = 10
 UNSEEN = 50  # per digit
 RECIPES = "linear", "cnn-fast"
+SIDE = 200  # pixels of a drawing
 
 
 def draw(digit: int, random: np.random.Generator) -> Image.Image:
-    """A drawing, 200 x 200 pixels, dark on light."""
-    side = 800  # four times as large, for smooth edges
-    image = Image.new("L", (side, side), 255)
-    pen = ImageDraw.Draw(image)
-    size = random.uniform(0.5, 0.75, 2) * side * np.array([0.7, 1])
-    width = int(random.uniform(0.05, 0.1) * side)
-    slant, shift = random.normal(0, 0.15), random.uniform(0.12, 0.2, 2) * side
+    """A drawing, `SIDE` x `SIDE` pixels, dark on light."""
+    size = random.uniform(0.5, 0.75, 2) * SIDE * np.array([0.7, 1])
+    width = int(4 * random.uniform(0.05, 0.1) * SIDE) / 4  # in whole pixels of what `drawing` makes smaller
+    slant, corner = random.normal(0, 0.15), random.uniform(0.12, 0.2, 2) * SIDE
+    strokes: list[Points] = []
     for stroke in HAND[digit]:
         points = (np.array(stroke) + random.normal(0, 0.035, (len(stroke), 2))) * size
         points[:, 0] += slant * (size[1] - points[:, 1])
-        line = [(x, y) for x, y in (points + shift).tolist()]
-        pen.line(line, 0, width, joint="curve")
-        for x, y in line:
-            pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), 0)
-    return image.resize((side // 4, side // 4), Image.Resampling.BOX)
+        strokes.append(points + corner)
+    return drawing(strokes, (SIDE, SIDE), width, 0, 255)
 
 
 def save(folder: Path, count: int, seed: int, taught: bool) -> None:
@@ -62,30 +59,25 @@ def save(folder: Path, count: int, seed: int, taught: bool) -> None:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
-        clone = Path(name) / "clone"
-        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+        clone, others = Path(name) / "clone", Path(name) / "unseen"
+        subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
         shutil.copytree(ROOT / "data/raw", clone / "data/raw")
-        save(Path(name) / "unseen", UNSEEN, 1, taught=False)
-        folder = Path(name) / "unseen"
-        unseen = read_pictures(folder, list_files(folder), PUBLISHED["mnist"].about)[0]
+        save(others, UNSEEN, 1, taught=False)
+        unseen = read_pictures(others, list_files(others), PUBLISHED["mnist"].about)[0]
         print(f"{len(unseen)} of {10 * UNSEEN} unseen drawings are recognised as a single digit")
         print("| recipe | drawings per digit | unseen drawings, % | test images, % |\n|---|---:|---:|---:|")
-        for recipe in RECIPES:
-            for count in COUNTS:
-                params = yaml.safe_load((clone / "params.yaml").read_text())
-                params["train"] |= yaml.safe_load((clone / f"recipes/{recipe}.yaml").read_text())["train"]
-                params["preprocess"]["drawings"] = TIMES if count else 0
-                (clone / "params.yaml").write_text(yaml.safe_dump(params))
-                save(clone / "data/drawings", count, 0, taught=True)
-                for stage in ("preprocess", "train", "evaluate", "export"):
-                    subprocess.run(
-                        [sys.executable, f"stages/{stage}.py"], cwd=clone, check=True, stdout=subprocess.DEVNULL
-                    )
-                model = Recognizer(clone / "models/model.onnx")
-                right = (model.probabilities(unseen.images).argmax(axis=1) == unseen.labels).sum() / (10 * UNSEEN)
-                print(
-                    f"| {recipe} | {count} | {right:.1%} | {model.metrics.accuracy:.2%} |".replace("%", ""), flush=True
-                )
+        for recipe, count in product(RECIPES, COUNTS):
+            params = yaml.safe_load((clone / "params.yaml").read_text())
+            params["train"] |= yaml.safe_load((clone / f"recipes/{recipe}.yaml").read_text())["train"]
+            params["preprocess"]["drawings"] = TIMES if count else 0
+            (clone / "params.yaml").write_text(yaml.safe_dump(params))
+            save(clone / "data/drawings", count, 0, taught=True)
+            for stage in ("preprocess", "train", "evaluate", "export"):
+                command = [sys.executable, f"stages/{stage}.py"]
+                subprocess.run(command, cwd=clone, check=True, stdout=subprocess.DEVNULL)
+            model = Recognizer(clone / "models/model.onnx")
+            right = (model.probabilities(unseen.images).argmax(axis=1) == unseen.labels).sum() / (10 * UNSEEN)
+            print(f"| {recipe} | {count} | {100 * right:.1f} | {100 * model.metrics.accuracy:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

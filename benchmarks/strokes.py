@@ -67,14 +67,21 @@ def ink(strokes: list[Points], shape: tuple[int, int], pen: float, gaps: Points 
         strokes: in pixels.
         gaps: float64 (N, 2), points around which there is no ink.
     """
+    return np.asarray(drawing(strokes, shape, pen, 255, 0, gaps), np.float64) / 255
+
+
+def drawing(
+    strokes: list[Points], shape: tuple[int, int], pen: float, color: int, paper: int, gaps: Points | None = None
+) -> Image.Image:
+    """What `ink` measures, as a picture in grays."""
     fine = 4  # the factor by which it is drawn larger, for smooth edges
-    image = Image.new("L", (fine * shape[1], fine * shape[0]))
+    image = Image.new("L", (fine * shape[1], fine * shape[0]), paper)
     brush, radius = ImageDraw.Draw(image), fine * pen / 2
     for stroke in strokes:
         line = [(x, y) for x, y in (fine * stroke).tolist()]
-        brush.line(line, 255, round(2 * radius), joint="curve")
+        brush.line(line, color, round(2 * radius), joint="curve")
         for point in line:
-            brush.circle(point, radius, 255)
+            brush.circle(point, radius, color)
     for x, y in [] if gaps is None else (fine * gaps).tolist():
-        brush.circle((x, y), 1.4 * radius, 0)
-    return np.asarray(image.resize(shape[::-1], Image.Resampling.BOX), np.float64) / 255
+        brush.circle((x, y), 1.4 * radius, paper)
+    return image.resize(shape[::-1], Image.Resampling.BOX)
