@@ -68,8 +68,13 @@ def page(digit: int, random: Random, height: tuple[float, float] = (0.5, 0.75)) 
     return ink(strokes, shape, width), np.ones((*shape, 3)) * random.uniform(200, 255) * random.uniform(0.95, 1, 3)
 
 
+def any_size(digit: int, random: Random, share: float = 0.5) -> Floats:
+    """The cover of a picture, of which this share has 28 x 28 pixels."""
+    return small(digit, random) if random.random() < share else page(digit, random)[0]
+
+
 def transparent(digit: int, random: Random) -> Image.Image:
-    cover = small(digit, random) if random.random() < 0.5 else page(digit, random)[0]
+    cover = any_size(digit, random)
     strokes = np.full((*cover.shape, 4), random.choice([0, 0, 255]), np.uint8)
     strokes[..., 3] = (255 * cover).round()
     return Image.fromarray(strokes)
@@ -77,13 +82,13 @@ def transparent(digit: int, random: Random) -> Image.Image:
 
 def light_on_dark(digit: int, random: Random) -> Image.Image:
     dark, light = random.uniform(0, 70), random.uniform(180, 255)
-    cover = small(digit, random) if random.random() < 0.5 else page(digit, random)[0]
+    cover = any_size(digit, random)
     return picture(drawn(cover, (light,) * 3, (dark,) * 3))
 
 
 def bordered(digit: int, random: Random) -> Image.Image:
     """With a dark line along some of its sides."""
-    cover = small(digit, random) if random.random() < 0.7 else page(digit, random)[0]
+    cover = any_size(digit, random, 0.7)
     colors = drawn(cover)
     width = max(1, round(random.uniform(0.005, 0.05) * len(colors)))
     for turn in np.flatnonzero(random.random(4) < (0.5 if random.random() < 0.7 else 1)).tolist():
@@ -93,24 +98,21 @@ def bordered(digit: int, random: Random) -> Image.Image:
 
 def cut_out(digit: int, random: Random) -> Image.Image:
     """Cut out along the strokes, on one side or on all."""
-    cover = small(digit, random) if random.random() < 0.5 else page(digit, random)[0]
+    cover = any_size(digit, random)
     rows, columns = (np.flatnonzero(cover.max(axis=axis) > 0.3) for axis in (1, 0))
     top, left = rows[0], columns[0]
     bottom, right = (rows[-1] + 1, columns[-1] + 1) if random.random() < 0.5 else cover.shape
     return picture(drawn(cover[top:bottom, left:right]))
 
 
-def lit(colors: Floats, random: Random, fall: float = 0.4, noise: float = 4) -> Floats:
+def photograph(colors: Floats, random: Random, fall: float = 0.4, noise: float = 4) -> Image.Image:
     """In light that falls off, with the camera's noise, as a JPEG file has it."""
     y, x = np.mgrid[-1 : 1 : 1j * colors.shape[0], -1 : 1 : 1j * colors.shape[1]]
     angle = random.uniform(0, 2 * np.pi)
     light = 1 - fall * random.random() * (1 + np.cos(angle) * x + np.sin(angle) * y) / 2 - 0.1 * (x * x + y * y)
-    return np.asarray(colors * light[..., None] + random.normal(0, noise, colors.shape))
-
-
-def photograph(colors: Floats, random: Random, fall: float = 0.4, noise: float = 4) -> Image.Image:
+    lit = colors * light[..., None] + random.normal(0, noise, colors.shape)
     file = io.BytesIO()
-    picture(lit(colors, random, fall, noise)).save(file, "JPEG", quality=int(random.integers(50, 95)))
+    picture(lit).save(file, "JPEG", quality=int(random.integers(50, 95)))
     return Image.open(file)
 
 
@@ -140,9 +142,8 @@ def shadowed(digit: int, random: Random) -> Image.Image:
     height, width = cover.shape
     y, x = np.mgrid[:height, :width]
     angle = random.uniform(0, 2 * np.pi)
-    away = np.cos(angle) * (x - width * random.uniform(0.2, 0.8)) + np.sin(angle) * (
-        y - height * random.uniform(0.2, 0.8)
-    )
+    edge_x, edge_y = random.uniform(0.2, 0.8, 2) * (width, height)
+    away = np.cos(angle) * (x - edge_x) + np.sin(angle) * (y - edge_y)
     shadow = 1 / (1 + np.exp(-away / random.uniform(1, 30)).clip(0, 1e9))
     colors = drawn(cover, pen_color(random), paper) * (1 - random.uniform(0.2, 0.55) * shadow)[..., None]
     return photograph(colors, random)
@@ -152,9 +153,8 @@ def coloured(digit: int, random: Random) -> Image.Image:
     """Coloured pens on coloured paper."""
     cover, paper = page(digit, random)
     paper *= random.choice([(1, 1, 1), (1, 0.95, 0.6), (0.75, 0.9, 1), (1, 0.8, 0.85)])
-    return photograph(
-        drawn(cover, tuple(random.permutation([220, 60, 40]) + random.uniform(-30, 30, 3)), paper), random, 0.2
-    )
+    color = tuple(random.permutation([220, 60, 40]) + random.uniform(-30, 30, 3))
+    return photograph(drawn(cover, color, paper), random, 0.2)
 
 
 def tilted(digit: int, random: Random) -> Image.Image:
@@ -177,8 +177,7 @@ def framed(digit: int, random: Random) -> Image.Image:
     outside, inside = (
         np.pad(np.zeros(np.subtract(cover.shape, 2 * each)), each, constant_values=1) for each in (edge - width, edge)
     )
-    around = inside > outside
-    colors[around] = random.uniform(30, 120, 3)
+    colors[inside > outside] = random.uniform(30, 120, 3)
     return photograph(colors, random, 0.2)
 
 
@@ -206,17 +205,11 @@ def like_mnist(digit: int, random: Random) -> Image.Image:
 
 
 class Written(NamedTuple):
-    """Digits to be written on a form, in pixels.
+    """Digits to be written on a form, in pixels."""
 
-    Attributes:
-        shape: of the picture, height and width.
-        places: for the digits, float64 (N, 2, 2), each from its upper left to its lower right corner.
-        digits: the strokes of each, and the width of its pen.
-    """
-
-    shape: tuple[int, int]
-    places: Floats
-    digits: list[tuple[list[Points], float]]
+    shape: tuple[int, int]  # of the picture, height and width
+    places: Floats  # for the digits, float64 (N, 2, 2), each from its upper left to its lower right corner
+    digits: list[tuple[list[Points], float]]  # the strokes of each, and the width of its pen
 
 
 def single(digit: int, random: Random, below: tuple[float, float]) -> Written:

@@ -7,7 +7,6 @@ third how many letters and drawings that are no digits are refused.
 Command: python benchmarks/pictures.py MODEL.onnx ...
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from handwriting.recognizer import Recognizer
 from off_data_set import converted_or_none
 from picture_kinds import KINDS, NUMBERS, no_digits
 
-COUNT = 80  # pictures of each kind, half of them to develop with
+COUNT = 80  # pictures of each kind: those of even seeds are to develop with, those of odd ones to report
 
 
 def main() -> None:
@@ -31,29 +30,32 @@ def main() -> None:
     parser.add_argument("--develop", action="store_true", help="the other half of the pictures, to develop with")
     arguments = parser.parse_args()
     models = {path.stem: Recognizer(path) for path in arguments.models}
+    seeds = range(not arguments.develop, COUNT, 2)
     heads = [f"{name}: {way}" for name in models for way in ("ours", "tutorials")]
-    found = {
-        kind: np.mean([scores(image, digit, models) for image, digit in pictures(kind, arguments.develop)], axis=0)
-        for kind in KINDS
-    }
-    table = 100 * pd.DataFrame(found, [*heads, "refused"]).T
-    table.loc[f"all {len(KINDS) * COUNT // 2}"] = table.mean()
-    print(table.rename_axis("right, %").to_markdown(floatfmt=".1f"))
-    found = {
-        kind: np.mean([number_scores(*each, models) for each in numbers(kind, arguments.develop)], axis=0)
-        for kind in NUMBERS
-    }
-    table = 100 * pd.DataFrame(found, [*models, "refused"]).T
-    print(f"\n{table.rename_axis('numbers without an error, %').to_markdown(floatfmt='.1f')}")
-    found = {
-        kind: np.mean([refusals(image, models) for image in others], axis=0) for kind, others in no_digits().items()
-    }
-    table = 100 * pd.DataFrame(found, [*models]).T
-    print(f"\n{table.rename_axis('refused, %').to_markdown(floatfmt='.1f')}")
+    table = shares({kind: [scores(kind, seed, models) for seed in seeds] for kind in KINDS}, [*heads, "refused"])
+    table.loc[f"all {len(KINDS) * len(seeds)}"] = table.mean()
+    show(table, "right, %")
+    numbers = {kind: [number_scores(kind, seed, models) for seed in seeds] for kind in NUMBERS}
+    print()
+    show(shares(numbers, [*models, "refused"]), "numbers without an error, %")
+    others = {kind: [refusals(image, models) for image in images] for kind, images in no_digits().items()}
+    print()
+    show(shares(others, [*models]), "refused, %")
 
 
-def scores(image: Image.Image, digit: int, models: dict[str, Recognizer]) -> list[bool]:
+def shares(found: dict[str, list[list[bool]]], columns: list[str]) -> pd.DataFrame:
+    """How many of a kind's pictures have each property, in percent."""
+    return 100 * pd.DataFrame({kind: np.mean(rows, axis=0) for kind, rows in found.items()}, columns).T
+
+
+def show(table: pd.DataFrame, title: str) -> None:
+    print(table.rename_axis(title).to_markdown(floatfmt=".1f"))
+
+
+def scores(kind: str, seed: int, models: dict[str, Recognizer]) -> list[bool]:
     """Whether each model is right about our 28 x 28 pixels, and the tutorials', and whether we refuse the picture."""
+    digit = seed // 2 % 10
+    image = KINDS[kind](digit, np.random.default_rng([seed, *kind.encode()]))
     ours = converted_or_none(image)
     found = []
     for model in models.values():
@@ -62,10 +64,12 @@ def scores(image: Image.Image, digit: int, models: dict[str, Recognizer]) -> lis
     return [*found, ours is None]
 
 
-def number_scores(image: Image.Image, number: list[int], models: dict[str, Recognizer]) -> list[bool]:
-    """Whether each model reads the number without an error, and whether we refuse the picture."""
+def number_scores(kind: str, seed: int, models: dict[str, Recognizer]) -> list[bool]:
+    """Whether each model reads a number of five digits without an error, and whether we refuse its picture."""
+    random = np.random.default_rng([seed, *kind.encode()])
+    number = random.integers(0, 10, 5).tolist()
     try:
-        digits = np.stack([digit.image for digit in find_digits(image)])
+        digits = np.stack([digit.image for digit in find_digits(NUMBERS[kind](number, random))])
     except NoDigitError:
         return [*[False] * len(models), True]
     return [*(read(model, digits) == number for model in models.values()), False]
@@ -85,21 +89,6 @@ def refusals(image: Image.Image, models: dict[str, Recognizer]) -> list[bool]:
 def as_tutorials(image: Image.Image) -> NDArray[np.uint8]:
     gray = np.asarray(image.convert("L").resize((28, 28)))
     return 255 - gray if gray.mean() > 127 else gray
-
-
-def pictures(kind: str, develop: bool) -> Iterator[tuple[Image.Image, int]]:
-    """The pictures of a kind with their digits: those of even seeds to develop with, those of odd ones to report."""
-    for seed in range(not develop, COUNT, 2):
-        random = np.random.default_rng([seed, *kind.encode()])
-        yield KINDS[kind](seed // 2 % 10, random), seed // 2 % 10
-
-
-def numbers(kind: str, develop: bool) -> Iterator[tuple[Image.Image, list[int]]]:
-    """The pictures of numbers of a kind, half of them to develop with, with their five digits."""
-    for seed in range(not develop, COUNT, 2):
-        random = np.random.default_rng([seed, *kind.encode()])
-        digits = random.integers(0, 10, 5).tolist()
-        yield NUMBERS[kind](digits, random), digits
 
 
 if __name__ == "__main__":
