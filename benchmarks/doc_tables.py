@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def table(header: list[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, right-aligned but for its first column."""
+def table(header: list[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table, right-aligned but for its first columns, `left` of them."""
     head, *lines = (f"| {' | '.join(row)} |\n" for row in (header, *rows))
-    return "".join([head, f"|---|{'---:|' * (len(header) - 1)}\n", *lines])
+    return "".join([head, f"|{'---|' * left}{'---:|' * (len(header) - left)}\n", *lines])
 
 
 def with_table(text: str, name: str, table: str) -> str:

@@ -13,15 +13,9 @@ from digits.training.gradients import ClosedForm
 from digits.training.loop import Training, fit
 from digits.training.optimizers import Optimizer
 from digits.training.schedules import Schedule
-from seed_script import train as train_with_dataloader
 
 Epoch = Callable[[], object]
 CLASSES = 10  # of MNIST
-
-
-def dataloader(folder: str, batch_size: int) -> Epoch:
-    """The usual loop: every image goes through PIL, ToTensor and collation in every epoch."""
-    return partial(next, train_with_dataloader(folder, batch_size))
 
 
 def autograd(train: Dataset, batch_size: int, gather: str) -> Epoch:

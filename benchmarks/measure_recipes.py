@@ -9,6 +9,7 @@ recipes/curves.png and the table in README.md. After an interruption the same
 command goes on, since it keeps the rows of the same recipe and inputs.
 """
 
+import csv
 import hashlib
 import json
 import re
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import timeit
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ from digits.foundation.files import replacing, write_csv
 from digits.models.classifier import predict, restore
 from digits.models.model_file import load_model
 from digits.scoring import wilson_interval
-from doc_tables import write_table
+from doc_tables import table, write_table
 from loops import CLASSES, tutorial_cnn
 
 PAGE = ROOT / "README.md"
@@ -75,9 +77,7 @@ def main() -> None:
                 measure_seeds(clone, name, arguments.seeds)
     known = [*read_recipes(ROOT), TUTORIAL]
     for path in (RESULTS, CURVES):  # without recipes that have been deleted
-        table = read_rows(path)
-        rows: list[dict[Any, Any]] = table[table["recipe"].isin(known)].to_dict("records")
-        write_csv(path, rows)
+        write_csv(path, [row for row in read_rows(path) if row["recipe"] in known])
     save_figure(FIGURE, draw_curves(pd.read_csv(CURVES)))
     write_table(PAGE, "recipes", recipes_table(pd.read_csv(RESULTS)))
 
@@ -107,7 +107,7 @@ def measure_seeds(clone: Path, name: str, seeds: int) -> None:
     hashes = measured_with(clone, name)
     for seed in range(seeds):
         key = {"recipe": name, "seed": seed}
-        if not matching(read_rows(RESULTS), key | hashes).empty:
+        if any(has(row, key | hashes) for row in read_rows(RESULTS)):
             continue
         print(f"... {name}, seed {seed}", flush=True)
         result, curve = measure(clone, name, seed)
@@ -155,12 +155,7 @@ def time_prediction(path: Path) -> float:
     torch.set_num_threads(1)
     model = restore(load_model(path))
     image = torch.zeros(1, 28, 28, dtype=torch.uint8)
-    predict(model, image, 1)
-    times = []
-    for _ in range(300):
-        start = time.perf_counter()
-        predict(model, image, 1)
-        times.append(time.perf_counter() - start)
+    _, *times = timeit.repeat(lambda: predict(model, image, 1), number=1, repeat=301)
     return statistics.median(times)
 
 
@@ -183,46 +178,41 @@ def measure_tutorial(clone: Path) -> list[dict[str, Any]]:
     return curve
 
 
-def read_rows(path: Path) -> pd.DataFrame:
+def read_rows(path: Path) -> list[dict[str, str]]:
     """A table as text, so that rows are rewritten as they are."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False) if path.exists() else pd.DataFrame()
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
 
 
-def matching(rows: pd.DataFrame, key: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows that have these values."""
-    return rows[(rows.reindex(columns=list(key)) == pd.Series(key).astype(str)).all(axis=1)]
+def has(row: Mapping[str, str], key: Mapping[str, Any]) -> bool:
+    """Whether a row of a table has these values."""
+    return all(row.get(name) == str(value) for name, value in key.items())
 
 
 def write_rows(path: Path, key: Mapping[str, Any], new: Sequence[Mapping[Any, Any]]) -> None:
     """Put rows in the place of those with this key."""
-    rows = read_rows(path)
-    others: list[dict[Any, Any]] = rows.drop(matching(rows, key).index).to_dict("records")
-    write_csv(path, [*others, *new])
+    write_csv(path, [*(row for row in read_rows(path) if not has(row, key)), *new])
 
 
 def recipes_table(results: pd.DataFrame) -> str:
     """A Markdown table: a row for each recipe, means over its seeds, times as medians."""
-    lines = [
-        "| command | what | test accuracy, % | 95 % interval | training | parameters | file | one image | ECE |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    groups = sorted(results.groupby("recipe"), key=lambda group: group[1]["test_accuracy"].mean())
-    for name, rows in groups:
+    lines = []
+    for name, rows in sorted(results.groupby("recipe"), key=lambda group: group[1]["test_accuracy"].mean()):
         accuracy = rows["test_accuracy"]
         low, high = wilson_interval(round(accuracy.mean() * TEST_IMAGES), TEST_IMAGES)
-        cells = [
-            f"`make {name}`",
-            (ROOT / f"recipes/{name}.yaml").read_text(encoding="utf-8").splitlines()[0].removeprefix("# "),
-            f"**{100 * accuracy.mean():.2f}** ± {100 * accuracy.std():.2f}",
-            f"{100 * low:.2f} to {100 * high:.2f}",
-            f"{rows['train_seconds'].median():.1f} s",
-            f"{rows['parameters'].iloc[0]:,}",
-            f"{rows['model_bytes'].iloc[0] / 1000:,.0f} kB",
-            f"{rows['predict_ms'].median():.2f} ms",
-            f"{rows['ece'].mean():.3f}",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        description = (ROOT / f"recipes/{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
+        cells = {
+            "command": f"`make {name}`",
+            "what": description.removeprefix("# "),
+            "test accuracy, %": f"**{100 * accuracy.mean():.2f}** ± {100 * accuracy.std():.2f}",
+            "95 % interval": f"{100 * low:.2f} to {100 * high:.2f}",
+            "training": f"{rows['train_seconds'].median():.1f} s",
+            "parameters": f"{rows['parameters'].iloc[0]:,}",
+            "file": f"{rows['model_bytes'].iloc[0] / 1000:,.0f} kB",
+            "one image": f"{rows['predict_ms'].median():.2f} ms",
+            "ECE": f"{rows['ece'].mean():.3f}",
+        }
+        lines.append(cells)
+    return table([*lines[0]], [[*cells.values()] for cells in lines], left=2)
 
 
 def draw_curves(curves: pd.DataFrame) -> Figure:

@@ -26,13 +26,14 @@ import yaml
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+import seed_script
 from bench import ROOT
 from command import Parser
 from digits.dataset import Dataset, load_dataset, save_dataset
 from digits.models.classifier import Classifier, build_layers, predict, to_pixels
 from digits.sources.mirrors import cache_of
 from doc_tables import table
-from loops import CLASSES, autograd, dataloader, fit_logistic, floor, ours, tutorial_cnn
+from loops import CLASSES, autograd, fit_logistic, floor, ours, tutorial_cnn
 
 STAGES = ["download", "preprocess", "train", "evaluate", "export"]
 BATCH_SIZES = (400, 100)
@@ -118,7 +119,7 @@ def compare_loops(folder: Path, train: Dataset, val: Dataset, rounds: int) -> st
     floats = to_pixels(images).flatten(1)
     for batch_size in BATCH_SIZES:
         variants: dict[str, Callable[[], object]] = {
-            "DataLoader, ToTensor, autograd": dataloader(str(folder), batch_size),
+            "DataLoader, ToTensor, autograd": partial(next, seed_script.train(str(folder), batch_size)),
             "tensors in memory, `X[i]`, autograd": autograd(train, batch_size, "X[i]"),
             "tensors in memory, `index_select`, autograd": autograd(train, batch_size, "index_select"),
             "this pipeline, sgd": ours(train, val, batch_size, "sgd"),
@@ -235,8 +236,8 @@ def compare_pipelines(folder: Path, clone: Path, rounds: int, epochs: int) -> st
         },
         rounds,
     )
-    seed_script = str(ROOT / "benchmarks/seed_script.py")
-    medians |= in_turn({script: lambda: run(sys.executable, seed_script, str(folder), str(epochs))}, 1, warm_up=False)
+    command = sys.executable, seed_script.__file__, str(folder), str(epochs)
+    medians |= in_turn({script: lambda: run(*command)}, 1, warm_up=False)
     rows = [[name, f"{seconds:.2f}"] for name, seconds in medians.items()]
     note = "The script, which ran once, trains on 60,000 images; the pipeline on 55,000, scoring 5,000 others."
     if epochs == 50:
