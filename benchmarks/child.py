@@ -3,10 +3,8 @@
 import builtins
 import importlib
 import json
-import resource
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from digits.models.portable_arithmetic import use_portable_arithmetic
@@ -36,12 +34,6 @@ def stage(name: str, started: float) -> dict[str, float]:
     script.main()
     work = time.monotonic() - ready - sum(spent)
     return {"start and imports": ready - started + sum(spent), "work": work}
-
-
-def train() -> dict[str, float]:
-    """Peak memory of the stage train."""
-    importlib.import_module("train").main()
-    return {"peak_mb": peak_mb()}
 
 
 def epoch(values: str, images: int) -> dict[str, float]:
@@ -88,42 +80,10 @@ def epoch(values: str, images: int) -> dict[str, float]:
     return {"seconds": min(seconds)}
 
 
-def growth(path: str, epochs: int) -> dict[str, float]:
-    """Train on the images of a file, without validation images, whose number would not grow."""
-    import numpy as np
-    import torch
-
-    from digits.dataset import load_dataset
-    from loops import CLASSES, ours
-
-    torch.set_num_threads(1)
-    train = load_dataset(Path(path), CLASSES)
-    epoch = ours(train, train.take(np.arange(0)), 400, "sgd")
-    seconds = []
-    for _ in range(epochs):
-        start = time.perf_counter()
-        epoch()
-        seconds.append(time.perf_counter() - start)
-    return {"images": len(train), "seconds": min(seconds), "peak_mb": peak_mb()}
-
-
-def peak_mb() -> float:
-    """Peak resident memory of this process in MB, 10**6 bytes."""
-    if sys.platform == "darwin":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    # Linux's ru_maxrss starts with that of the parent.
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
-
-
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["stage", name, started]:
             result = stage(name, float(started))
-        case ["train"]:
-            result = train()
         case ["epoch", values, images]:
             result = epoch(values, int(images))
-        case ["growth", path, epochs]:
-            result = growth(path, int(epochs))
     print(json.dumps(result))

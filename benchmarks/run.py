@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 import seed_script
 from bench import ROOT
 from command import Parser
-from digits.dataset import Dataset, load_dataset, save_dataset
+from digits.dataset import Dataset, load_dataset
 from digits.models.classifier import Classifier, build_layers, predict, to_pixels
 from digits.sources.mirrors import cache_of
 from doc_tables import table
@@ -64,7 +64,6 @@ def main() -> None:
             compare_linear_models(train, val, test, quick),
             compare_pipelines(folder, clone, rounds=1 if quick else 3, epochs=1 if quick else 50),
             compare_experiments(clone, rounds=1 if quick else 3),
-            measure_growth(folder, clone, train, factors=(1, 4) if quick else (1, 4, 16)),
         ]
     if not quick:
         (ROOT / "benchmarks/RESULTS.md").write_text("\n".join(sections), encoding="utf-8")
@@ -295,33 +294,6 @@ def split_stages(clone: Path, rounds: int, variables: Mapping[str, str]) -> str:
     return (
         f"\n{table(['seconds of', *kinds], rows)}\nTogether with them, round by round, `dvc repro --force` took "
         f"{statistics.median(differences):.1f} s more: DVC's start, hashing and cache.\n"
-    )
-
-
-def measure_growth(folder: Path, clone: Path, train: Dataset, factors: tuple[int, ...]) -> str:
-    """Time and memory as the number of training images grows."""
-    progress("memory of the stage train")
-    peak = child("train", cwd=clone)["peak_mb"]
-    results = []
-    for factor in factors:
-        images, labels = np.tile(train.images, (factor, 1, 1)), np.tile(train.labels, factor)
-        save_dataset(folder / "grown", Dataset(images, labels))
-        progress(f"{len(labels):,} images")
-        results.append(child("growth", str(folder / "grown"), "10" if len(labels) < 10**5 else "5"))
-    first = results[0]
-    rows = [
-        [
-            f"{result['images']:,.0f}",
-            f"{1e6 * result['seconds'] / result['images']:.2f}",
-            f"{result['images'] * (784 + 8) / 1e6:.0f}",
-            f"{result['peak_mb'] - first['peak_mb']:.0f}",
-        ]
-        for result in results
-    ]
-    header = ["training images", "µs per image", "MB of images and labels", "MB more at the peak"]
-    return (
-        "## Memory and growth\n\n"
-        f"The stage train peaks at {peak:.0f} MB. More images, batch 400:\n\n{table(header, rows)}"
     )
 
 

@@ -9,18 +9,9 @@ import yaml
 
 from conftest import Run
 
-LONG = pytest.mark.long
-
 
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        ["epoch"],
-        pytest.param(["stage", "evaluate", "0"], marks=LONG),
-        pytest.param(["train"], marks=LONG),
-        pytest.param(["growth", "data/tensors/train.safetensors", "1"], marks=LONG),
-    ],
-    ids=" ".join,
+    "arguments", [["epoch"], pytest.param(["stage", "evaluate", "0"], marks=pytest.mark.long)], ids=" ".join
 )
 def test_a_measurement(project: Path, run: Run, arguments: list[str]) -> None:
     if arguments == ["epoch"]:
@@ -28,8 +19,5 @@ def test_a_measurement(project: Path, run: Run, arguments: list[str]) -> None:
         arguments = ["epoch", json.dumps(params), "500"]
     path = os.pathsep.join(str(project / folder) for folder in ("stages", "benchmarks"))
     found = json.loads(run(project, "python", "benchmarks/child.py", *arguments, PYTHONPATH=path).splitlines()[-1])
-    if "peak_mb" in found:
-        assert 100 < found["peak_mb"] < 2000
-    else:
-        assert set(found) == ({"seconds"} if arguments[0] == "epoch" else {"start and imports", "work"})
-        assert all(seconds > 0 for seconds in found.values())
+    assert set(found) == ({"seconds"} if arguments[0] == "epoch" else {"start and imports", "work"})
+    assert all(seconds > 0 for seconds in found.values())
