@@ -92,9 +92,10 @@ def measure(models: dict[str, Recognizer], conditions: Iterable[Condition]) -> I
         for (model, recognizer), (format_, pixels) in product(models.items(), formats.items()):
             kept = answered & recognizer.knows(pixels) if format_ == CONVERTED else np.ones_like(answered)
             right = kept & (recognizer.probabilities(pixels).argmax(axis=1) == labels)
-            found = row(model, name, format_, right, int((~kept).sum()))
-            print(f"{model}, {name}, {format_}: {found['accuracy']:.2%} of {len(labels):,}", flush=True)
-            yield found
+            accuracy, (low, high) = float(right.mean()), wilson_interval(int(right.sum()), len(right))
+            print(f"{model}, {name}, {format_}: {accuracy:.2%} of {len(labels):,}", flush=True)
+            numbers = {"accuracy": accuracy, "low": low, "high": high, "refused": int((~kept).sum())}
+            yield {"model": model, "images": name, "format": format_, **numbers, "count": len(labels)}
 
 
 def resize(image: Images) -> Images:
@@ -108,14 +109,6 @@ def converted_or_none(image: Image.Image) -> Images | None:
         return to_mnist_format(image)
     except NoDigitError:
         return None
-
-
-def row(model: str, images: str, format_: str, right: NDArray[np.bool_], refused: int) -> dict[str, Any]:
-    """A row of the CSV file; `right`, bool (N,), says which images the model got right, refused ones not among them."""
-    low, high = wilson_interval(int(right.sum()), len(right))
-    accuracy = float(right.mean())
-    numbers = {"accuracy": accuracy, "low": low, "high": high, "refused": refused, "count": len(right)}
-    return {"model": model, "images": images, "format": format_, **numbers}
 
 
 def shift(image: Image.Image, generator: np.random.Generator) -> Image.Image:

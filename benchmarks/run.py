@@ -148,18 +148,15 @@ def compare_loops(folder: Path, train: Dataset, val: Dataset, rounds: int) -> st
 def compare_arithmetics(rounds: int) -> str:
     """Time of an epoch in portable and in native arithmetic, recipe by recipe, in float32."""
     committed = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["train"]
+    images, common = 5_000, {"precision": "float32", "channels_last": False, "epochs": 4}
     rows = []
-    for name, images in [("mlp", 5_000), ("lenet5", 5_000), ("cnn", 5_000)]:
+    for name in ("mlp", "lenet5", "cnn"):
         recipe = yaml.safe_load((ROOT / f"recipes/{name}.yaml").read_text(encoding="utf-8"))["train"]
         seconds: dict[str, list[float]] = {"native": [], "portable": []}
         for round_number in range(rounds):
             progress(f"round {round_number + 1}/{rounds}: {name}")
             for arithmetic, measured in seconds.items():
-                values = (
-                    committed
-                    | recipe
-                    | {"precision": "float32", "channels_last": False, "epochs": 4, "arithmetic": arithmetic}
-                )
+                values = committed | recipe | common | {"arithmetic": arithmetic}
                 measured.append(child("epoch", json.dumps(values), str(images))["seconds"])
         native, portable = (statistics.median(measured) for measured in seconds.values())
         ratio = statistics.median(p / n for n, p in zip(*seconds.values(), strict=True))
