@@ -29,11 +29,7 @@ def git(*arguments: str) -> str | None:
 
 
 def printed_by(program: str, *arguments: str) -> str:
-    """What Git or DVC prints about this repository.
-
-    Raises:
-        UserError: it fails; in its own words, such as Git's about a clone that belongs to another user.
-    """
+    """What Git or DVC prints about this repository; raises a `UserError` with its own words if it fails."""
     use_own_environment()
     done = subprocess.run([program, *arguments], cwd=ROOT, capture_output=True, text=True)
     if done.returncode != 0:
@@ -54,23 +50,12 @@ def md5_of_file(path: Path) -> str:
 
 
 def flat_params() -> dict[str, Any]:
-    """All values of params.yaml by dotted name.
-
-    Raises:
-        UserError: it cannot be read.
-    """
+    """All values of params.yaml by dotted name; raises a `UserError` if it cannot be read."""
     return dict(flattened(read_mapping(ROOT / "params.yaml", "`git checkout HEAD params.yaml` restores it")))
 
 
 def read_mapping(path: Path, advice: str) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping.
-
-    Args:
-        advice: what to do if it cannot be read.
-
-    Raises:
-        UserError: it cannot.
-    """
+    """Read a YAML file that holds a mapping; raises a `UserError` with this advice if it cannot be read."""
     values = read_yaml(path, advice)
     if not isinstance(values, dict):
         raise UserError(f"{path}: must map parameters to values, got {short_repr(values)}; {advice}")

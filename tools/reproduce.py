@@ -104,11 +104,7 @@ def clone(folder: Path) -> Path:
 
 
 def run_once(project: Path, command: list[str], name: str, python: list[str]) -> Outputs:
-    """Run the command in a clone, its stages by a `python` unless that is empty.
-
-    Raises:
-        UserError: it fails.
-    """
+    """Run the command in a clone, its stages by a `python` unless that is empty; a `UserError` if it fails."""
     print(f"{name} ...", end="", flush=True)
     environment = dict(os.environ)
     if python:

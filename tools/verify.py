@@ -58,11 +58,7 @@ def main() -> None:
 
 
 def locked_outputs() -> dict[Path, str]:
-    """The files and directories that dvc.lock lists as outputs, each with its MD5.
-
-    Raises:
-        UserError: it is damaged.
-    """
+    """The files and directories that dvc.lock lists as outputs, each with its MD5; a `UserError` if it is damaged."""
     lock = Path(LOCK)
     if not lock.exists():
         return {}

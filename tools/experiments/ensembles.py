@@ -23,11 +23,7 @@ BATCH_SIZE = 1000
 
 
 def get_model(revision: Files) -> onnx.ModelProto:
-    """The model of a commit, from DVC's cache or its remote.
-
-    Raises:
-        UserError: neither has it.
-    """
+    """The model of a commit, from DVC's cache or its remote; raises a `UserError` if neither has it."""
     try:
         with dvc.api.open(MODEL, str(ROOT), rev=revision.commit, mode="rb") as file:
             return onnx.load(file)
@@ -42,11 +38,8 @@ def average(members: Mapping[str, onnx.ModelProto], commits: list[str]) -> onnx.
     """A model of the same input and outputs, whose logits are the mean of those of the members.
 
     Args:
-        members: by name.
+        members: by name; a `UserError` is raised if they tell different classes apart.
         commits: one for each.
-
-    Raises:
-        UserError: they tell other classes apart.
     """
     (first_name, first), *others = members.items()
     classes = properties(first)["classes"]

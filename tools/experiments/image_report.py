@@ -28,8 +28,7 @@ class Difference(NamedTuple):
 def report_images(revisions: Sequence[str], classes: bool, markdown: bool) -> tuple[dict[str, Any], list[str]]:
     """Each revision against the first, by class, too, if asked for: as for JSON, and as tables and paragraphs.
 
-    Raises:
-        UserError: results are missing, damaged, or for other test images.
+    Raises what `read_results` does.
     """
     results = read_results(revisions)
     found = differences(results, classes)

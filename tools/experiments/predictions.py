@@ -37,8 +37,7 @@ class Results(NamedTuple):
 def read_results(revisions: Sequence[str]) -> list[Results]:
     """What these revisions predicted, all for the same test images.
 
-    Raises:
-        UserError: results are missing, damaged, from another model, or for other images than those of the first.
+    Raises a `UserError` if results are missing, damaged, from another model, or for other images than the first's.
     """
     files = read_files(revisions, [TRAINING, PREDICTIONS, LOCK])
     results = [results_of(files[revision]) for revision in revisions]

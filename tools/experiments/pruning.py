@@ -11,23 +11,16 @@ from digits.scoring import PROGRESS
 
 @dataclass
 class Judge:
-    """Hears of the epochs of a training, and tells the study.
+    """Hears of the epochs of a training, and tells the study."""
 
-    Attributes:
-        trial: of the study.
-        twin: the same trial in another study, whose pruner decides; without it, nothing is told.
-        epochs: their validation accuracy, so far.
-    """
-
-    trial: Trial
-    twin: Trial | None
-    epochs: dict[int, float] = field(default_factory=dict)
+    trial: Trial  # of the study
+    twin: Trial | None  # the same trial in another study, whose pruner decides; without it, nothing is told
+    epochs: dict[int, float] = field(default_factory=dict)  # their validation accuracy, so far
 
     def hear(self, epoch: int, accuracy: float) -> None:
-        """Report an epoch, if it is the next one: a training that goes on after an interruption is judged at its end.
+        """Report an epoch, if it is the next one; raises `TrialPruned` if the pruner wants no more.
 
-        Raises:
-            TrialPruned: the pruner wants no more.
+        A training that goes on after an interruption is judged at its end.
         """
         if self.twin and epoch == len(self.epochs) + 1:
             self.epochs[epoch] = accuracy
@@ -42,11 +35,7 @@ class Judge:
             self.hear(int(match[1]), float(match[2]))
 
     def hear_table(self, text: str, images: int) -> None:
-        """Hear all of metrics/train.csv, with the digits that train prints; raises what `hear` does.
-
-        Args:
-            images: the number of validation images.
-        """
+        """Hear metrics/train.csv, with the digits that train prints for so many images; raises what `hear` does."""
         for row in csv.DictReader(text.splitlines()):
             correct = round(float(row["val_accuracy"]) * images)
             self.hear(int(row["epoch"]), float(f"{correct / images:.4f}"))

@@ -18,24 +18,14 @@ MODEL = "models/model.safetensors"
 
 @dataclass(frozen=True)
 class Files:
-    """Texts of files in a revision, by path.
+    """Texts of files in a revision, by path."""
 
-    Attributes:
-        revision: its name.
-        commit: its hash; None for the workspace.
-        texts: by path; a file that is missing has None, or no entry.
-    """
-
-    revision: str
-    commit: str | None
-    texts: Mapping[str, str | None]
+    revision: str  # its name
+    commit: str | None  # None for the workspace
+    texts: Mapping[str, str | None]  # a file that is missing has None, or no entry
 
     def __getitem__(self, path: str) -> str:
-        """The text of a file.
-
-        Raises:
-            UserError: the revision does not have it.
-        """
+        """The text of a file; raises a `UserError` if the revision does not have it."""
         text = self.texts.get(path)
         if text is None:
             here = self.revision == WORKSPACE
@@ -45,11 +35,7 @@ class Files:
 
     @cached_property
     def stages(self) -> dict[str, LockedStage]:
-        """What dvc.lock, one of the files, says of the last run of each stage.
-
-        Raises:
-            UserError: it is missing or damaged.
-        """
+        """What dvc.lock, one of the files, says of the last run of each stage; a `UserError` if it cannot be read."""
         try:
             return parse_lock(self[LOCK])
         except ValueError:
@@ -63,11 +49,8 @@ def read_files(revisions: Collection[str], paths: Sequence[str]) -> dict[str, Fi
     """Files of revisions, by revision, in one call of Git for all contents.
 
     Args:
-        revisions: "workspace", names of experiments, or whatever Git accepts for a commit.
+        revisions: "workspace", names of experiments, or what Git accepts for a commit; else a `UserError` is raised.
         paths: relative to the root of the project.
-
-    Raises:
-        UserError: there is no such revision.
     """
     known = experiments()
     commits = {revision: known.get(revision) or commit_of(revision) for revision in revisions if revision != WORKSPACE}
@@ -101,14 +84,7 @@ def read_objects(names: Sequence[str]) -> Iterator[str | None]:
 
 
 def experiments(base: str = "") -> dict[str, str]:
-    """The commit of every experiment by its name; of two with the same name, the latest.
-
-    Args:
-        base: only those of this commit.
-
-    Raises:
-        UserError: Git cannot say, for the reason that it gives.
-    """
+    """The commit of every experiment, or of those of the commit `base`, by name; of two with one name, the latest."""
     of = git("rev-parse", base) if base else None
     pattern = f"refs/exps/{of[:2]}/{of[2:]}/*" if of else "refs/exps/??/*/*"
     form = "--format=%(refname:lstrip=4) %(objectname)"

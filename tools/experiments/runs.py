@@ -15,21 +15,13 @@ RESULTS = [LOCK, "metrics/train.json", "metrics/test.json"]
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the pipeline.
+    """One run of the pipeline."""
 
-    Attributes:
-        name: that of the experiment or the revision.
-        params: all parameters of its stages, by dotted name.
-        inputs: the other inputs of training, data and code: MD5 by path.
-        files: what its stages read and none wrote, code and the user's own pictures: MD5 by path.
-        metrics: metrics/train.json, and metrics/test.json if it belongs to this run's model.
-    """
-
-    name: str
-    params: dict[str, Any]
-    inputs: dict[str, str]
-    files: dict[str, str]
-    metrics: dict[str, float]
+    name: str  # of the experiment or the revision
+    params: dict[str, Any]  # all parameters of its stages, by dotted name
+    inputs: dict[str, str]  # the other inputs of training, data and code: MD5 by path
+    files: dict[str, str]  # what its stages read and none wrote, code and the user's own pictures: MD5 by path
+    metrics: dict[str, float]  # metrics/train.json, and metrics/test.json if it belongs to this run's model
 
     @property
     def val_size(self) -> int:
@@ -43,13 +35,10 @@ class Run:
 
 
 def run_of(files: Files, stages_of_it: Collection[str] = ()) -> Run:
-    """The run that has written these files, which are those of `RESULTS`.
+    """The run that has written these files, which are those of `RESULTS`; a `UserError` if some cannot be read.
 
     Args:
         stages_of_it: all if empty; what dvc.lock says of others is left from an earlier run.
-
-    Raises:
-        UserError: some are missing or damaged.
     """
     stages = {name: stage for name, stage in files.stages.items() if name in (stages_of_it or files.stages)}
     if "train" not in stages:
@@ -80,8 +69,7 @@ def metrics_of(files: Files, stages: dict[str, Any]) -> dict[str, float]:
 def gather(revisions: Sequence[str]) -> list[Run]:
     """The runs of these revisions; without any, that of the last commit and of all experiments that have results.
 
-    Raises:
-        UserError: a named revision, or HEAD, has no results.
+    Raises a `UserError` if a named revision, or HEAD, has no results.
     """
     runs, skipped = [], []
     for name, files in read_files(revisions or ["HEAD", *experiments()], RESULTS).items():

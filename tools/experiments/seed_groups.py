@@ -21,9 +21,7 @@ def model_of(group: Group) -> Crossed:
 def read_groups(revisions: Sequence[str]) -> dict[str, Group]:
     """The group of each revision: it, and all scored runs of the last commit and of experiments that are alike.
 
-    Raises:
-        UserError: two groups are the same or have less than two seeds in common, or results are missing, damaged, or
-            for other test images.
+    Raises a `UserError` if two groups are the same or have less than two seeds in common, and what `read_results` does.
     """
     scored = [run for run in gather([]) if "accuracy" in run.metrics]
     named = {run.name: run for run in gather(revisions)}

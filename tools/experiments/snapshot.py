@@ -27,15 +27,10 @@ DRAWINGS = "data/drawings"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The last commit, and the workspace's code and pictures, as they are at one moment.
-
-    Attributes:
-        commit: the last one.
-        files: MD5 of dvc.yaml, of the code that the stages depend on, and of the user's own pictures, by path.
-    """
+    """The last commit, and the workspace's code and pictures, as they are at one moment."""
 
     commit: str
-    files: dict[str, str]
+    files: dict[str, str]  # MD5 of dvc.yaml, of the code that stages depend on, and of the user's pictures, by path
 
     def difference(self, run: Run, params: Mapping[str, Any]) -> str | None:
         """How a run differs from one that is made from this, with all these parameters; None if it does not."""
@@ -58,10 +53,7 @@ class Snapshot:
 
 
 def take_snapshot(pictures: Collection[str] = ()) -> Snapshot:
-    """The last commit and the workspace as they are now.
-
-    Args:
-        pictures: folders of the user's own, relative to the repository root or absolute.
+    """The last commit and the workspace as they are now, with folders of pictures.
 
     Raises a `UserError` if DVC would keep no experiments, or they would not see some files.
     """

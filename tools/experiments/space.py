@@ -55,20 +55,13 @@ class Sampler:
     """Proposes what the members of a search run, the same whenever, wherever and however often it is asked.
 
     What it knows of a search that is under way does not depend on which trials happen to be finished.
-
-    Attributes:
-        space: what to try.
-        params: all parameters, by dotted name; those of `space` replace them.
-        seed: above 0.
-        window: a proposal follows from the trials of all members that are so many or more before it, and no others.
-        prune: the epoch from which on a training may be ended, judged by the same trials; None for never.
     """
 
-    space: Space
-    params: dict[str, Any]
-    seed: int
-    window: int
-    prune: int | None = None
+    space: Space  # what to try
+    params: dict[str, Any]  # all parameters, by dotted name; those of `space` replace them
+    seed: int  # above 0
+    window: int  # a proposal follows from the trials of all members that are so many or more before it, and no others
+    prune: int | None = None  # the epoch from which on a training may be ended, judged by the same trials
 
     def propose(self, trial: Trial, member: str) -> Proposal:
         """What a trial of a member, named NAME-NUMBER, runs; those that it follows from must be finished."""

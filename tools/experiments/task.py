@@ -35,28 +35,18 @@ class Proposal(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """How the members of a study are run.
+    """How the members of a study are run."""
 
-    Attributes:
-        snapshot: what their experiments are made from.
-        propose: says what a trial of the member of that name runs.
-        stages: that an experiment runs; all if empty.
-        remote: the Git remote to push experiments to, if any.
-    """
-
-    snapshot: Snapshot
-    propose: Callable[[Trial, str], Proposal]
-    stages: tuple[str, ...] = ()
-    remote: str | None = None
+    snapshot: Snapshot  # what their experiments are made from
+    propose: Callable[[Trial, str], Proposal]  # what a trial of the member of that name runs
+    stages: tuple[str, ...] = ()  # that an experiment runs; all if empty
+    remote: str | None = None  # of Git, to push experiments to
 
     def run(self, runner: Runner, trial: Trial, name: str) -> float | None:
         """Run a member, unless its experiment exists, push it, and print a line about it.
 
-        Returns:
-            Its validation accuracy; None if it was pruned, its loss diverged, or it has no validation images.
-
-        Raises:
-            UserError: it failed, for a reason that would fail the next one, too.
+        Returns its validation accuracy, or None if it was pruned, its loss diverged, or it has no validation images.
+        Raises a `UserError` if it failed, for a reason that would fail the next one, too.
         """
         proposal = self.propose(trial, name)
         begin = time.perf_counter()
@@ -99,11 +89,9 @@ class Task:
         return None, "loss diverged"
 
     def read(self, name: str, proposal: Proposal, judge: Judge) -> float | None:
-        """The validation accuracy of a member's experiment, if it has any.
+        """The validation accuracy of a member's experiment, if it has any; raises `TrialPruned` if `judge` does.
 
-        Raises:
-            TrialPruned: `judge` has heard of its epochs, and wants no more of them.
-            UserError: it was made from something else than this command began with.
+        Raises a `UserError` if it was made from something else than this command began with.
         """
         base = self.snapshot.commit
         commit = experiments(base).get(name)

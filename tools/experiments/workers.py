@@ -46,23 +46,14 @@ def add_options(parser: argparse.ArgumentParser, database: str | None) -> None:
 
 @dataclass(frozen=True)
 class Workers:
-    """Threads that run the members of a study.
-
-    Attributes:
-        study, storage: the study, and where it is kept.
-        names: of the members, which are those of their experiments.
-        wanted: the agreement, which a machine that began in the same moment may have overwritten.
-        task: how a member is run.
-        window: a member waits until all that are so many or more before it are finished.
-        runner: runs their experiments.
-    """
+    """Threads that run the members of a study."""
 
     study: optuna.Study
-    storage: BaseStorage
-    names: list[str]
-    wanted: dict[str, Any]
-    task: Task
-    window: int
+    storage: BaseStorage  # where the study is kept
+    names: list[str]  # of the members, which are those of their experiments
+    wanted: dict[str, Any]  # the agreement, which a machine that began in the same moment may have overwritten
+    task: Task  # how a member is run
+    window: int  # a member waits until all that are so many or more before it are finished
     runner: Runner = field(default_factory=Runner)
 
     def run(self, jobs: int) -> None:
@@ -70,11 +61,7 @@ class Workers:
         self.runner.run_threads(jobs, self.work)
 
     def work(self) -> None:
-        """Run members until all are finished.
-
-        Raises:
-            UserError: one failed, or the database is gone.
-        """
+        """Run members until all are finished; raises a `UserError` if one failed, or the database is gone."""
         # Of this thread alone. The sampler must not propose before the task does.
         study = optuna.load_study(study_name=self.study.study_name, storage=self.storage, sampler=RandomSampler())
         failures = 0

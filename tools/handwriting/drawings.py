@@ -9,34 +9,23 @@ from digits.foundation.files import replacing
 
 
 class Drawings:
-    """The saved drawings: a folder with a folder for each class.
+    """The saved drawings: a folder, made if there is none, with a folder for each class.
 
-    Args:
-        folder: it is made if there is none.
-        classes: their names.
-
-    Attributes:
-        earlier: where each drawing that was saved here had been before, if anywhere. Only these saves can be undone.
-
-    Raises:
-        OSError: the folder cannot be made or written.
+    Raises an `OSError`, as its methods do, if the folder cannot be made or written.
     """
 
     def __init__(self, folder: Path, classes: Sequence[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()  # which tells now, not at the first save, that it is read-only
         self.folder, self.classes = folder, classes
+        # Where each drawing that was saved here had been before, if anywhere. Only these saves can be undone.
         self.earlier: dict[str, Path | None] = {}
 
     def count(self) -> int:
         return sum(1 for name in self.classes for _ in (self.folder / name).glob("[!.]*"))
 
     def save(self, name: str, png: bytes) -> Path:
-        """Save a drawing as one of this class, and delete it where it was saved as another.
-
-        Raises:
-            OSError: the folder cannot be written.
-        """
+        """Save a drawing as one of this class, and delete it where it was saved as another."""
         path = self.folder / name / f"{hashlib.sha256(png).hexdigest()[:16]}.png"
         new, places = not path.exists(), (self.folder / other / path.name for other in self.classes if other != name)
         others = [place for place in places if place.exists()]
@@ -51,9 +40,7 @@ class Drawings:
     def undo(self, saved: str) -> str | None:
         """Put a drawing back under its earlier class, which is returned, or delete it if it had none.
 
-        Raises:
-            KeyError: it was not saved here, or that has been undone.
-            OSError: the folder cannot be written.
+        Raises a `KeyError` if it was not saved here, or that has been undone.
         """
         earlier = self.earlier[saved]
         if earlier:

@@ -42,16 +42,9 @@ class About(BaseModel):
 
 
 class Recognizer:
-    """A model that `stages/export.py` wrote.
+    """A model that `stages/export.py` wrote, with the attributes of `About`.
 
-    Args:
-        path: the ONNX file.
-
-    Attributes:
-        architecture, dataset, classes, pictures, metrics: as in `About`.
-
-    Raises:
-        UserError: the file is missing, damaged, or holds something else.
+    Raises a `UserError` if the file is missing, damaged, or holds something else.
     """
 
     def __init__(self, path: Path = MODEL) -> None:
@@ -79,8 +72,7 @@ class Recognizer:
     def convert(self, picture: Image.Image) -> NDArray[np.uint8]:
         """A picture as an image like those that the model was trained on, uint8 (28, 28).
 
-        Raises:
-            NoDigitError: it must show one digit, or another thing that is drawn or written, and does not.
+        Raises a `NoDigitError` if it must show one digit, or another thing that is drawn or written, and does not.
         """
         return CONVERSIONS[self.pictures](picture)
 

@@ -140,11 +140,7 @@ def page(recognizer: Recognizer, drawings: Drawings) -> web.Response:
 
 
 def read_png(png: bytes) -> Image.Image:
-    """The picture in a PNG file.
-
-    Raises:
-        NoPictureError: there is none, or one far larger than the page's.
-    """
+    """The picture in a PNG file; raises a `NoPictureError` if there is none, or one far larger than the page's."""
     return read_picture(io.BytesIO(png), formats=["PNG"], max_pixels=1_000_000)
 
 
