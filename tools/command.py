@@ -42,12 +42,20 @@ def png_file(text: str) -> Path:
     return Path(text)
 
 
+def use_own_environment() -> None:
+    """Make sure that the programs beside this Python are on the path: `dvc`, and for DVC the `python` of the stages."""
+    folder, path = str(Path(sys.executable).parent), os.environ.get("PATH", "")
+    if folder not in path.split(os.pathsep):  # the environment is not activated
+        os.environ["PATH"] = os.pathsep.join([folder, path])
+
+
 def run_command(main: Callable[[], None]) -> None:
     """Call `main`. Ctrl-C ends it with status 130; a reader that leaves, such as `head`, ends it quietly.
 
     Exits with status 1 and one message on a `UserError`, and if a file cannot be read or written.
     """
     escape_unencodable()
+    use_own_environment()
     try:
         try:
             main()

@@ -20,7 +20,7 @@ from command import ROOT, Parser, run_command
 from digits.foundation.yaml_text import flattened
 from digits.models.portable_arithmetic import unsuitable_machine
 from experiments.revisions import LOCK, WORKSPACE, read_files
-from repository import WRONG_USAGE, read_mapping, use_own_environment
+from repository import WRONG_USAGE, read_mapping
 
 RESULTS = ROOT / "recipes/results.csv"
 MODEL = ROOT / "models/model.safetensors"
@@ -42,7 +42,6 @@ def main() -> None:
     settings = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in recipe.items()]
     command = ["dvc", "exp", "run", "--name", name, *(part for each in settings for part in ("-S", each)), *passed_on]
     print(shlex.join(command), flush=True)
-    use_own_environment()
     with subprocess.Popen(command, cwd=ROOT) as process:
         try:
             status = process.wait()

@@ -1,9 +1,7 @@
 """This repository, through Git, DVC and params.yaml. It may be a folder of a larger Git repository."""
 
 import hashlib
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +13,6 @@ from digits.foundation.yaml_text import flattened
 WRONG_USAGE = 254  # DVC's exit status for it
 
 
-def use_own_environment() -> None:
-    """Make sure that the programs beside this Python are on the path: `dvc`, and for DVC the `python` of the stages."""
-    folder, path = str(Path(sys.executable).parent), os.environ.get("PATH", "")
-    if folder not in path.split(os.pathsep):  # the environment is not activated
-        os.environ["PATH"] = os.pathsep.join([folder, path])
-
-
 def git(*arguments: str) -> str | None:
     """What a Git command prints about this repository; None if it fails."""
     done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
@@ -30,7 +21,6 @@ def git(*arguments: str) -> str | None:
 
 def printed_by(program: str, *arguments: str) -> str:
     """What Git or DVC prints about this repository; raises a `UserError` with its own words if it fails."""
-    use_own_environment()
     done = subprocess.run([program, *arguments], cwd=ROOT, capture_output=True, text=True)
     if done.returncode != 0:
         problem = done.stderr.strip() or f"status {done.returncode}"

@@ -27,7 +27,7 @@ from command import Parser, run_command
 from digits.foundation.stage import UserError
 from digits.foundation.yaml_text import parse_lock
 from experiments.processes import Runner
-from repository import WRONG_USAGE, cache_folder, git, printed_by, use_own_environment
+from repository import WRONG_USAGE, cache_folder, git, printed_by
 
 EMULATOR = "qemu-x86_64"
 Outputs = dict[tuple[str, str], str]  # MD5 by stage and path
@@ -73,7 +73,6 @@ def check_emulator(cpu: str) -> None:
 
 def run_all(command: list[str], pythons: list[tuple[str, list[str]]]) -> list[Outputs]:
     """Run the command once for each name and `python` (empty for our own) in a clone, which is deleted afterwards."""
-    use_own_environment()
     # The clones are elsewhere, so a relative path would not lead to the mirror.
     for name, mirror in os.environ.items():
         if name.endswith("MNIST_MIRROR") and mirror and "://" not in mirror:

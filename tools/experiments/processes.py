@@ -12,7 +12,6 @@ from threading import Event
 from typing import IO, cast
 
 from command import INTERRUPTED
-from repository import use_own_environment
 
 REMINDER = 5  # seconds after which a process that has not ended, or has only begun, is interrupted again
 
@@ -21,7 +20,6 @@ class Runner:
     """Threads that run commands, of which none is to be begun once `stopped` is set."""
 
     def __init__(self) -> None:
-        use_own_environment()
         self.stopped, self.interrupted = Event(), False
         self.running: set[subprocess.Popen[str]] = set()
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from command import ROOT
 from digits.foundation.stage import UserError
 from experiments.revisions import experiments
-from repository import git, use_own_environment
+from repository import git
 
 PAUSES = 0, 10, 10, 10, 10  # seconds before each attempt
 
@@ -47,6 +47,5 @@ def pull(names: Sequence[str], remote: str, *options: str) -> None:
 
 
 def dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
-    use_own_environment()
     command = ["dvc", "--wait-for-lock", *arguments]
     return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
