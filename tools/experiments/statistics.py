@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
+from scipy.special import bdtr
+
 LEVEL = 0.05  # a smaller p counts as evidence
 POWER = 0.8  # probability with which a difference should be detected
 Z = NormalDist().inv_cdf(1 - LEVEL / 2)
@@ -67,12 +69,7 @@ def mcnemar_test(gained: int, lost: int) -> float:
     Source: Q. McNemar, Note on the sampling error of the difference between correlated proportions or percentages,
     Psychometrika 12 (1947); with the binomial distribution in place of the normal one.
     """
-    fewer, total = min(gained, lost), gained + lost
-    term = tail = 1  # in units of 1 / 2**total
-    for heads in range(fewer):
-        term = term * (total - heads) // (heads + 1)
-        tail += term
-    return 1.0 if gained == lost else tail / 2 ** (total - 1)
+    return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
 
 
 def difference_interval(gained: int, lost: int, images: int) -> Interval:
