@@ -72,7 +72,7 @@ def port_number(text: str) -> int:
 
 
 def listen(host: IPv4Address, port: int | None) -> socket.socket:
-    """A socket that listens on this port, or, if there is none, on the first that is free; else a `UserError`."""
+    """A socket that listens on this port, or, without one, on the first that is free; else raises a `UserError`."""
     for candidate in PORTS if port is None else [port]:
         try:
             return socket.create_server((str(host), candidate))

@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def known_pictures(folder: Path, classes: list[str]) -> list[tuple[str, Path]]:
-    """The pictures in the folders that are named after classes, each with its class; a `UserError` without any."""
+    """The pictures in folders that are named after classes, each with its class; raises a `UserError` without any."""
     known = [(name, path) for name in classes if (folder / name).is_dir() for path in find_pictures([folder / name])]
     if not known:
         raise UserError(

@@ -86,7 +86,12 @@ def report(results: list[Results], found: list[Difference], markdown: bool) -> l
     """Accuracies, differences from the first revision, and what follows from them: paragraphs and tables."""
     first = results[0].name
     header = [f"{len(results[0].actual):,} test images", "accuracy, %", "95 % interval"]
-    accuracies = table(header, [accuracy_row(item) for item in results], markdown=markdown)
+    scores = [item.score() for item in results]
+    rows = [
+        [each["name"], f"{100 * each['accuracy']:.2f}", percents((each["accuracy_low"], each["accuracy_high"]))]
+        for each in scores
+    ]
+    accuracies = table(header, rows, markdown=markdown)
     header = [f"against {first}", *COLUMNS, "p (Holm)" if len(found) > 1 else "p"]
     compared = table(header, [[item.name, *cells(item.overall)] for item in found], markdown=markdown)
     verdicts = [conclusion(first, item.name, item.overall, len(found)) for item in found]
@@ -106,12 +111,6 @@ def report_classes(first: str, found: Difference, markdown: bool) -> list[str]:
         table(["class", "images", *COLUMNS, "p (Holm)"], rows, markdown=markdown),
         f"Evidence that {found.name} is better: on {better}; that it is worse: on {worse}.",
     ]
-
-
-def accuracy_row(results: Results) -> list[str]:
-    found = results.score()
-    interval = percents((found["accuracy_low"], found["accuracy_high"]))
-    return [results.name, f"{100 * found['accuracy']:.2f}", interval]
 
 
 def cells(found: Comparison) -> list[str]:

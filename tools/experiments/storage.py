@@ -40,13 +40,8 @@ warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats and PartialFi
 class Database(RDBStorage):
     """A database of trials, with heartbeats of those that run.
 
-    Args:
-        url: as SQLAlchemy takes it.
-
-    Raises:
-        UserError: it has a password, which all users of a machine see in its list of processes.
-        SQLAlchemyError, StorageInternalError, ImportError: it cannot be used.
-        RuntimeError: another version of Optuna made it.
+    Raises a `UserError` if the URL has a password, one of `DATABASE_ERRORS` or an ImportError if it cannot be used, and
+    a RuntimeError if another version of Optuna made it.
     """
 
     def __init__(self, url: str) -> None:

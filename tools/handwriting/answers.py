@@ -98,7 +98,11 @@ def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def classified(recognizer: Recognizer, image: NDArray[np.uint8]) -> dict[str, Any]:
-    """`class`, `probability`, `runner_up` and its, and `probabilities`, or `problem`, of an image, uint8 (28, 28)."""
+    """`class`, `probability`, `runner_up`, `runner_up_probability` and `probabilities`, or the `problem`.
+
+    Args:
+        image: uint8 (28, 28).
+    """
     probabilities = recognizer.by_class(image)
     if probabilities is None:
         return {"problem": UNKNOWN}
