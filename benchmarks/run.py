@@ -220,15 +220,14 @@ def compare_pipelines(folder: Path, clone: Path, rounds: int, epochs: int) -> st
     params.write_text(params.read_text().replace("\ntrain:\n", "\ntrain:\n  typo: 1\n"), encoding="utf-8")
     archives = os.environ.get("MNIST_MIRROR") or str(cache_of("mnist"))  # no network
     mirror = {"MNIST_MIRROR": archives, "XDG_CACHE_HOME": str(folder / "cache")}
+    train = sys.executable, "stages/train.py"
     script, repro, nothing = f"the plain script, {epochs} epochs", "`dvc repro --force`", "`dvc repro`, nothing to do"
     medians = in_turn(
         {
             repro: lambda: run("dvc", "repro", "--force", cwd=clone, variables=mirror),
             nothing: lambda: run("dvc", "repro", cwd=clone),
             "`dvc status`": lambda: run("dvc", "status", cwd=clone),
-            "a wrong parameter, answered by `python stages/train.py`": lambda: run(
-                sys.executable, "stages/train.py", cwd=wrong, status=1
-            ),
+            "a wrong parameter, answered by `python stages/train.py`": lambda: run(*train, cwd=wrong, status=1),
         },
         rounds,
     )
@@ -250,15 +249,15 @@ def compare_experiments(clone: Path, rounds: int) -> str:
         run("dvc", "exp", "run", "-S", f"train.lr={next(lrs)}", *settings, cwd=clone)
         run("git", "checkout", "--quiet", ".", cwd=clone)
 
-    def sweep(size: int) -> None:
-        values = ",".join(islice(lrs, size))
+    def sweep() -> None:
+        values = ",".join(islice(lrs, SWEEP_SIZE))
         run(sys.executable, "tools/sweep.py", "-S", f"train.lr={values}", "--jobs", "2", cwd=clone)
 
     medians = in_turn(
         {
             "`dvc exp run`, 50 epochs": experiment,
             "`dvc exp run`, 1 epoch": partial(experiment, "-S", "train.epochs=1"),
-            f"`tools/sweep.py --jobs 2`, {SWEEP_SIZE} experiments": partial(sweep, SWEEP_SIZE),
+            f"`tools/sweep.py --jobs 2`, {SWEEP_SIZE} experiments": sweep,
         },
         rounds,
         warm_up=False,
