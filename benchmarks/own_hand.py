@@ -18,6 +18,7 @@ import yaml
 from PIL import Image
 
 from bench import ROOT
+from command import Parser
 from digits.data.picture_folder import is_held_out, list_files, read_pictures
 from digits.known_datasets import PUBLISHED
 from handwriting.recognizer import Recognizer
@@ -58,6 +59,7 @@ def save(folder: Path, count: int, seed: int, taught: bool) -> None:
 
 
 def main() -> None:
+    Parser(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as name:
         clone, others = Path(name) / "clone", Path(name) / "unseen"
         subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from bench import ROOT
 from command import Parser
 from digits.pictures.ink import NoDigitError
 from digits.pictures.mnist_format import find_digits
@@ -26,7 +27,9 @@ COUNT = 80  # pictures of each kind: those of even seeds are to develop with, th
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="ONNX files")
+    parser.add_argument(
+        "models", nargs="*", type=Path, metavar="MODEL", help="ONNX files", default=[ROOT / "models/model.onnx"]
+    )
     parser.add_argument("--develop", action="store_true", help="the other half of the pictures, to develop with")
     arguments = parser.parse_args()
     models = {path.stem: Recognizer(path) for path in arguments.models}
