@@ -6,8 +6,8 @@ Example: python tools/predict.py seven.jpg note.png
 
 PICTURE may be a folder, or - for standard input. The folder of --evaluate has a
 folder of pictures for each class, 0 to 9 for digits, as the page of
-tools/draw.py saves them. The exit status is 1 if a picture gets no answer,
-such as one without a digit; with --evaluate it just counts as wrong.
+tools/draw.py saves them. The exit status is 1 if a picture, or one of its
+digits, gets no answer; with --evaluate it just counts as wrong.
 """
 
 import json
@@ -58,7 +58,7 @@ def main() -> None:
     if not answers:
         raise UserError(f"{arguments.pictures[0]}: holds no pictures; give files, or a folder with some")
     print(json.dumps(answers, indent=2) if arguments.json else answers_text(answers))
-    sys.exit(any("problem" in each for each in answers))
+    sys.exit(any("problem" in each for found in answers for each in (found, *found.get("digits", []))))
 
 
 def known_pictures(folder: Path, classes: list[str]) -> list[tuple[str, Path]]:

@@ -147,7 +147,7 @@ def test_what_looks_like_no_class_is_refused(finished: Path, pictures: Path, tmp
         UNKNOWN if logit < sorted(most)[10] else None for logit in most
     ]
     unknown = paths[int(np.argmin(most))]
-    assert predict("--model", tmp_path / "strict.onnx", "--all", unknown)[0].split()[1] == "?"
+    assert predict("--model", tmp_path / "strict.onnx", "--all", unknown, status=1)[0].split()[1] == "?"
 
 
 def test_nothing_is_rounded_to_certainty() -> None:

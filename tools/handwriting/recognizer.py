@@ -22,13 +22,13 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Metrics(BaseModel):
-    """The accuracy on the test images, its 95 % interval, their number, and the least that a known image's logit is."""
+    """The accuracy on the test images, its 95 % interval, their number, and the limit for the largest logit."""
 
     accuracy: Share
     accuracy_low: Share
     accuracy_high: Share
     images: Annotated[int, Field(ge=1, le=10**9)]
-    least_logit: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    least_logit: Annotated[float, Field(allow_inf_nan=False)] | None = None  # an image below it is none of the classes
 
 
 class About(BaseModel):
@@ -86,14 +86,16 @@ class Recognizer:
 
     def knows(self, images: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Whether images look like one of the classes, bool (N,); to a model that was taught no others, all do."""
-        least = -np.inf if self.metrics.least_logit is None else self.metrics.least_logit
-        return np.asarray(self.logits(images).max(axis=1) >= least)
+        return self._are_known(self.logits(images))
 
     def by_class(self, image: NDArray[np.uint8]) -> dict[str, float] | None:
         """The probability of each class, by name, for an image from `convert`, uint8 (28, 28); None if unlike all."""
-        if not self.knows(image[None])[0]:
-            return None
-        return dict(zip(self.classes, self.probabilities(image[None])[0].tolist(), strict=True))
+        logits, probabilities = run_session(self._session, ["logits", "probabilities"], image[None])
+        return dict(zip(self.classes, probabilities[0].tolist(), strict=True)) if self._are_known(logits)[0] else None
+
+    def _are_known(self, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
+        least = -np.inf if self.metrics.least_logit is None else self.metrics.least_logit
+        return np.asarray(logits.max(axis=1) >= least)
 
     def introduction(self) -> str:
         """Which model it is, its test accuracy, and, for a linear one of a known data set, a far better recipe."""
