@@ -1,4 +1,4 @@
-"""Changed images stay digits in their frame."""
+"""Every strength of the augmentation is what it says."""
 
 from collections.abc import Mapping
 
@@ -11,13 +11,15 @@ from samples import some_tensors
 
 IMAGES, _ = some_tensors(0, 200)
 NONE = {"degrees": 0.0, "shift": 0.0, "scale": 0.0, "shear": 0.0, "alpha": 0.0, "sigma": 4.0, "share": 1.0}
-GEOMETRY = {"degrees": 10.0, "shift": 2.0, "scale": 0.1, "shear": 0.1, "alpha": 10.0, "sigma": 4.0}
-RECIPE = GEOMETRY | {"share": 0.5, "stroke": 1.0, "noise": 0.2}
+RECIPE = {
+    "degrees": 10.0, "shift": 2.0, "scale": 0.1, "shear": 0.1, "alpha": 10.0, "sigma": 4.0,
+    "share": 0.5, "stroke": 1.0, "noise": 0.2,
+}  # fmt: skip
 
 
-def augment(images: torch.Tensor, strengths: Mapping[str, float], seed: int = 0) -> torch.Tensor:
+def augment(images: torch.Tensor, strengths: Mapping[str, float]) -> torch.Tensor:
     everything = len(images), slice(None)
-    return Augmentation(**NONE | dict(strengths))(images, torch.Generator().manual_seed(seed), *everything)
+    return Augmentation(**NONE | dict(strengths))(images, torch.Generator().manual_seed(0), *everything)
 
 
 def centers(images: torch.Tensor) -> torch.Tensor:
@@ -31,23 +33,11 @@ def test_no_strength_changes_nothing() -> None:
     torch.testing.assert_close(augment(IMAGES, {}), IMAGES.float(), rtol=0, atol=0.01)
 
 
-@pytest.mark.parametrize("name", ["degrees", "shift", "scale", "shear", "alpha", "stroke", "noise"])
-def test_each_strength_changes_every_image_differently(name: str) -> None:
+def test_every_image_is_distorted_differently() -> None:
     same = IMAGES[:1].expand(20, 28, 28)
-    changed = augment(same, {name: RECIPE[name]})
+    changed = augment(same, {"alpha": 10.0})
     assert (changed.shape, changed.dtype) == (same.shape, torch.float32)
     assert torch.cdist(changed.flatten(1), changed.flatten(1)).fill_diagonal_(1e9).min() > 1
-
-
-def test_the_ink_stays_in_the_frame() -> None:
-    changed = augment(IMAGES, GEOMETRY)
-    assert changed.min() >= 0
-    assert changed.max() <= 255.001
-    ink, ink_before = (images.float().sum(dim=(1, 2)) for images in (changed, IMAGES))
-    assert ((ink / ink_before).mean() - 1).abs() < 0.05
-    assert (ink / ink_before).min() > 0.7
-    border = torch.cat([changed[:, 0], changed[:, -1], changed[:, :, 0], changed[:, :, -1]])
-    assert border.mean() < 0.01 * 255
 
 
 def test_a_shift_is_in_pixels_a_rotation_in_degrees_a_scale_a_share_and_a_shear_in_pixels_per_pixel() -> None:
@@ -103,8 +93,3 @@ def test_an_image_is_changed_alike_whoever_changes_the_others() -> None:
     parts = [slice(0, 30), slice(0, 7), slice(7, 30)]
     together, *shares = [augmentation(batch[part], torch.Generator().manual_seed(3), 30, part) for part in parts]
     torch.testing.assert_close(torch.cat(shares), together)
-
-
-def test_the_generator_alone_decides() -> None:
-    assert torch.equal(augment(IMAGES, RECIPE, seed=1), augment(IMAGES, RECIPE, seed=1))
-    assert not torch.equal(augment(IMAGES, RECIPE, seed=1), augment(IMAGES, RECIPE, seed=2))
