@@ -1,12 +1,10 @@
-"""The exported model gives PyTorch's answers, in the same bytes every time, and is not written where that fails."""
+"""The exported model gives PyTorch's answers, and is not written where that fails."""
 
 import hashlib
 import json
 import math
-import re
 import shutil
 from contextlib import chdir
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,7 @@ import yaml
 
 import export
 from bad_input import refusal
-from conftest import ROOT, Run
+from conftest import ROOT
 from digits.dataset import save_dataset
 from digits.evaluation.network import Network
 from digits.export.card import frequent_confusions
@@ -28,14 +26,9 @@ from digits.foundation.files import write_csv
 from digits.foundation.stage import UserError
 from digits.models.model_file import save_model
 from samples import IMAGES, LABELS, MNIST, some_digits
-from small_networks import NETWORKS, info_of, random_model
+from small_networks import NETWORKS, random_model
 
 METADATA = {"architecture": "of the test", "metrics": '{"accuracy": 0.5}'}
-
-
-@cache
-def exported(network: str) -> bytes:
-    return to_onnx(random_model(network), METADATA, "a card")
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -52,13 +45,14 @@ def predictions(probabilities: np.ndarray) -> list[Prediction]:
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_file_gives_the_answers_of_pytorch_and_says_what_it_is(network: str) -> None:
+    exported = to_onnx(random_model(network), METADATA, "a card")
     for count, batch_size in ((1, 1), (100, 30)):
-        logits, probabilities = predict_onnx(exported(network), IMAGES[:count], batch_size)
+        logits, probabilities = predict_onnx(exported, IMAGES[:count], batch_size)
         expected = Network(random_model(network), count).predict(IMAGES[:count])
         assert logits == pytest.approx(expected, abs=1e-4)
         assert probabilities == pytest.approx(softmax(expected), abs=1e-5)
 
-    session = onnxruntime.InferenceSession(exported(network))
+    session = onnxruntime.InferenceSession(exported)
     described = [(node.name, node.type, node.shape) for node in (*session.get_inputs(), *session.get_outputs())]
     assert described == [
         ("pixels", "tensor(float)", ["images", 1, 28, 28]),
@@ -68,29 +62,8 @@ def test_the_file_gives_the_answers_of_pytorch_and_says_what_it_is(network: str)
     assert session.get_modelmeta().custom_metadata_map == METADATA
 
 
-EXPORT_ALL = """
-import json, sys
-from pathlib import Path
-from digits.models.model_file import load_model
-from digits.export.onnx_model import to_onnx
-for path in Path().glob("*.safetensors"):
-    path.with_suffix(".onnx").write_bytes(to_onnx(load_model(path), json.loads(sys.argv[1]), "a card"))
-"""
-
-
-def test_another_process_in_another_folder_writes_the_same_bytes(tmp_path: Path, run: Run) -> None:
-    for network, options in NETWORKS.items():
-        save_model(tmp_path / f"{network}.safetensors", random_model(network).tensors, info_of(network, options))
-    run(tmp_path, "python", "-c", EXPORT_ALL, json.dumps(METADATA), PYTHONPATH=str(ROOT / "stages"))
-    for network in NETWORKS:
-        content = exported(network)
-        assert (tmp_path / f"{network}.onnx").read_bytes() == content
-        assert not re.search(rb"/\w+/|\w\.py|site-packages", content)
-
-
-@pytest.mark.parametrize("network", NETWORKS)
-def test_large_logits_may_differ_by_more(network: str) -> None:
-    large = random_model(network, factor=1000.0)
+def test_large_logits_may_differ_by_more() -> None:
+    large = random_model("cnn", factor=1000.0)
     logits = Network(large, 1000).predict(IMAGES)
     assert np.abs(logits).max() > 50
     expected = predictions(softmax(logits))

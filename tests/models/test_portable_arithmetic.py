@@ -82,20 +82,19 @@ def users(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 @suitable
-def test_a_library_that_is_loaded_already_is_refused(users: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_other_programs_stay_and_a_library_that_is_loaded_already_is_refused(
+    users: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "torch", sys)
     with pytest.raises(UserError, match=r"^python: .* got torch loaded already; "):
         use_portable_arithmetic()
     assert variables() == users
-    os.environ.update(SWITCHES)  # as in a process that such a process has started
-    use_portable_arithmetic()
-
-
-@suitable
-def test_settings_of_other_programs_stay(users: dict[str, str]) -> None:
+    monkeypatch.delitem(sys.modules, "torch")
     use_portable_arithmetic()
     del users["MKL_CBWR"], users["OMP_NUM_THREADS"]
     assert variables() == users | SWITCHES
+    monkeypatch.setitem(sys.modules, "torch", sys)  # as in a process that such a process has started
+    use_portable_arithmetic()
 
 
 @pytest.mark.parametrize(
