@@ -3,8 +3,13 @@
 import re
 import signal
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 STAGES = ["download", "preprocess", "train", "evaluate", "export"]
+# What the message about a full disk advises, for everything to be as it was committed.
+GOES_BACK = "git checkout HEAD . && dvc checkout --force"
 # Runs train with a checkpoint after every epoch, and kills it when the second one is written in full, but has not taken
 # the place of the first.
 KILLED_AT_SECOND_CHECKPOINT = f"""
@@ -18,6 +23,13 @@ calls = iter(range(2))
 os.fsync = lambda _: next(calls) and os.kill(os.getpid(), {signal.SIGKILL:d})
 runpy.run_path("stages/train.py", run_name="__main__")
 """
+
+
+def set_params(folder: Path, train: dict[str, Any]) -> None:
+    """Set parameters of section train."""
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["train"] |= train
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 
 def stages_run(output: str) -> list[str]:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from conftest import Run, edit
+from pipeline_runs import GOES_BACK
 
 # Mounts that only the command sees which follows them, as far as the system grants them to everybody.
 NAMESPACE = "unshare", "--map-root-user", "--mount"
 FULL = 'mount -t tmpfs -o size=$1 tmpfs "$2" && shift 2 && exec "$@"'
 READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$@"'
-GOES_BACK = "git checkout HEAD . && dvc checkout --force"
 
 # A full disk and a read-only folder take a mount, which some containers refuse; elsewhere the tests run.
 mounting = pytest.mark.skipif(
@@ -53,32 +53,6 @@ def test_a_full_disk_or_a_folder_that_nobody_may_write_to(
     assert not list(project.rglob("*.tmp"))
 
 
-SMALL_DISK = """
-set -e
-mount -t tmpfs -o size=64m tmpfs disk
-cp -r project/. disk
-cd disk
-free=$(df --output=avail . | tail -1)
-head -c "$((free - 20))k" /dev/zero > filler
-dvc repro && exit 99
-rm filler
-{goes_back}
-cp -r metrics plots models ../after
-"""
-
-
-@pytest.mark.long
-@mounting
-def test_the_command_that_the_message_names_brings_the_results_back(project: Path, tmp_path: Path, run: Run) -> None:
-    before = {name: (project / name).read_bytes() for name in ("models/model.safetensors", "metrics/train.csv")}
-    edit(project / "params.yaml", "lr: 0.1", "lr: 0.2")
-    for name in ("disk", "after"):
-        (tmp_path / name).mkdir()
-    output = run(tmp_path, *NAMESPACE, "sh", "-c", SMALL_DISK.format(goes_back=GOES_BACK))
-    assert "ERROR: failed to reproduce 'train'" in output
-    assert {name: (tmp_path / "after" / name).read_bytes() for name in before} == before
-
-
 def with_memory(megabytes: int, stage: str) -> tuple[str, ...]:
     """Run a stage that may take so much memory, PyTorch itself included."""
     return "sh", "-c", f"ulimit -d {megabytes * 1024} && exec python stages/{stage}.py"
@@ -98,18 +72,7 @@ def write_blank(path: Path, count: int) -> None:
 
 
 @pytest.mark.long
-def test_training_images_need_not_fit_into_memory(project: Path, run: Run) -> None:
-    write_blank(project / "data/tensors/train.safetensors", 600_000)
-    edit(project / "params.yaml", "batch_size: 100\n", "batch_size: 1000\n")
-    edit(project / "params.yaml", "  epochs: 3", "  epochs: 1")
-    output = run(project, *with_memory(800, "train"))
-    assert "600,000 training" in output
-    assert "epoch 1/1" in output
-
-
-@pytest.mark.long
-def test_too_little_memory(project: Path, run: Run) -> None:
-    """For a batch, and for the data."""
+def test_training_images_need_not_fit_into_memory_but_a_batch_and_the_raw_data_must(project: Path, run: Run) -> None:
     edit(project / "params.yaml", "model: logistic", "model: cnn")
     edit(project / "params.yaml", "    width: 16\n    depth", "    width: 256\n    depth")
     edit(project / "params.yaml", "  batch_size: 100\n", "  batch_size: 1300\n")
@@ -124,3 +87,10 @@ def test_too_little_memory(project: Path, run: Run) -> None:
     output = run(project, *with_memory(350, "preprocess"), status=1)
     assert output.startswith("error: memory: not enough for this stage; ")
     assert output.count("\n") == 1
+
+    write_blank(project / "data/tensors/train.safetensors", 600_000)
+    edit(project / "params.yaml", "model: cnn", "model: logistic")
+    edit(project / "params.yaml", "  epochs: 3", "  epochs: 1")
+    output = run(project, *with_memory(800, "train"))
+    assert "600,000 training" in output
+    assert "epoch 1/1" in output

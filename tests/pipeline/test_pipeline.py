@@ -15,7 +15,7 @@ import yaml
 import preprocess
 from conftest import MakeProject, Run, edit
 from digits.foundation.stage import UserError
-from pipeline_runs import STAGES, results, stages_run
+from pipeline_runs import GOES_BACK, STAGES, results, set_params, stages_run
 from samples import draw, some_digits
 
 
@@ -92,11 +92,8 @@ def test_experiments_and_comparisons(project: Path, run: Run) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("model", ["mlp", "lenet5", "cnn"])
 def test_a_network_has_the_same_bytes_in_another_process(project: Path, run: Run, model: str) -> None:
-    params = yaml.safe_load((project / "params.yaml").read_text())
-    params["train"] |= {"model": model, "augment": "elastic", "epochs": 1}
-    for name in ("mlp", "cnn"):
-        params["train"][name]["width"] = 8
-    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    small = {"width": 8, "depth": 1, "dropout": 0.2}
+    set_params(project, {"model": model, "augment": "elastic", "epochs": 1, "mlp": small, "cnn": small})
     found = []
     for python in ("python", sys.executable):  # the second starts without what other tests have loaded
         shutil.rmtree(project / ".checkpoints")
@@ -122,7 +119,7 @@ def test_a_queue_of_experiments(project: Path, run: Run) -> None:
     assert stages_run(logs) == ["train"]
 
 
-def test_a_wrong_parameter_costs_nothing(project: Path, run: Run) -> None:
+def test_neither_a_wrong_parameter_nor_a_full_disk_costs_results(project: Path, run: Run, warm_path: str) -> None:
     before = results(project)
     edit(project / "params.yaml", "lr: 0.1", "lr: 1e38")
     output = run(project, "dvc", "repro", status=255)
@@ -133,24 +130,24 @@ def test_a_wrong_parameter_costs_nothing(project: Path, run: Run) -> None:
     edit(project / "params.yaml", "lr: 1e38", "lr: 0.1")
     assert stages_run(run(project, "dvc", "repro")) == []
     assert results(project) == before
+
+    (project / "models/model.safetensors").write_text("half of a model")
+    (project / "metrics/train.csv").unlink()
+    run(project, "sh", "-c", GOES_BACK, PATH=warm_path)
+    assert results(project) == before
     assert run(project, "git", "status", "--porcelain") == ""
 
 
-@pytest.mark.parametrize(
-    ("right", "wrong", "message"),
-    [
-        ("drawings: 0", "drawings: 3", "needs pictures of these classes in data/drawings"),
-        (
-            "val_size: 137",
-            "val_size: 1437",
-            "smaller than the 1,437 training images of optdigits, got 1437; `-S preprocess.val_size=143`",
-        ),
-    ],
-)
-def test_a_parameter_that_does_not_fit_the_data_is_refused(project: Path, right: str, wrong: str, message: str) -> None:
-    edit(project / "params.yaml", right, wrong)
-    with chdir(project), pytest.raises(UserError, match=re.escape(message)):
-        preprocess.main()
+def test_a_parameter_that_does_not_fit_the_data_is_refused(project: Path) -> None:
+    path = project / "params.yaml"
+    with chdir(project):
+        edit(path, "drawings: 0", "drawings: 3")
+        with pytest.raises(UserError, match="needs pictures of these classes in data/drawings"):
+            preprocess.main()
+        edit(path, "val_size: 137", "val_size: 1437")
+        message = r"smaller than the 1,437 .* of optdigits, got 1437; `-S preprocess\.val_size=143`"
+        with pytest.raises(UserError, match=message):
+            preprocess.main()
 
 
 def test_a_stage_out_of_turn_or_out_of_place_or_without_packages(make_project: MakeProject, run: Run) -> None:

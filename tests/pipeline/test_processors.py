@@ -7,10 +7,9 @@ import signal
 from pathlib import Path
 
 import pytest
-import yaml
 
 from conftest import MakeProject, Run, commit, edit
-from pipeline_runs import KILLED_AT_SECOND_CHECKPOINT, results
+from pipeline_runs import KILLED_AT_SECOND_CHECKPOINT, results, set_params
 from reproduce import EMULATOR, emulated, folder_of_python
 from samples import draw, some_digits
 
@@ -20,11 +19,6 @@ pytestmark = [
     pytest.mark.skipif(shutil.which(EMULATOR) is None, reason=f"{EMULATOR} is not installed (Debian: qemu-user)"),
 ]
 TIMEOUT = 1500  # seconds; emulation takes a hundred times as long
-
-
-def path_of(folder: Path, cpu: str, environment: dict[str, str]) -> str:
-    """PATH for DVC to run the stages in `folder` on an emulated processor."""
-    return f"{folder_of_python(folder, emulated(cpu))}{os.pathsep}{environment['PATH']}"
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +50,14 @@ def test_a_training_goes_on_where_another_processor_left_it(
     QEMU 10 does both right; Debian 12 has 7.2.
     """
     project = Path(shutil.copytree(small, tmp_path / "project"))
-    params = yaml.safe_load((project / "params.yaml").read_text())
-    params["train"] |= {"model": model, "batch_size": 5, "lr": 0.01, "weight_decay": 0.01, "label_smoothing": 0.1}
-    params["train"]["sgd"]["momentum"] = 0.9
-    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    changes = {"lr": 0.01, "weight_decay": 0.01, "label_smoothing": 0.1, "sgd": {"momentum": 0.9, "nesterov": False}}
+    set_params(project, {"model": model, "batch_size": 5} | changes)
     run(project, "dvc", "repro", "train")
     expected = results(project)
     shutil.rmtree(project / ".checkpoints")
     run(project, "python", "-c", KILLED_AT_SECOND_CHECKPOINT, status=-signal.SIGKILL)
-    there = path_of(project, "Haswell", environment)
-    output = run(project, "python", "stages/train.py", timeout=TIMEOUT, PATH=there)
+    there = folder_of_python(project, emulated("Haswell"))
+    path = f"{there}{os.pathsep}{environment['PATH']}"
+    output = run(project, "python", "stages/train.py", timeout=TIMEOUT, PATH=path)
     assert "resuming after epoch 1 of 3" in output
     assert results(project) == expected

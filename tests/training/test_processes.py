@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -18,10 +17,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 import torch.distributed as dist
-import yaml
 from safetensors.numpy import load_file
 
 from background import start, wait_for
@@ -31,6 +30,7 @@ from digits.training import processes
 from digits.training.machine import usable_cores
 from digits.training.params import TrainParams
 from digits.training.processes import Processes
+from pipeline_runs import results, set_params
 from train import require_shares
 
 STAGE = "python", "stages/train.py"
@@ -50,22 +50,12 @@ SLOW = {
 NOBODY = 65534
 
 
-def set_params(folder: Path, changes: Mapping[str, Any]) -> None:
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    params["train"] |= changes
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
-
-
-def train(folder: Path, run: Run, changes: Mapping[str, Any]) -> tuple[bytes, bytes]:
+def train(folder: Path, run: Run, changes: dict[str, Any]) -> dict[str, bytes]:
     """The results of a training that nobody disturbs, and that leaves no checkpoint."""
     set_params(folder, changes)
     assert run(folder, *STAGE).count("epoch 1/") == 1
     shutil.rmtree(folder / ".checkpoints")
     return results(folder)
-
-
-def results(folder: Path) -> tuple[bytes, bytes]:
-    return (folder / "models/model.safetensors").read_bytes(), (folder / "metrics/train.csv").read_bytes()
 
 
 def others(pid: int) -> list[int]:
@@ -131,25 +121,32 @@ def test_neither_a_process_that_is_killed_nor_another_user_changes_the_result(
 
 
 @pytest.mark.long
-def test_a_process_that_dies_while_it_starts_is_noticed_at_once(project: Path, environment: dict[str, str]) -> None:
+def test_an_error_is_printed_once_whether_one_process_dies_while_it_starts_or_all_diverge(
+    project: Path, run: Run, environment: dict[str, str]
+) -> None:
     set_params(project, SLOW)
     with start(project, environment, STAGE) as first:
         wait_for(lambda: others(first.pid))
         os.kill(others(first.pid)[0], signal.SIGKILL)
         output, _ = first.communicate(timeout=90)  # less than PyTorch waits
     assert first.returncode == 1
+    assert output.count("error: ") == 1
     assert "got exit status -9; see " in output
     assert "Traceback" not in output
+
+    set_params(project, {"lr": 1e38})
+    output = run(project, *STAGE, status=1)
+    assert output.count("error: ") == 1
+    assert "train.lr: the loss is no longer finite" in output
 
 
 def disturb(first: int, children: list[int]) -> Path:
     """Attack a training, by its processes; return the folder in which they meet."""
-    variables = Path(f"/proc/{children[0]}/environ").read_bytes().decode().split("\0")
-    (folder,) = (Path(line.partition("=")[2]) for line in variables if line.startswith(f"{processes.FOLDER}="))
+    folder = Path(psutil.Process(children[0]).environ()[processes.FOLDER])
     assert folder.stat().st_mode & 0o777 == 0o700
     found = listening([first, *children])
     assert found
-    assert {address for address, _ in found} == {"0100007F"}  # 127.0.0.1
+    assert {address for address, _ in found} == {"127.0.0.1"}
     attacker = multiprocessing.get_context("fork").Process(target=attack, args=(folder, [port for _, port in found]))
     attacker.start()
     attacker.join(120)
@@ -158,16 +155,9 @@ def disturb(first: int, children: list[int]) -> Path:
 
 
 def listening(pids: list[int]) -> set[tuple[str, int]]:
-    """Addresses, as hexadecimal digits, and TCP ports at which these processes listen."""
-    sockets = set()
-    for pid in pids:
-        for link in Path(f"/proc/{pid}/fd").glob("*"):
-            with suppress(OSError):  # it has been closed
-                sockets.add(str(link.readlink()))
-    tables = [Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
-    rows = [line.split() for table in tables for line in table]
-    places = [row[1].split(":") for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
-    return {(address, int(port, 16)) for address, port in places}
+    """Addresses and TCP ports at which these processes listen."""
+    connections = [each for pid in pids for each in psutil.Process(pid).net_connections("tcp")]
+    return {(each.laddr.ip, each.laddr.port) for each in connections if each.status == psutil.CONN_LISTEN}
 
 
 def attack(folder: Path, ports: list[int]) -> None:
@@ -241,14 +231,6 @@ def test_what_does_not_go_together_is_refused(monkeypatch: pytest.MonkeyPatch, t
     store.set("key 1", "b")
     with pytest.raises(UserError, match=r"train.processes: all need the same parameters, .* the first one in 1\n"):
         processes.connected(2, CPU, "a").__enter__()
-
-
-@pytest.mark.long
-def test_an_error_in_all_processes_is_printed_once(project: Path, run: Run) -> None:
-    set_params(project, {"lr": 1e38, "processes": 2})
-    output = run(project, *STAGE, status=1)
-    assert output.count("error: ") == 1
-    assert "train.lr: the loss is no longer finite" in output
 
 
 def test_processes_that_cannot_all_be_started_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
