@@ -122,7 +122,7 @@ def test_a_link_to_a_folder_is_refused_since_dvc_does_not_look_through_it(tmp_pa
 
 @pytest.mark.parametrize(
     ("paper", "ink", "mode"),
-    [("white", "black", "L"), ("black", "white", "L"), ("white", "blue", "RGB"), (255, 0, "1")],
+    [("white", "black", "L"), ("black", "white", "L"), ("white", "blue", "RGB"), (255, 0, "1"), (0, "black", "RGBA")],
 )
 def test_the_background_of_a_whole_picture_is_dark(paper: str | int, ink: str | int, mode: str) -> None:
     image = Image.new(mode, (100, 60), paper)
@@ -134,13 +134,6 @@ def test_the_background_of_a_whole_picture_is_dark(paper: str | int, ink: str | 
     rows, columns = np.nonzero(square > 100)
     assert 8 <= columns.max() - columns.min() + 1 <= 9  # its form is kept
     assert 5 <= rows.max() - rows.min() + 1 <= 6
-
-
-def test_transparency_is_paper() -> None:
-    image = Image.new("RGBA", (56, 56))
-    image.paste("black", (20, 20, 36, 36))
-    square = to_gray_square(image)
-    assert (square[0, 0], square[14, 14]) == (0, 255)
 
 
 @pytest.mark.parametrize("bits", [10, 12, 16])

@@ -106,10 +106,9 @@ def test_training_data_that_is_damaged_is_refused(project: Path, monkeypatch: py
         assert "got none" in refusal(train.main, train.TRAIN)
 
 
-@pytest.mark.parametrize("value", [0, 128])
-def test_training_images_that_do_not_vary_are_refused(tmp_path: Path, value: int) -> None:
+def test_training_images_that_do_not_vary_are_refused(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("preprocess: {val_size: 0, seed: 0, drawings: 0}")
-    images, labels = np.full((20, 28, 28), value, dtype=np.uint8), np.arange(20) % 10
+    images, labels = np.full((20, 28, 28), 128, dtype=np.uint8), np.arange(20) % 10
     write_raw(tmp_path / preprocess.RAW, MNIST, Dataset(images, labels), Dataset(images, labels))
     with chdir(tmp_path):
         assert refusal(preprocess.main, preprocess.RAW)

@@ -9,9 +9,6 @@ import pytest
 from conftest import Run, commit, edit
 from pipeline_runs import STAGES
 
-# A line that says how many names the training images have.
-SHOW_LINKS = 'print(TRAIN.stat().st_nlink, "links")'
-
 
 def cached(project: Path) -> dict[str, str]:
     """MD5 of every object of the cache, by the MD5 that is its name."""
@@ -26,13 +23,8 @@ def linked(project: Path) -> dict[str, bool]:
     inodes = {path.stat().st_ino for path in (project / ".dvc/cache/files/md5").glob("*/*")}
     folders = ("data/raw", "data/tensors", "models")
     outputs = [path for name in folders for path in (project / name).rglob("*") if not path.is_dir()]
+    assert len(outputs) >= 10
     return {str(path.relative_to(project)): path.stat().st_ino in inodes for path in outputs}
-
-
-def all_linked(project: Path) -> bool:
-    links = linked(project)
-    assert len(links) >= 10
-    return all(links.values())
 
 
 @pytest.mark.long
@@ -41,17 +33,18 @@ def test_nothing_writes_through_a_link(project: Path, run: Run) -> None:
     run(project, "dvc", "checkout", "--relink")  # the project is a copy, whose links were lost
     commit(project, run)
     first = cached(project)
-    assert all_linked(project)
+    assert all(linked(project).values())
 
     # In the copies that DVC makes for experiments, too, the data takes its space once.
     edit(project / "params.yaml", "val_size: 137", "val_size: 136")
-    edit(project / "stages/train.py", "def main() -> None:\n", f"def main() -> None:\n    {SHOW_LINKS}\n")
+    main = "def main() -> None:\n"
+    edit(project / "stages/train.py", main, main + '    print(TRAIN.stat().st_nlink, "links")\n')
     output = run(project, "dvc", "exp", "run", "--temp", "train", "-S", "train.lr=0.05")
     assert int(re.findall(r"(\d+) links", output)[0]) > 1
     run(project, "dvc", "repro", "preprocess")
-    assert all_linked(project)
+    assert all(linked(project).values())
     run(project, "sh", "-c", "git checkout --quiet HEAD . && dvc checkout")
-    assert all_linked(project)
+    assert all(linked(project).values())
 
     # By hand, where DVC does not delete the outputs first; other test images change all of them but a name, the letters
     # and the drawings, of which there are none.

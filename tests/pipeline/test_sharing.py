@@ -1,5 +1,6 @@
 """Results computed in one clone arrive in another, through a remote of DVC's and a bare Git repository."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,6 @@ def test_results_experiments_and_versions_of_the_model_are_handed_on(project: Pa
     run(project, "git", "remote", "add", "origin", str(hub))
     run(tmp_path, "git", "clone", "--quiet", str(hub), str(other))
 
-    # Without a remote of DVC's, an experiment comes without its model, and nothing says so.
-    run(project, "dvc", "exp", "save", "--name", "saved")
-    assert "Pushed experiment saved" in run(project, "dvc", "exp", "push", "origin", "saved")
-    run(other, "dvc", "exp", "pull", "origin", "saved")
-    assert "models/model.safetensors" in run(other, "dvc", "exp", "apply", "saved", status=255)
-
     run(project, "dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
     assert run(project, "git", "status", "--porcelain") == " M .dvc/config\n"
     commit(project, run)
@@ -35,15 +30,8 @@ def test_results_experiments_and_versions_of_the_model_are_handed_on(project: Pa
     model = (project / "models/model.onnx").read_bytes()
     run(project, "gto", "register", "digits")
     run(project, "git", "push", "--quiet", "origin", "digits@v0.0.1")
-    (project / "note.txt").write_text("a commit that nobody else has yet")
-    commit(project, run)
     run(project, "dvc", "exp", "run", "--name", "faster", "-S", "train.lr=0.2")
     run(project, "dvc", "exp", "push", "origin", "faster")
-    # Its commit comes along, but an experiment is listed under the commit that it started from.
-    assert "faster" not in run(other, "dvc", "exp", "list", "origin")
-    assert "faster" in run(other, "dvc", "exp", "list", "--all-commits", "origin")
-    run(project, "git", "push", "--quiet", "origin", "HEAD")
-    run(other, "git", "pull", "--quiet")
     run(other, "dvc", "exp", "pull", "origin", "faster")
     run(other, "dvc", "exp", "apply", "faster")
     assert results(other) == results(project)
@@ -55,20 +43,15 @@ def test_results_experiments_and_versions_of_the_model_are_handed_on(project: Pa
     run(tmp_path, "dvc", "artifacts", "get", str(hub), "digits", "--out", "got.onnx")
     assert (tmp_path / "got.onnx").read_bytes() == model
 
-
-@pytest.mark.long
-def test_a_result_computed_elsewhere_is_pulled_and_not_trained_again(project: Path, tmp_path: Path, run: Run) -> None:
-    run(project, "dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
-    commit(project, run)
-    run(tmp_path, "git", "clone", "--quiet", str(project), "colleague")
-    colleague = tmp_path / "colleague"
-    for folder in (project, colleague):
-        edit(folder / "params.yaml", "lr: 0.1\n", "lr: 0.2\n")
+    # Nobody trains again what another one has trained.
+    for folder in (project, other):
+        run(folder, "git", "checkout", "--quiet", "HEAD", ".")
+        edit(folder / "params.yaml", "lr: 0.1\n", "lr: 0.3\n")
     run(project, "dvc", "repro")
+    shutil.rmtree(tmp_path / "storage")
     run(project, "cp", "-r", ".dvc/cache/.", str(tmp_path / "storage"))
-
-    run(colleague, "dvc", "pull", "--run-cache")
-    output = run(colleague, "dvc", "repro", "--pull")
+    run(other, "dvc", "pull", "--run-cache")
+    output = run(other, "dvc", "repro", "--pull")
     assert "Stage 'train' is cached - skipping run" in output
     assert stages_run(output) == ["evaluate"]
-    assert results(colleague) == results(project)
+    assert results(other) == results(project)
