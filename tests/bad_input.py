@@ -54,18 +54,13 @@ def refusal(action: Callable[[], Any], where: Path | str) -> str:
 @contextmanager
 def little(seconds: float, megabytes: float) -> Iterator[None]:
     """Fail when the block takes more processor time, or, on Linux, lets the process grow by more memory."""
-    forget_peak()
+    if sys.platform == "linux":
+        Path("/proc/self/clear_refs").write_text("5")  # lets `peak` begin with the memory that this process has now
     start, grown = time.process_time(), -peak()
     yield
     used, grown = time.process_time() - start, grown + peak()
     assert used < seconds, f"{used:.1f} s"
     assert grown < megabytes, f"{grown:.0f} MB"
-
-
-def forget_peak() -> None:
-    """Let `peak` begin with the memory that this process has now."""
-    if sys.platform == "linux":
-        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak() -> float:

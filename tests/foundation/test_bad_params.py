@@ -1,8 +1,7 @@
-"""params.yaml with anything in it: a message that helps, or the values that it says, in their ranges."""
+"""params.yaml with anything in it: a message that helps, or the values that it says, which fit together."""
 
 import copy
 import math
-import operator
 from collections.abc import Callable
 from contextlib import chdir, suppress
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from hypothesis import strategies as st
 from bad_input import little, many, refusal
 from conftest import BASELINE, ROOT
 from digits.foundation.params import Section, read_params
-from digits.foundation.yaml_text import parse_lock
-from digits.training.params import TrainParams
+from digits.foundation.stage import UserError
+from digits.foundation.yaml_text import flattened, parse_lock
+from digits.training.params import TrainParams, refuse_conflicts
 from download import DownloadParams
 from evaluate import EvaluateParams
 from preprocess import PreprocessParams
@@ -77,69 +77,62 @@ whole, real = partial(Number, int), partial(Number, float)
 SEED, SHARE, FACTOR = whole(0, 2**32 - 1), real(0, 1, without=(1,)), real(0, 1)
 NETWORK = {"width": whole(1, 4096), "depth": whole(1, 32), "dropout": SHARE}
 # What params.yaml says of every value, in another way than the stages have it.
-ALLOWED: dict[tuple[str, ...], Callable[[Any], bool]] = {
-    ("download", "dataset"): OneOf(("mnist", "fashion-mnist", "kmnist", "optdigits", "folder")),
-    ("download", "mirrors", "mnist"): texts,
-    ("download", "mirrors", "fashion-mnist"): texts,
-    ("download", "mirrors", "kmnist"): texts,
-    ("download", "optdigits", "test_size"): whole(11, 1786),
-    ("download", "optdigits", "seed"): SEED,
-    ("download", "folder", "path"): lambda value: type(value) is str and value != "",
-    ("download", "folder", "pictures"): OneOf(("whole", "strokes")),
-    ("download", "folder", "test_share"): real(0, 1, without=(0, 1)),
-    ("download", "folder", "seed"): SEED,
-    ("preprocess", "val_size"): whole(0, 10**9),
-    ("preprocess", "seed"): SEED,
-    ("preprocess", "drawings"): whole(0, 10**4),
-    ("train", "model"): OneOf(("logistic", "mlp", "lenet5", "small_cnn", "cnn")),
-    ("train", "small_cnn", "width"): whole(1, 4096),
-    ("train", "small_cnn", "dropout"): SHARE,
-    **{("train", network, name): check for network in ("mlp", "cnn") for name, check in NETWORK.items()},
-    ("train", "normalize"): truth,
-    ("train", "augment"): OneOf(("none", "affine", "elastic", "handwriting")),
-    ("train", "affine", "degrees"): real(0, 180),
-    ("train", "affine", "shift"): real(0, 28),
-    ("train", "affine", "scale"): SHARE,
-    ("train", "affine", "shear"): real(0, 2),
-    ("train", "elastic", "alpha"): real(0, 1000),
-    ("train", "elastic", "sigma"): real(0.5, 28),
-    ("train", "handwriting", "share"): FACTOR,
-    ("train", "handwriting", "stroke"): FACTOR,
-    ("train", "handwriting", "noise"): FACTOR,
-    ("train", "others"): FACTOR,
-    ("train", "optimizer"): OneOf(("sgd", "adam", "adamw", "lbfgs")),
-    ("train", "sgd", "momentum"): SHARE,
-    ("train", "sgd", "nesterov"): truth,
-    ("train", "lr"): real(0, 1e38, without=(0,)),
-    ("train", "schedule"): OneOf(("constant", "linear", "cosine", "step")),
-    ("train", "step", "size"): whole(1, 10**6),
-    ("train", "step", "gamma"): real(0, 1, without=(0,)),
-    ("train", "warmup"): SHARE,
-    ("train", "weight_decay"): real(0, 1e38),
-    ("train", "label_smoothing"): SHARE,
-    ("train", "batch_size"): whole(1, 10**6),
-    ("train", "epochs"): whole(1, 10**6),
-    ("train", "seed"): SEED,
-    ("train", "arithmetic"): OneOf(("portable", "native")),
-    ("train", "precision"): OneOf(("float32", "bfloat16")),
-    ("train", "channels_last"): truth,
-    ("train", "device"): OneOf(("auto", "cpu", "cuda", "mps")),
-    ("train", "processes"): whole(1, 10**4),
-    ("train", "threads"): whole(0, 256),
-    ("evaluate", "batch_size"): whole(1, 10**6),
-    ("evaluate", "bins"): whole(2, 100),
+ALLOWED: dict[str, Callable[[Any], bool]] = {
+    "download.dataset": OneOf(("mnist", "fashion-mnist", "kmnist", "optdigits", "folder")),
+    "download.mirrors.mnist": texts,
+    "download.mirrors.fashion-mnist": texts,
+    "download.mirrors.kmnist": texts,
+    "download.optdigits.test_size": whole(11, 1786),
+    "download.optdigits.seed": SEED,
+    "download.folder.path": lambda value: type(value) is str and value != "",
+    "download.folder.pictures": OneOf(("whole", "strokes")),
+    "download.folder.test_share": real(0, 1, without=(0, 1)),
+    "download.folder.seed": SEED,
+    "preprocess.val_size": whole(0, 10**9),
+    "preprocess.seed": SEED,
+    "preprocess.drawings": whole(0, 10**4),
+    "train.model": OneOf(("logistic", "mlp", "lenet5", "small_cnn", "cnn")),
+    "train.small_cnn.width": whole(1, 4096),
+    "train.small_cnn.dropout": SHARE,
+    **{f"train.{network}.{name}": check for network in ("mlp", "cnn") for name, check in NETWORK.items()},
+    "train.normalize": truth,
+    "train.augment": OneOf(("none", "affine", "elastic", "handwriting")),
+    "train.affine.degrees": real(0, 180),
+    "train.affine.shift": real(0, 28),
+    "train.affine.scale": SHARE,
+    "train.affine.shear": real(0, 2),
+    "train.elastic.alpha": real(0, 1000),
+    "train.elastic.sigma": real(0.5, 28),
+    "train.handwriting.share": FACTOR,
+    "train.handwriting.stroke": FACTOR,
+    "train.handwriting.noise": FACTOR,
+    "train.others": FACTOR,
+    "train.optimizer": OneOf(("sgd", "adam", "adamw", "lbfgs")),
+    "train.sgd.momentum": SHARE,
+    "train.sgd.nesterov": truth,
+    "train.lr": real(0, 1e38, without=(0,)),
+    "train.schedule": OneOf(("constant", "linear", "cosine", "step")),
+    "train.step.size": whole(1, 10**6),
+    "train.step.gamma": real(0, 1, without=(0,)),
+    "train.warmup": SHARE,
+    "train.weight_decay": real(0, 1e38),
+    "train.label_smoothing": SHARE,
+    "train.batch_size": whole(1, 10**6),
+    "train.epochs": whole(1, 10**6),
+    "train.seed": SEED,
+    "train.arithmetic": OneOf(("portable", "native")),
+    "train.precision": OneOf(("float32", "bfloat16")),
+    "train.channels_last": truth,
+    "train.device": OneOf(("auto", "cpu", "cuda", "mps")),
+    "train.processes": whole(1, 10**4),
+    "train.threads": whole(0, 256),
+    "evaluate.batch_size": whole(1, 10**6),
+    "evaluate.bins": whole(2, 100),
 }
-GROUPS = {path[:-1] for path in ALLOWED}
+GROUPS = {path.rpartition(".")[0] for path in ALLOWED}
 
 
-def leaves(values: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    """Every value of nested mappings by its path."""
-    if not isinstance(values, dict):
-        return {path: values}
-    return {place: leaf for key, value in values.items() for place, leaf in leaves(value, (*path, key)).items()}
-
-
-def read(folder: Path, section: str, text: str | bytes) -> tuple[str, dict[tuple[str, ...], Any]]:
+def read(folder: Path, section: str, text: str | bytes) -> tuple[str, dict[str, Any]]:
     """Read `section` where params.yaml has `text`: the refusal, or the values, which must be allowed ones."""
     (folder / "params.yaml").write_bytes(text.encode() if isinstance(text, str) else text)
     found: list[Section] = []
@@ -148,42 +141,49 @@ def read(folder: Path, section: str, text: str | bytes) -> tuple[str, dict[tuple
     if message:
         assert section in message or "cannot be read" in message
         return message, {}
-    values = leaves(found[0].model_dump(by_alias=True), (section,))
-    assert values.keys() == {path for path in ALLOWED if path[0] == section}
+    values = dict(flattened({section: found[0].model_dump(by_alias=True)}))
+    assert values.keys() == {path for path in ALLOWED if path.startswith(f"{section}.")}
     for path, value in values.items():
         assert ALLOWED[path](value), (path, value)
     return "", values
 
 
 def test_the_table_covers_every_parameter() -> None:
-    assert set(leaves(GOOD)) == set(ALLOWED)
-    assert all(ALLOWED[path](value) for path, value in leaves(GOOD).items())
+    good = dict(flattened(GOOD))
+    assert set(good) == set(ALLOWED)
+    assert all(ALLOWED[path](value) for path, value in good.items())
 
 
+MISSING = object()
 ODD: list[Any] = [0, 1, -1, 10**400, 2**64, -0.0, 1e-5, 1e39, math.nan, math.inf, -math.inf, True, False, None, [], {},
        "", "yes", "on", "null", ".nan", "-.Inf", "1e400", "1e-05", "+3", "1_0", "0x10", "0o7", "1:30", "٣", "1e٣", " 1",
        "1\n", "2026-13-01", "MNIST", "cnn\n", "*", "&", "=", "<", "\x1b[31mred", "\u202egnp.exe", "\x00", "\x85",
        "\ud800", "\U0010ffff", "a" * 5000]  # fmt: skip
 
 
-def place(values: dict[str, Any], path: tuple[Any, ...]) -> dict[Any, Any]:
-    """The mapping that holds the last key of `path`."""
-    return reduce(operator.getitem, path[:-1], values)
-
-
 def dump(values: Any) -> str:
     return yaml.safe_dump(values, allow_unicode=True)
 
 
-def check_value(folder: Path, path: tuple[str, ...], value: Any) -> None:
+def read_with(folder: Path, group: str, key: Any, value: Any) -> tuple[str, dict[str, Any]]:
+    """Read a section of good values but for one key of a group, which has `value`, or is `MISSING`."""
+    section = group.partition(".")[0]
+    values = copy.deepcopy({section: GOOD[section]})
+    mapping = reduce(dict.__getitem__, group.split("."), values)
+    mapping[key] = value
+    if value is MISSING:
+        del mapping[key]
+    return read(folder, section, dump(values))
+
+
+def check_value(folder: Path, path: str, value: Any) -> None:
     """Where a parameter has `value`, it must be read as such or be refused by its name."""
-    values = copy.deepcopy({path[0]: GOOD[path[0]]})
-    place(values, path)[path[-1]] = value
-    message, found = read(folder, path[0], dump(values))
+    group, _, name = path.rpartition(".")
+    message, found = read_with(folder, group, name, value)
     if ALLOWED[path](value):
         assert found[path] == value
     elif message:
-        assert ".".join(path) in message
+        assert path in message
     else:  # text that is a number in scientific notation
         assert isinstance(value, str)
         assert found[path] == float(value)
@@ -204,19 +204,16 @@ PATHS = "download.folder.test_share train.normalize preprocess.val_size download
 @pytest.mark.parametrize("path", PATHS.split())
 def test_odd_values_of_a_parameter_of_each_type(tmp_path: Path, path: str) -> None:
     for value in ODD:
-        check_value(tmp_path, tuple(path.split(".")), value)
+        check_value(tmp_path, path, value)
 
 
 def test_missing_and_unknown_parameters(tmp_path: Path) -> None:
-    for path in (path for path in {*ALLOWED, *GROUPS} if len(path) > 1):
-        values = copy.deepcopy({path[0]: GOOD[path[0]]})
-        del place(values, path)[path[-1]]
-        assert f"{'.'.join(path)}: is missing" in read(tmp_path, path[0], dump(values))[0]
+    for path in {*ALLOWED, *GROUPS} - {*SECTIONS}:
+        group, _, name = path.rpartition(".")
+        assert f"{path}: is missing" in read_with(tmp_path, group, name, MISSING)[0]
     for group in GROUPS:
         for key in ("x", "\x1b[2J", "a" * 5000, 3, None, True):
-            values = copy.deepcopy({group[0]: GOOD[group[0]]})
-            place(values, (*group, key))[key] = 0
-            assert read(tmp_path, group[0], dump(values))[0]
+            assert read_with(tmp_path, group, key, 0)[0]
 
 
 FRAGMENTS = ["!!int ", "!!float ", "!!bool ", "!!null ", "!!timestamp ", "!!binary ", "!!set ", "!!omap ", "!!pairs ",
@@ -282,3 +279,67 @@ def test_unusual_files_that_say_what_they_should(tmp_path: Path) -> None:
         "%YAML 1.1\n---\npreprocess: {seed: &n 3, val_size: !!int '3', drawings: 3}\n...\n",
     ):
         assert set(read(tmp_path, "preprocess", text)[1].values()) == {3}
+
+
+def test_every_way_to_write_a_number(tmp_path: Path) -> None:
+    ways = {"1e-05": 1e-05, "1.0e-5": 1e-05, "1": 1.0, "0.1": 0.1, "1E2": 100.0, "+3": 3.0}
+    for text, value in ways.items():
+        written = dump({"train": BASELINE}).replace("\n  lr: 0.001\n", f"\n  lr: {text}\n")
+        assert read(tmp_path, "train", written)[1]["train.lr"] == value
+
+
+def test_all_problems_come_in_one_message(tmp_path: Path) -> None:
+    values = BASELINE | {"lr": -1, "epoch": 3, "zzz": 1, "seed": "two"}
+    values["cnn"] = {"widht": 3, "width": 3, "depth": 1, "dropout": 0}
+    del values["epochs"]
+    message, _ = read(tmp_path, "train", dump({"train": values}))
+    assert message.splitlines()[:-1] == [
+        "params.yaml: ",
+        "  train.cnn.widht: is unknown",
+        "  train.lr: should be greater than 0, got -1",
+        "  train.epochs: is missing",
+        "  train.seed: should be a valid integer, got 'two'",
+        "  train.epoch: is unknown",
+        "  train.zzz: is unknown",
+    ]
+
+
+NATIVE = {"arithmetic": "native", "precision": "bfloat16", "channels_last": True}
+NESTEROV = {"momentum": 0.0, "nesterov": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"optimizer": "lbfgs", "model": "cnn", "lr": 1}, ["model: the optimizer lbfgs trains logistic only, got cnn"]),
+        ({"optimizer": "lbfgs", "augment": "affine", "lr": 1e7}, ["augment: lbfgs needs", "lr: lbfgs"]),
+        (
+            {"optimizer": "lbfgs", "schedule": "step", "warmup": 0.1, "processes": 2},
+            ["schedule: lbfgs", "processes: lbfgs", "warmup: lbfgs"],
+        ),
+        (NATIVE, ["precision: the model logistic", "channels_last: the model logistic"]),
+        (NATIVE | {"model": "mlp"}, ["channels_last: the model mlp"]),
+        (
+            {"model": "cnn", "precision": "bfloat16", "device": "cuda", "channels_last": True, "threads": 0},
+            ["precision: portable", "device: portable", "channels_last: portable", "threads: portable"],
+        ),
+        ({"threads": 0}, []),
+        ({"augment": "affine", "threads": 0}, ["threads: portable"]),
+        ({"optimizer": "lbfgs", "threads": 0}, ["threads: portable"]),
+        ({"device": "cuda"}, ["device: the model logistic"]),
+        ({"sgd": NESTEROV}, ["sgd.nesterov: "]),
+        ({"optimizer": "lbfgs", "lr": 1e6, "weight_decay": 0.1, "label_smoothing": 0.1}, []),
+        ({"model": "cnn", "augment": "elastic", "optimizer": "adam", "sgd": NESTEROV}, []),
+        (NATIVE | {"model": "cnn", "threads": 0}, []),
+    ],
+)
+def test_what_a_choice_cannot_honour_is_refused(changes: dict[str, Any], expected: list[str]) -> None:
+    problems: list[str] = []
+    try:
+        refuse_conflicts(TrainParams(**BASELINE | changes))
+    except UserError as error:
+        problems = [line.strip() for line in str(error).splitlines()[1:-1]]
+    assert all("got" in problem and ";" in problem for problem in problems)
+    assert len(problems) == len(expected)
+    for problem, start in zip(problems, expected, strict=True):
+        assert problem.startswith(f"train.{start}")
