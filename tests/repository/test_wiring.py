@@ -1,4 +1,4 @@
-"""dvc.yaml, params.yaml and the scripts say the same."""
+"""dvc.yaml, params.yaml, the scripts and docs/architecture.md say the same."""
 
 import ast
 import importlib
@@ -16,7 +16,6 @@ from pydantic import BaseModel
 import small_networks
 from conftest import ROOT, Run
 from digits.dataset import Description
-from digits.foundation.params import read_params
 from digits.models import networks
 from digits.pictures.conversion import CONVERSIONS
 from digits.training.params import TrainParams
@@ -24,18 +23,13 @@ from download import FolderParams
 from pipeline_runs import STAGES
 from small_networks import LRS
 
-SECTIONS = STAGES[:4]  # export has nothing to tune
 # NumPy alone draws from seeds until PyTorch comes in.
-VERSIONS = {
-    "download": "versions.numpy",
-    "preprocess": "versions.numpy",
-    "train": "versions",
-    "evaluate": "versions",
-}
+VERSIONS = {"download": "versions.numpy", "preprocess": "versions.numpy", "train": "versions", "evaluate": "versions"}
 # Without stages that somebody who uses the project as a template has added.
 PIPELINE: dict[str, Any] = {
     name: entry for name, entry in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items() if name in STAGES
 }
+PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 # The rooms of stages/digits, and the single files; each may import from those before it.
 ROOMS = ["foundation", "exact.py", "dataset.py", "known_datasets.py", "scoring.py", "pictures", "data", "sources"]
 ROOMS += ["models", "evaluation", "export", "figures", "training"]
@@ -61,6 +55,12 @@ def imported_files(script: Path) -> set[str]:
     return {Path(file).relative_to(ROOT).as_posix() for file in files if file}
 
 
+def outputs(entry: dict[str, Any]) -> set[str]:
+    """The paths that a stage writes, by its entry in dvc.yaml."""
+    listed = [out for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])]
+    return {out if isinstance(out, str) else next(iter(out)) for out in listed}
+
+
 def test_all_packages_that_the_code_imports_are_in_requirements_txt() -> None:
     lines = (ROOT / "requirements.txt").read_text().lower().splitlines()
     listed = {re.split(r"[^\w.-]", line)[0] for line in lines if line[:1].isalpha()}
@@ -81,7 +81,8 @@ def test_the_versions_that_results_depend_on_are_those_that_are_installed() -> N
 
 def test_stages_and_sections_are_in_running_order() -> None:
     assert list(PIPELINE) == STAGES
-    assert [name for name in yaml.safe_load((ROOT / "params.yaml").read_text()) if name in SECTIONS] == SECTIONS
+    sections = STAGES[:4]  # export has nothing to tune
+    assert [name for name in yaml.safe_load((ROOT / "params.yaml").read_text()) if name in sections] == sections
 
 
 def test_the_rooms_are_these_and_each_belongs_to_a_stage() -> None:
@@ -140,18 +141,10 @@ def test_an_entry_names_what_its_script_imports_reads_and_writes(stage: str) -> 
     code = {dep for dep in entry["deps"] if dep.startswith("stages/")}
     # A script, a single file, or the room of a file: whatever a stage imports from, directly or not, and no other.
     assert code == {"/".join(path.split("/")[:3]) for path in imported_files(ROOT / f"stages/{stage}.py")}
-    declared = {*entry["deps"]} - code
-    for kind in ("outs", "metrics", "plots"):
-        declared |= {each if isinstance(each, str) else next(iter(each)) for each in entry.get(kind, [])}
+    declared = {*entry["deps"]} - code | outputs(entry)
     read = {"${download.folder.path}"} if stage == "download" else set()  # its path is a parameter
     module = importlib.import_module(stage)
     assert declared == read | {value.as_posix() for value in vars(module).values() if isinstance(value, Path)}
-
-
-@pytest.mark.parametrize("stage", SECTIONS)
-def test_the_section_is_what_the_script_reads(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    read_params(stage, getattr(importlib.import_module(stage), f"{stage.capitalize()}Params"))
 
 
 def test_a_choice_is_offered_where_it_is_implemented_and_tested() -> None:
@@ -167,3 +160,38 @@ def test_constraints_leave_pytorch_free() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert not [line for line in lines if line.startswith(("torch", "nvidia", "cuda", "triton"))]
     assert all("==" in line for line in lines)
+
+
+def test_the_diagram_is_that_of_dvc_yaml() -> None:
+    found = re.search(r"(?ms)^```mermaid\n(.*?)^```", PAGE)
+    assert found
+    nodes = {name: [name] for name in re.findall(r"\b(\w+)\(\[", found[1])}
+    nodes |= {name: paths.split("<br>") for name, paths in re.findall(r'\b(\w+)\["(.+?)"\]', found[1])}
+    arrows = re.findall(r"(?m)^ *(\w+).*? --> (\w+)", found[1])
+    drawn = {(source, target) for start, end in arrows for source in nodes[start] for target in nodes[end]}
+    wired = set()
+    for stage, entry in PIPELINE.items():
+        wired |= {(dep, stage) for dep in entry["deps"] if not dep.startswith("stages/")}
+        wired |= {(stage, path) for path in outputs(entry)}
+    assert drawn == wired
+
+
+def test_the_table_says_what_is_in_each_room_and_who_uses_it() -> None:
+    rows = re.findall(r"(?m)^\| \[[\w.]+\]\(\.\./(stages/digits/[\w.]+)\) \| (.+?) \| (.+?) \|$", PAGE)
+    users = {path: list(PIPELINE) if names == "all" else names.split(", ") for path, _, names in rows}
+    code = {dep for entry in PIPELINE.values() for dep in entry["deps"] if dep.startswith("stages/digits/")}
+    code.remove("stages/digits/__init__.py")
+    assert users == {dep: [stage for stage in PIPELINE if dep in PIPELINE[stage]["deps"]] for dep in code}
+    for path, text, _ in rows:
+        if (folder := ROOT / path).is_dir():
+            modules = {file.stem for file in folder.glob("*.py")} - {"__init__"}
+            assert set(re.findall(r"`(\w+)`:", text)) == modules, path
+
+
+def test_the_paths_on_the_page_exist() -> None:
+    named = re.findall(r"`([\w.-]+/[\w./-]*)`", PAGE)
+    made = ("stages/NAME.py", "data/", ".checkpoints/", ".dvc/tmp/")  # by the reader, or by runs
+    places = [ROOT, *(ROOT / name for name in ("stages/digits", "tools"))]
+    assert len(named) > 30
+    for name in named:
+        assert name.startswith(made) or any((place / name).exists() for place in places), name
