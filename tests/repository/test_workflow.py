@@ -1,7 +1,7 @@
 """The workflow for pull requests: its shell steps really run here, in a clone with a base branch, without GitHub."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,39 +58,26 @@ def test_lint_and_tests_are_those_of_make() -> None:
     }
 
 
-@pytest.fixture
-def report(tmp_path: Path, run: Run) -> Callable[..., tuple[str, str]]:
+def report(project: Path, clone: Path, run: Run, **variables: str) -> tuple[str, str]:
     """Run the steps of the report in a clone of a project with main as the base; return what they print and report."""
-
-    def run_steps(project: Path, **variables: str) -> tuple[str, str]:
-        run(tmp_path, "git", "clone", "--quiet", str(project), "clone")
-        summary = tmp_path / "summary.md"
-        variables |= {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_BASE_REF": "main", "FILES": FILES}
-        _, *scripts = steps("report", "run")  # the first installs the packages
-        output = "".join(run(tmp_path / "clone", *SHELL, script, **variables) for script in scripts)
-        assert (tmp_path / "clone/report.md").read_text() == summary.read_text()
-        return output, summary.read_text()
-
-    return run_steps
-
-
-@pytest.fixture
-def branch(project: Path, run: Run) -> Path:
-    """The project on a branch with another learning rate, not yet committed."""
-    run(project, "git", "branch", "--force", "-m", "main")
-    run(project, "git", "switch", "--quiet", "--create", "faster")
-    edit(project / "params.yaml", "lr: 0.1", "lr: 0.2")
-    return project
+    run(project, "git", "clone", "--quiet", ".", str(clone))
+    summary = clone.with_suffix(".md")
+    variables |= {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_BASE_REF": "main", "FILES": FILES}
+    _, *scripts = steps("report", "run")  # the first installs the packages
+    output = "".join(run(clone, *SHELL, script, **variables) for script in scripts)
+    assert (clone / "report.md").read_text() == summary.read_text()
+    return output, summary.read_text()
 
 
 @pytest.mark.long
-def test_fresh_results_are_shown_without_a_run(
-    branch: Path, report: Callable[..., tuple[str, str]], tmp_path: Path, run: Run
-) -> None:
-    run(branch, "dvc", "remote", "add", "--default", "storage", "/nowhere")
-    run(branch, "dvc", "repro")
-    commit(branch, run)
-    output, text = report(branch, CONFIG_LOCAL="")
+def test_fresh_results_are_shown_and_stale_ones_reproduced(project: Path, tmp_path: Path, run: Run) -> None:
+    run(project, "git", "branch", "--force", "-m", "main")
+    run(project, "git", "switch", "--quiet", "--create", "faster")
+    run(project, "dvc", "remote", "add", "--default", "storage", "/nowhere")
+    edit(project / "params.yaml", "lr: 0.1", "lr: 0.2")
+    run(project, "dvc", "repro")
+    commit(project, run)
+    output, text = report(project, tmp_path / "fresh", run, CONFIG_LOCAL="")
     assert stages_run(output) == []
     assert text.startswith("### Parameters")
     assert re.search(r"\| metrics/test\.json +\| accuracy +\|", text)
@@ -100,26 +87,21 @@ def test_fresh_results_are_shown_without_a_run(
 
     # If they were stale, a remote that has nothing would be no more than a warning.
     [pull] = [script for script in steps("report", "run") if "dvc pull" in script]
-    (tmp_path / "clone/stale").touch()
-    assert "::warning::dvc pull" in run(tmp_path / "clone", *SHELL, pull, CONFIG_LOCAL="")
+    (tmp_path / "fresh/stale").touch()
+    assert "::warning::dvc pull" in run(tmp_path / "fresh", *SHELL, pull, CONFIG_LOCAL="")
 
-
-@pytest.mark.long
-def test_stale_results_are_reproduced_and_called_so(
-    branch: Path, report: Callable[..., tuple[str, str]], tmp_path: Path, run: Run
-) -> None:
-    run(branch, "dvc", "remote", "add", "--default", "storage", "/nowhere")
-    commit(branch, run)
+    edit(project / "params.yaml", "lr: 0.2", "lr: 0.3")
+    commit(project, run)
     # Only the secret says where the remote is.
     config = f"['remote \"storage\"']\n    url = {tmp_path / 'storage'}"
-    (branch / ".dvc/config.local").write_text(config)
-    run(branch, "dvc", "push")
-    output, text = report(branch, CONFIG_LOCAL=config)
+    (project / ".dvc/config.local").write_text(config)
+    run(project, "dvc", "push")
+    output, text = report(project, tmp_path / "stale", run, CONFIG_LOCAL=config)
     assert "::warning::" not in output
     assert stages_run(output) == STAGES[2:]  # for a remote has the results of the others
-    assert not (tmp_path / "clone/.dvc/config.local").exists()
+    assert not (tmp_path / "stale/.dvc/config.local").exists()
     assert text.startswith("> **The committed results are stale**")
-    assert re.search(r"\| params.yaml +\| train\.lr +\| 0\.1 +\| 0\.2 +\|\n", text)
+    assert re.search(r"\| params.yaml +\| train\.lr +\| 0\.1 +\| 0\.3 +\|\n", text)
     assert re.search(r"\| metrics/test\.json +\| accuracy +\| 0\.[89]\d+ +\| 0\.[89]\d+ +\| -?0\.\d+ +\|\n", text)
     assert re.search(r"against `origin/main`.*gained.*lost.*p \|\n", text)
     assert "error:" not in text
