@@ -9,28 +9,20 @@ import pytest
 from selenium import webdriver
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    "--window-size=1400,2000",
-]
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+         "--disable-background-networking", "--disable-component-update", "--window-size=1400,2000",
+         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # fmt: skip
 
 # pip cannot install a browser; without one, the other tests still run. CI installs it.
-needs_browser = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian: chromium, chromium-driver)"
-)
+NEEDED = "needs chromium and chromedriver (Debian: chromium, chromium-driver)"
+needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=NEEDED)
 
 
 @contextmanager
 def open_browser(folder: Path) -> Iterator[webdriver.Chrome]:
-    """Run Chromium with its profile in a folder."""
+    """Run Chromium with its profile in a folder; a test is skipped where it is missing."""
+    if not (CHROMIUM and DRIVER):
+        pytest.skip(NEEDED)
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
     for flag in (*FLAGS, f"--user-data-dir={folder}"):

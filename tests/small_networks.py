@@ -36,11 +36,14 @@ def info_of(network: str, options: dict[str, Any]) -> ModelInfo:
     return ModelInfo(architecture=network, options=options, dataset=MNIST)
 
 
-def with_metrics(exported: Path, changed: Path, **metrics: float) -> None:
-    """Write an exported model with other metrics in its metadata."""
+def with_metadata(exported: Path, changed: Path, **metadata: Any) -> None:
+    """Write an exported model with other metadata, in JSON unless it is a text; of the metrics, some may change."""
     model = onnx.load(exported)
     about = {entry.key: entry.value for entry in model.metadata_props}
-    helper.set_model_props(model, about | {"metrics": json.dumps(json.loads(about["metrics"]) | metrics)})
+    if "metrics" in metadata:
+        metadata["metrics"] = json.loads(about["metrics"]) | metadata["metrics"]
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
+    helper.set_model_props(model, about | texts)
     changed.write_bytes(model.SerializeToString())
 
 

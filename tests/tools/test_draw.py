@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import json
 import math
 import re
 import shutil
@@ -20,15 +19,13 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-import onnx
 import pytest
 import requests
 from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import helper
 from PIL import ExifTags, Image, ImageDraw
-from selenium import webdriver
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.actions.interaction import POINTER_MOUSE, POINTER_TOUCH
@@ -39,7 +36,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 import draw as tools_draw
 from bad_input import many
-from browser import needs_browser, open_browser
+from browser import open_browser
 from conftest import Call, MakeProject, Once, Run, edit
 from digits.pictures.conversion import to_gray_square
 from digits.pictures.mnist_format import to_mnist_format
@@ -48,7 +45,7 @@ from handwriting.answers import answer as predicted
 from handwriting.answers import percent
 from handwriting.drawings import Drawings
 from handwriting.recognizer import UNKNOWN, Recognizer
-from small_networks import with_metrics
+from small_networks import with_metadata
 
 HEIC = Path(__file__).parents[1] / "pictures/seven.heic"
 # Points of a stroke, as shares of the canvas's side from its middle.
@@ -100,13 +97,13 @@ def url(project: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     with open_browser(tmp_path_factory.mktemp("browser")) as driver:
         yield driver
 
 
 @pytest.fixture
-def page(browser: webdriver.Chrome, url: str) -> Iterator[webdriver.Chrome]:
+def page(browser: Chrome, url: str) -> Iterator[Chrome]:
     """The page, as new; it may complain of nothing."""
     look(browser, 1280, 800, "light")
     browser.get(url)
@@ -114,14 +111,14 @@ def page(browser: webdriver.Chrome, url: str) -> Iterator[webdriver.Chrome]:
     assert browser.get_log("browser") == []
 
 
-def look(page: webdriver.Chrome, width: int, height: int, theme: str) -> None:
+def look(page: Chrome, width: int, height: int, theme: str) -> None:
     window = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", window)
     features = [{"name": "prefers-color-scheme", "value": theme}]
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
-def draw(page: webdriver.Chrome, points: list[tuple[float, float]], kind: str = POINTER_MOUSE) -> None:
+def draw(page: Chrome, points: list[tuple[float, float]], kind: str = POINTER_MOUSE) -> None:
     canvas = page.find_element(By.ID, "screen")
     actions = ActionBuilder(page, mouse=PointerInput(kind, kind), duration=20)
     for number, (x, y) in enumerate(points):
@@ -133,11 +130,11 @@ def draw(page: webdriver.Chrome, points: list[tuple[float, float]], kind: str = 
     actions.perform()
 
 
-def text(page: webdriver.Chrome, name: str) -> str:
+def text(page: Chrome, name: str) -> str:
     return str(page.find_element(By.ID, name).get_property("textContent"))
 
 
-def answer(page: webdriver.Chrome) -> tuple[str, list[str]]:
+def answer(page: Chrome) -> tuple[str, list[str]]:
     """The digit and the numbers at the bars, once they are what a screen reader has been told."""
     script = """
         const numbers = [...bars.querySelectorAll("[role=meter]")].map(meter => meter.ariaValueText);
@@ -148,15 +145,14 @@ def answer(page: webdriver.Chrome) -> tuple[str, list[str]]:
     return best, numbers
 
 
-def saved(page: webdriver.Chrome, label: int) -> Path:
+def saved(page: Chrome, label: int) -> Path:
     """Where the page says that it has saved the drawing with a label."""
     start = f"Saved as {'an' if label == 8 else 'a'} {label}: "
     WebDriverWait(page, 10).until(lambda page: text(page, "note").startswith(start))
     return Path(text(page, "note").removeprefix(start))
 
 
-@needs_browser
-def test_what_is_drawn_is_recognised(page: webdriver.Chrome) -> None:
+def test_what_is_drawn_is_recognised(page: Chrome) -> None:
     for digit, kind in [*((digit, POINTER_MOUSE) for digit in SHAPES), ("7", POINTER_TOUCH)]:
         draw(page, SHAPES[digit], kind)
         assert answer(page)[0] == digit
@@ -167,8 +163,7 @@ def test_what_is_drawn_is_recognised(page: webdriver.Chrome) -> None:
     assert answer(page)[0] == "7"
 
 
-@needs_browser
-def test_the_numbers_are_those_of_the_drawing_that_is_saved(page: webdriver.Chrome, project: Path) -> None:
+def test_the_numbers_are_those_of_the_drawing_that_is_saved(page: Chrome, project: Path) -> None:
     draw(page, SHAPES["7"])
     _, numbers = answer(page)
     page.find_element(By.CSS_SELECTOR, "[aria-label='Save as 3']").click()
@@ -191,8 +186,7 @@ def test_the_numbers_are_those_of_the_drawing_that_is_saved(page: webdriver.Chro
     assert len([*(project / "data/drawings").rglob(path.name)]) == 1
 
 
-@needs_browser
-def test_strokes_are_taken_back(page: webdriver.Chrome) -> None:
+def test_strokes_are_taken_back(page: Chrome) -> None:
     draw(page, SHAPES["1"])
     before = answer(page)
     draw(page, [(-0.1, -0.2)])
@@ -211,8 +205,7 @@ def test_strokes_are_taken_back(page: webdriver.Chrome) -> None:
     assert not any(button.is_enabled() for button in buttons)
 
 
-@needs_browser
-def test_the_keyboard_draws(page: webdriver.Chrome) -> None:
+def test_the_keyboard_draws(page: Chrome) -> None:
     """While Space is held, or from Enter to Enter."""
     down, up = Keys.ARROW_DOWN * 14, Keys.ARROW_UP * 14
     with_space = ActionChains(page).send_keys(Keys.TAB).key_down(Keys.SPACE).send_keys(down).key_up(Keys.SPACE)
@@ -225,8 +218,7 @@ def test_the_keyboard_draws(page: webdriver.Chrome) -> None:
         WebDriverWait(page, 10).until(lambda page: text(page, "digit") == "")
 
 
-@needs_browser
-def test_a_problem_stands_in_place_of_the_answer(page: webdriver.Chrome) -> None:
+def test_a_problem_stands_in_place_of_the_answer(page: Chrome) -> None:
     for x in (-0.2, 0.2):
         draw(page, [(x, -0.3), (x, 0.3)])
     problem = "it shows 2 shapes; one at a time"
@@ -239,10 +231,7 @@ def test_a_problem_stands_in_place_of_the_answer(page: webdriver.Chrome) -> None
     WebDriverWait(page, 10).until(lambda page: text(page, "message").startswith("The model has changed. Load"))
 
 
-@needs_browser
-def test_the_page_counts_what_is_saved_and_undoes_the_last(
-    browser: webdriver.Chrome, project: Path, tmp_path: Path
-) -> None:
+def test_saves_are_counted_and_undone_and_the_server_waited_for(browser: Chrome, project: Path, tmp_path: Path) -> None:
     def counted(number: str) -> str:
         WebDriverWait(browser, 10).until(lambda page: text(page, "count") == number)
         return str(browser.find_element(By.ID, "collection").text)
@@ -283,14 +272,8 @@ def test_the_page_counts_what_is_saved_and_undoes_the_last(
 
         browser.get(url)
         assert counted("2 drawings saved.") != ""
-        browser.get("about:blank")
-    assert browser.get_log("browser") == []
+        assert browser.get_log("browser") == []
 
-
-@needs_browser
-def test_the_page_waits_for_its_server(browser: webdriver.Chrome, project: Path) -> None:
-    with serving(project, "--port", "0") as url:
-        browser.get(url)
     draw(browser, SHAPES["1"])
     WebDriverWait(browser, 10).until(lambda page: "No answer from the server" in text(page, "live"))
     with serving(project, "--port", url.strip("/").rpartition(":")[2]):
@@ -311,14 +294,14 @@ def photograph(folder: Path, digits: str, side: int) -> Path:
     return folder / f"{digits}.jpg"
 
 
-def give(page: webdriver.Chrome, path: Path) -> str:
+def give(page: Chrome, path: Path) -> str:
     """Choose a picture file; what a screen reader is told of it."""
     page.execute_script("live.textContent = ''")
     page.find_element(By.ID, "file").send_keys(str(path))
     return str(WebDriverWait(page, 30).until(lambda page: text(page, "live")))
 
 
-def boxes(page: webdriver.Chrome) -> list[tuple[str, list[float]]]:
+def boxes(page: Chrome) -> list[tuple[str, list[float]]]:
     """The answer at each box, and its left, top, right and bottom, as fractions of the picture's width and height."""
     script = """
         const { left, top, width, height } = photo.getBoundingClientRect(), margin = 5;
@@ -331,11 +314,8 @@ def boxes(page: webdriver.Chrome) -> list[tuple[str, list[float]]]:
     return [(str(answer), box) for answer, box in page.execute_script(script)]
 
 
-@needs_browser
 @pytest.mark.parametrize("side", [300, 900])  # the file is sent as it is, or scaled down
-def test_the_digits_on_a_picture_are_in_their_boxes(
-    page: webdriver.Chrome, project: Path, tmp_path: Path, side: int
-) -> None:
+def test_the_digits_on_a_picture_are_in_their_boxes(page: Chrome, project: Path, tmp_path: Path, side: int) -> None:
     page.execute_script("const send = fetch; fetch = (path, options) => send(path, window.sent = options)")
     path = photograph(tmp_path, "7017", side)
     expected = predicted(Recognizer(project / "models/model.onnx"), path, several=True)["digits"]
@@ -353,11 +333,8 @@ def test_the_digits_on_a_picture_are_in_their_boxes(
     assert page.execute_script("return document.documentElement.scrollWidth") <= 390
 
 
-@needs_browser
-def test_what_looks_like_no_digit_has_no_probabilities(
-    browser: webdriver.Chrome, project: Path, tmp_path: Path
-) -> None:
-    with_metrics(project / "models/model.onnx", tmp_path / "strict.onnx", least_logit=1000)
+def test_what_looks_like_no_digit_has_no_probabilities(browser: Chrome, project: Path, tmp_path: Path) -> None:
+    with_metadata(project / "models/model.onnx", tmp_path / "strict.onnx", metrics={"least_logit": 1000})
     with serving(project, "--port", "0", "--model", str(tmp_path / "strict.onnx")) as address:
         browser.get(address)
         draw(browser, SHAPES["1"])
@@ -368,8 +345,7 @@ def test_what_looks_like_no_digit_has_no_probabilities(
         assert text(browser, "message") == UNKNOWN
 
 
-@needs_browser
-def test_a_picture_gives_way_to_the_drawing(page: webdriver.Chrome, tmp_path: Path) -> None:
+def test_a_picture_gives_way_to_the_drawing(page: Chrome, tmp_path: Path) -> None:
     frame, label = page.find_element(By.ID, "frame"), page.find_element(By.CSS_SELECTOR, "#labels button")
     draw(page, SHAPES["1"])
     before = answer(page)
@@ -384,8 +360,7 @@ def test_a_picture_gives_way_to_the_drawing(page: webdriver.Chrome, tmp_path: Pa
     assert not frame.is_displayed()
 
 
-@needs_browser
-def test_what_is_given_may_be_no_picture(page: webdriver.Chrome, tmp_path: Path) -> None:
+def test_what_is_given_may_be_no_picture(page: Chrome, tmp_path: Path) -> None:
     give_data = """
         const [event, ...items] = arguments, data = new DataTransfer();
         for (const [size, type] of items) {
@@ -423,8 +398,7 @@ def test_what_is_given_may_be_no_picture(page: webdriver.Chrome, tmp_path: Path)
     assert page.find_element(By.ID, "photo").is_displayed()
 
 
-@needs_browser
-def test_the_page_fits(page: webdriver.Chrome) -> None:
+def test_the_page_fits(page: Chrome) -> None:
     draw(page, SHAPES["0"])
     answer(page)
     page.find_element(By.CSS_SELECTOR, "[aria-label='Save as 0']").click()
@@ -457,7 +431,6 @@ def bomb(side: int) -> bytes:
     return bytes(file)
 
 
-EMPTY = png(560, 4)
 REFUSED: list[tuple[str, str, dict[str, str], bytes, int]] = [
     ("GET", "", {"Host": "digits.example:8000"}, b"", 403),
     ("POST", "answer", {"Host": "digits.example"}, png(), 403),
@@ -476,7 +449,7 @@ REFUSED: list[tuple[str, str, dict[str, str], bytes, int]] = [
     ("POST", "picture", {}, bomb(12_000), 400),
     *(("POST", "answer", {}, body, 400) for body in (b"", png()[:-30], png(1001, 1000), bomb(12_000), bomb(100_000))),
     *(("POST", "undo", {}, path, 409) for path in (b"", str(Path(__file__)).encode(), b"\xff\0")),
-    ("POST", "answer", {}, EMPTY, 200),
+    ("POST", "answer", {}, png(560, 4), 200),
 ]
 
 
@@ -546,10 +519,7 @@ def test_a_drawing_is_saved_as_it_comes(url: str, project: Path) -> None:
 
 def test_a_class_may_have_any_name_and_a_network_is_let_in_aloud(project: Path, tmp_path: Path) -> None:
     names = ["50 % & more", "a?b#c+d", "für ツ", "<script>", *"456789"]
-    model = onnx.load(project / "models/model.onnx")
-    about = {entry.key: entry.value for entry in model.metadata_props}
-    helper.set_model_props(model, about | {"classes": json.dumps(names)})
-    onnx.save(model, tmp_path / "names.onnx")
+    with_metadata(project / "models/model.onnx", tmp_path / "names.onnx", classes=names)
     arguments = ["--port", "0", "--model", f"{tmp_path}/names.onnx", "--drawings", f"{tmp_path}/new"]
     arguments += ["--host", "0.0.0.0"]  # noqa: S104 - to be reachable from everywhere is what is tested
     with serving(project, *arguments, says="Others in your network") as url:

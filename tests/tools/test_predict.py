@@ -24,10 +24,9 @@ from digits.pictures.mnist_format import to_mnist_format
 from handwriting.answers import percent
 from handwriting.recognizer import UNKNOWN, Recognizer
 from samples import SHAPES, draw, draw_shapes, some_digits
-from small_networks import with_metrics
+from small_networks import with_metadata
 
 OUTPUTS = "logits", "probabilities"
-PREDICT = [sys.executable, "tools/predict.py"]
 Predict = Callable[..., tuple[str, str]]
 
 
@@ -78,7 +77,8 @@ def test_the_answers_are_those_of_the_model(finished: Path, pictures: Path, tmp_
         assert np.array_equal(np.asarray(Image.open(seen)), image)
 
     with paths[0].open("rb") as file:
-        done = subprocess.run([*PREDICT, "-"], cwd=finished, stdin=file, capture_output=True, text=True)
+        reading = [sys.executable, "tools/predict.py", "-"]
+        done = subprocess.run(reading, cwd=finished, stdin=file, capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stdout.split()[1:] == lines[0].split()[1:]
 
@@ -97,15 +97,8 @@ def test_what_is_no_picture_is_named_and_the_others_answered(pictures: Path, tmp
         (tmp_path / name).write_text("no picture, and not taken for one")
     shutil.copyfile(good, tmp_path / "the \x1b[31mred.png")
     answers, about = predict(tmp_path, tmp_path / "nowhere.png", status=1)
-    expected = [
-        *["not a picture"] * 4,
-        "%",
-        "nothing on it",
-        "damaged",
-        *["100,000,000 pixels"] * 2,
-        "%",
-        "No such file",
-    ]
+    others, large = ["not a picture"] * 4, ["100,000,000 pixels"] * 2
+    expected = [*others, "%", "nothing on it", "damaged", *large, "%", "No such file"]
     assert all(words in line for line, words in zip(answers.splitlines(), expected, strict=True))
     assert answers.count("\\x1b[31mred.png") == 1
     assert len(about.splitlines()) == 3
@@ -141,7 +134,8 @@ def test_what_looks_like_no_class_is_refused(finished: Path, pictures: Path, tmp
     known = Recognizer(finished / "models/model.onnx")
     paths = sorted(pictures.rglob("*.png"))
     most = [known.logits(to_mnist_format(Image.open(path))[None]).max() for path in paths]
-    with_metrics(finished / "models/model.onnx", tmp_path / "strict.onnx", least_logit=float(sorted(most)[10]))
+    least = {"least_logit": float(sorted(most)[10])}
+    with_metadata(finished / "models/model.onnx", tmp_path / "strict.onnx", metrics=least)
     answers = answers_of(predict, "--model", tmp_path / "strict.onnx", *paths, status=1)
     assert [each.get("problem") for each in answers] == [
         UNKNOWN if logit < sorted(most)[10] else None for logit in most
@@ -195,7 +189,8 @@ def test_evaluate_counts_what_is_correct(pictures: Path, tmp_path: Path, predict
         (["--show", "/proc/seen", "plots"], 1, "error: /proc/seen: "),
         (["--evaluate", "tests"], 1, "error: tests: must have folders with pictures, named after classes"),
         (["stages"], 1, "error: stages: holds no pictures"),
-        (["--model", "nowhere.onnx", "plots"], 1, "error: nowhere.onnx: No such file"),
+        # Control characters do not reach the terminal.
+        (["--model", "\x1b[31m.onnx", "x"], 1, "error: \\x1b[31m.onnx: No such file or directory; `dvc repro` makes "),
         (["--model", "README.md", "plots"], 1, "error: README.md: is not a model that `dvc repro` made"),
     ],
 )
@@ -216,21 +211,12 @@ def constant(values: "np.ndarray[Any, Any]", kind: int = TensorProto.FLOAT) -> o
 
 
 def test_a_model_of_whole_pictures_has_classes_of_any_name(finished: Path, tmp_path: Path, predict: Predict) -> None:
-    folder, model = draw_shapes(tmp_path / "shapes", 4), onnx.load(finished / "models/model.onnx")
-    about = {entry.key: entry.value for entry in model.metadata_props}
-    classes = json.dumps([*SHAPES, *map(str, range(7))])
-    helper.set_model_props(model, about | {"classes": classes, "pictures": "whole"})
-    path = tmp_path / "model.onnx"
-    path.write_bytes(model.SerializeToString())
+    folder, path = draw_shapes(tmp_path / "shapes", 4), tmp_path / "model.onnx"
+    with_metadata(finished / "models/model.onnx", path, classes=[*SHAPES, *map(str, range(7))], pictures="whole")
     output, _ = predict("--model", path, "--evaluate", folder)
     assert "of 12 correct" in output
     assert [line.split()[0] for line in output.splitlines()[-3:]] == SHAPES
     assert "--all: needs a model of" in predict("--model", path, "--all", folder, status=1)[1]
-
-
-def test_control_characters_do_not_reach_the_terminal(predict: Predict) -> None:
-    _, problems = predict("--model", "\x1b[31m.onnx", "x", status=1)
-    assert problems == "error: \\x1b[31m.onnx: No such file or directory; `dvc repro` makes models/model.onnx\n"
 
 
 def test_what_is_no_model_of_the_pipeline_is_refused(finished: Path, tmp_path: Path, predict: Predict) -> None:
