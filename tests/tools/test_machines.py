@@ -175,13 +175,6 @@ def test_an_agreement_has_all_that_a_result_depends_on() -> None:
     ]
 
 
-def test_a_password_in_the_url_is_refused() -> None:
-    for url in "postgresql://somebody:open-sesame@host/name", "postgresql://somebody@host/name?password=open-sesame":
-        with pytest.raises(UserError, match=r"^--storage: must not have a password") as caught:
-            open_study(url, "study", {})
-        assert "open-sesame" not in str(caught.value)
-
-
 def test_what_is_no_study_of_this_command_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("experiments.study.ATTEMPTS", 1)
     url = f"sqlite:///{tmp_path}/study.db"
@@ -198,6 +191,10 @@ def test_what_is_no_study_of_this_command_is_refused(tmp_path: Path, monkeypatch
     with pytest.raises(UserError, match=r"^empty: was begun .*, got\n  torch: 1 there, 2 here\nMake them equal"):
         open_study(url, "empty", {"torch": "2"})
 
+    for wrong in "postgresql://somebody:open-sesame@host/name", "postgresql://somebody@host/name?password=open-sesame":
+        with pytest.raises(UserError, match=r"^--storage: must not have a password") as caught:
+            open_study(wrong, "study", {})
+        assert "open-sesame" not in str(caught.value)
     for wrong in "nonsense", "sqlite:////no/where":
         with pytest.raises(UserError, match=r"^--storage: must be a database that can be used, got [^\n]*$"):
             open_study(wrong, "study", {})

@@ -3,9 +3,6 @@
 import hashlib
 import os
 import signal
-import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +13,8 @@ import yaml
 
 import measure_recipes as benchmark
 import recipe
-from conftest import ROOT, Call, Run
+from background import start, trainings, wait_for
+from conftest import ROOT, Call, MakeProject, Run
 from digits.models.model_file import load_model
 from digits.training.params import TrainParams, refuse_conflicts
 from doc_tables import with_table
@@ -93,36 +91,23 @@ def test_a_recipe_runs_as_an_experiment(project: Path, run: Run) -> None:
 
 
 @pytest.mark.long
-def test_ctrl_c_lets_dvc_tidy_up(
-    make_project: Callable[[], Path], run: Run, environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_ctrl_c_lets_dvc_tidy_up(make_project: MakeProject, run: Run, environment: dict[str, str]) -> None:
     """Killed rather than interrupted, `dvc exp run` would leave Git's HEAD detached."""
     project = make_project()
     branch = run(project, "git", "symbolic-ref", "HEAD")
     command = ["python", "tools/recipe.py", "mlp", "-S", "train.epochs=1000"]
-    with (
-        (tmp_path / "printed").open("w") as printed,
-        subprocess.Popen(
-            command, cwd=project, env=environment, stdout=printed, stderr=printed, start_new_session=True
-        ) as process,
-    ):
-        while not list((project / ".checkpoints").glob("*.lock")):
-            assert process.poll() is None
-            time.sleep(0.1)
+    with start(project, environment, command, own_group=True) as process:
+        wait_for(lambda: trainings(project))
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(60) == 130
+        printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, printed
     assert run(project, "git", "symbolic-ref", "HEAD") == branch
-    assert "Traceback" not in (tmp_path / "printed").read_text()
+    assert "Traceback" not in printed
 
 
-def test_what_is_unknown_is_refused(finished: Path, call: Call, run: Run) -> None:
-    """A recipe by the tool, which lists the known ones, an option by DVC."""
+def test_wrong_usage_and_machines_for_native_arithmetic_alone(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tool does not know goes to DVC, which refuses it."""
     assert "choose from" in call(recipe, ROOT, "cnn-bets", status=2)[1]
-    output = run(finished, "python", "tools/recipe.py", "linear", "--no-such-option", status=2)
-    assert "unrecognized arguments: --no-such-option" in output
-
-
-def test_a_network_trains_natively_where_nothing_else_is_possible(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "unsuitable_machine", lambda: "Darwin on arm64")
     for name, arithmetic in (("mlp", "native"), ("baseline", "portable")):
         output, _ = call(recipe, ROOT, name, "--no-such-option", status=2)

@@ -3,23 +3,21 @@
 import re
 import shutil
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import reproduce
-from conftest import ROOT, Call, Run, commit, edit
+from background import start, wait_for
+from conftest import ROOT, Call, MakeProject, Run, commit, edit
 from samples import draw_shapes
 
 REPRODUCE = ("python", "tools/reproduce.py")
 
 
 @pytest.fixture(scope="module")
-def project(make_project: Callable[[], Path]) -> Path:
+def project(make_project: MakeProject) -> Path:
     return make_project()
 
 
@@ -38,7 +36,7 @@ def test_the_pipeline_as_committed(project: Path, tmp_path: Path, run: Run) -> N
 
 
 @pytest.mark.long
-def test_what_depends_on_time_is_named(make_project: Callable[[], Path], tmp_path: Path, run: Run) -> None:
+def test_what_depends_on_time_is_named(make_project: MakeProject, tmp_path: Path, run: Run) -> None:
     project = make_project()
     save = "write_json(folder / DESCRIPTION, about.model_dump())"
     now = save.replace("()", '() | {"now": str(__import__("os").times())}')
@@ -53,12 +51,10 @@ def test_what_depends_on_time_is_named(make_project: Callable[[], Path], tmp_pat
 
 
 @pytest.mark.long
-def test_data_that_is_added_to_dvc_in_a_folder_of_a_larger_repository(
-    make_project: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, run: Run
-) -> None:
-    project = make_project()
-    larger = tmp_path_factory.mktemp("larger")
+def test_data_added_to_dvc_in_a_larger_repository(make_project: MakeProject, tmp_path: Path, run: Run) -> None:
+    project, larger = make_project(), tmp_path / "larger"
     shutil.rmtree(project / ".git")
+    larger.mkdir()
     project = project.rename(larger / "project")
     run(larger, "git", "init", "--quiet")
     draw_shapes(project / "data/shapes", 5)
@@ -96,12 +92,8 @@ def test_a_processor_that_cannot_be_emulated(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.long
 def test_an_interrupted_run_leaves_nothing(project: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     """Neither by SIGTERM, which takes the way of Ctrl-C."""
-    with subprocess.Popen(
-        REPRODUCE, cwd=project, env=environment | {"TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL
-    ) as process:
-        while not list(tmp_path.glob("reproduce-*/run-1/data/raw/dataset.json")):
-            assert process.poll() is None
-            time.sleep(0.05)
+    with start(project, environment | {"TMPDIR": str(tmp_path)}, REPRODUCE) as process:
+        wait_for(lambda: list(tmp_path.glob("reproduce-*/run-1/data/raw/dataset.json")))
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=8) == 130  # rather than at the end of the run
     assert list(tmp_path.iterdir()) == []

@@ -94,9 +94,7 @@ def test_all_damage_is_named_and_repaired(project: Path, run: Run, call: Call) -
     assert repair(project, run, call, output) == []
 
 
-def test_all_is_read_and_what_is_missing_or_differs_alone_is_named(
-    project: Path, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_missing_or_differs_alone_is_named(project: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", os.defpath)  # `dvc` is found beside Python
     whole = json.loads(call(verify, project, "--json")[0])
     folders = (".dvc/cache", "data/raw", "data/tensors", "models", "metrics", "plots")
