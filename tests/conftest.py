@@ -150,6 +150,29 @@ def copy_finished(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> M
     return lambda: Path(shutil.copytree(finished, tmp_path_factory.mktemp("copy") / "project"))
 
 
+@pytest.fixture(scope="session")
+def copy_with_experiments(
+    copy_finished: MakeProject, run: Run, once: Once, tmp_path_factory: pytest.TempPathFactory
+) -> MakeProject:
+    """Copy a project with experiments: other seeds, learning rates and validation images, and one of train alone."""
+
+    def make() -> Path:
+        folder = copy_finished()
+        (folder / "note").write_text("a commit of its own, so that no experiment is taken for the one before")
+        commit(folder, run)
+        for name, *arguments in (
+            ("seed-1", "-S", "train.seed=1"),
+            ("slow-0", "-S", "train.lr=0.001", "evaluate"),
+            ("slow-1", "-S", "train.lr=0.001", "-S", "train.seed=1", "evaluate"),
+            ("split", "-S", "preprocess.seed=1"),
+            ("unscored", "-S", "train.lr=0.3", "-S", "train.seed=2", "train"),
+        ):
+            run(folder, "dvc", "exp", "run", "--temp", "--name", name, *arguments)
+        return folder
+
+    return lambda: Path(shutil.copytree(once("experiments", make), tmp_path_factory.mktemp("copy") / "project"))
+
+
 @pytest.fixture
 def project(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished project, for one test."""
@@ -195,3 +218,9 @@ def commit(folder: Path, run: Run) -> None:
     """Commit everything that Git does not ignore."""
     run(folder, "git", "add", "--all")
     run(folder, "git", "commit", "--quiet", "--message", "as it is")
+
+
+def committed(folder: Path, revision: str, path: str, run: Run) -> str:
+    """A file of a commit, by the commit's name of Git's or of DVC's."""
+    commits = run(folder, "git", "for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{revision}").split()
+    return run(folder, "git", "show", f"{commits[0] if commits else revision}:{path}")

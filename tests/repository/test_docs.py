@@ -33,7 +33,7 @@ NOT_RUN = {
     "(umask 077; echo 'server:5432:digits:digits:PASSWORD' >> ~/.pgpass)": "writes to the user's home",
     "dvc gc --workspace --all-experiments": "asks before it deletes",
     "dvc queue logs NAME --follow": "tests/pipeline/test_pipeline.py, without --follow",
-    "make experiments": "tests/tools/test_runs.py",
+    "make experiments": "tests/tools/test_sweep.py",
 }
 OFFLINE = "python tools/recipe.py offline"  # the only recipe that chooses a data set
 GROUPS = {"artifacts", "exp", "metrics", "params", "plots", "queue", "remote"}  # of DVC's commands

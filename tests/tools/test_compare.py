@@ -1,4 +1,4 @@
-"""Whether a difference is real: the statistics against published examples, and the tool on real experiments."""
+"""Whether a difference is real: the statistics against published examples and known truths, and real experiments."""
 
 import io
 import json
@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +15,23 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t, ttest_1samp
 
 import compare
+import verdict_coverage as benchmark
 from bad_input import CHARACTERS, many
-from conftest import Call, MakeProject, Run, commit, edit
+from conftest import Call, MakeProject, Run, commit, committed, edit
 from digits.foundation.stage import UserError
 from experiments import image_report, statistics
+from experiments.crossed import Crossed, crossed, sign_flip_test
 from experiments.predictions import Results
 from experiments.revisions import read_files
+from experiments.seed_groups import Group, model_of
+from experiments.seed_report import differences, report
 from tables import labels
 
-Judged = list[tuple[str, str, str]]
 
-
-def judged(both: int, gained: int, lost: int, neither: int) -> Judged:
+def judged(both: int, gained: int, lost: int, neither: int) -> list[tuple[str, str, str]]:
     """Images that show a 1, with as many of each kind."""
     counts = {("1", "1"): both, ("0", "1"): gained, ("1", "0"): lost, ("0", "0"): neither}
     return [("1", *answers) for answers, count in counts.items() for _ in range(count)]
@@ -53,30 +57,9 @@ def test_interval_of_the_difference() -> None:
     assert statistics.difference_interval(7, 1, 21) == pytest.approx((0.0134, 0.5083), abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("images", "up", "down"), [(360, 0.03, 0.02), (10_000, 0.001, 0.001), (10_000, 0.0005, 0.001), (10_000, 0.05, 0.01)]
-)
-def test_interval_covers_the_true_difference(images: int, up: float, down: float) -> None:
-    """In 95 % of simulated test sets; 4,000 of them tell it within 0.35 points (one standard error)."""
-    draws = np.random.default_rng(0).multinomial(images, [up, down, 1 - up - down], size=4000)
-    intervals = [statistics.difference_interval(int(gained), int(lost), images) for gained, lost, _ in draws]
-    assert np.mean([low <= up - down <= high for low, high in intervals]) == pytest.approx(0.955, abs=0.015)
-
-
-def test_interval_and_p_agree_but_for_close_calls() -> None:
-    for gained in range(60):
-        for lost in range(gained):
-            p = statistics.mcnemar_test(gained, lost)
-            low, _ = statistics.difference_interval(gained, lost, 10_000)
-            assert (low > 0) == (p < 0.05) or 0.04 < p < 0.07, (gained, lost, p)
-
-
-def test_images_needed_of_a_published_example() -> None:
+def test_images_needed_and_holm_of_published_examples() -> None:
     # powerandsamplesize.com, "Compare Paired Proportions: McNemar's Z-test, 2-Sided Equality", which cites Connor.
     assert statistics.images_needed(0.45 + 0.05, 0.45 - 0.05) == 23
-
-
-def test_holm_of_a_published_example() -> None:
     # Wikipedia, "Holm-Bonferroni method": of these four, the first and the last are rejected.
     assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert statistics.holm([0.2]) == [0.2]
@@ -128,32 +111,22 @@ def test_names_of_any_length_and_kind_fit() -> None:
         assert len({line.replace(r"\|", "").count("|") for line in part.splitlines()}) == 1
 
 
-@pytest.fixture(scope="module")
-def experiments(copy_finished: MakeProject, run: Run) -> Path:
-    """A project with the experiment slow, which is in the workspace, too."""
-    folder = copy_finished()
-    run(folder, "dvc", "exp", "run", "--name", "slow", "-S", "train.lr=0.001", "evaluate")
-    return folder
-
-
 def read_correct(folder: Path, run: Run, name: str) -> "pd.Series[bool]":
     """Which test images a commit, by its name of Git's or of DVC's, gets right."""
-    listed = run(folder, "git", "for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{name}").strip()
-    table = pd.read_csv(io.StringIO(run(folder, "git", "show", f"{listed or name}:metrics/predictions.csv")))
+    table = pd.read_csv(io.StringIO(committed(folder, name, "metrics/predictions.csv", run)))
     return table.actual == table.predicted
 
 
-def test_what_is_compared_by_default(experiments: Path, run: Run, call: Call) -> None:
-    assert re.search(r" p\nslow .* <0\.0001\n", call(compare, experiments, "HEAD", "slow")[0])
-    same = {call(compare, experiments, *names)[0] for names in ((), ("HEAD",), ("HEAD", "workspace"))}
+def test_what_is_compared_by_default_and_several_revisions_in_all_formats(project: Path, run: Run, call: Call) -> None:
+    run(project, "dvc", "exp", "run", "--name", "slow", "-S", "train.lr=0.001", "evaluate")
+    assert re.search(r" p\nslow .* <0\.0001\n", call(compare, project, "HEAD", "slow")[0])
+    same = {call(compare, project, *names)[0] for names in ((), ("HEAD",), ("HEAD", "workspace"))}
     assert len(same) == 1
     assert "against HEAD" in same.pop()
-    assert "workspace predicts the same as slow" in run(experiments / "tools", "python", "compare.py", "slow")
+    assert "workspace predicts the same as slow" in run(project / "tools", "python", "compare.py", "slow")
 
-
-def test_several_revisions_classes_and_formats(experiments: Path, run: Run, call: Call) -> None:
     names = ("HEAD", "slow", "HEAD~0")
-    output, _ = call(compare, experiments, "--classes", *names)
+    output, _ = call(compare, project, "--classes", *names)
     assert max(map(len, output.splitlines())) <= 80
     assert output.count("p (Holm)\n") == 3
     assert "HEAD~0 predicts the same as HEAD" in output
@@ -161,23 +134,23 @@ def test_several_revisions_classes_and_formats(experiments: Path, run: Run, call
     images = re.findall(r"(?m)^\d +(\d+) ", output)
     assert (len(images), sum(map(int, images))) == (20, 2 * 360)
 
-    markdown, _ = call(compare, experiments, "--classes", "--md", *names)
+    markdown, _ = call(compare, project, "--classes", "--md", *names)
     assert re.search(r"\| against `HEAD` +\| +points \| .*\n\|:-+\|-+:\|-+:\|-+:\|-+:\|-+:\|\n", markdown)
     assert set(re.findall(r"[\d.]+", output)) == set(re.findall(r"[\d.]+", markdown))
 
-    found = json.loads(call(compare, experiments, "--classes", "--json", *names)[0])
+    found = json.loads(call(compare, project, "--classes", "--json", *names)[0])
     rows = [line.split()[-7:-1] for line in output.splitlines()]
     assert found["images"] == 360
     assert [each["name"] for each in found["revisions"]] == list(names)
     for revision in found["revisions"]:
-        correct = read_correct(experiments, run, revision["name"])
+        correct = read_correct(project, run, revision["name"])
         assert (revision["errors"], revision["accuracy"]) == ((~correct).sum(), correct.mean())
         cells = (100 * revision[key] for key in ("accuracy", "accuracy_low", "accuracy_high"))
         assert re.search("{} +{:.2f} +{:.2f} to {:.2f}".format(revision["name"], *cells), output)
     slow, same = found["comparisons"]
     assert (slow["name"], slow["baseline"], slow["verdict"]) == ("slow", "HEAD", "worse")
     assert (same["name"], same["baseline"], same["verdict"]) == ("HEAD~0", "HEAD", "same predictions")
-    before, after = (read_correct(experiments, run, name) for name in names[:2])
+    before, after = (read_correct(project, run, name) for name in names[:2])
     assert (slow["gained"], slow["lost"]) == ((~before & after).sum(), (before & ~after).sum())
     fewer = slow["lost"] - slow["gained"]
     assert f"slow is worse than HEAD: it gets {fewer} fewer of 360 test images correct" in " ".join(output.split())
@@ -190,10 +163,10 @@ def test_several_revisions_classes_and_formats(experiments: Path, run: Run, call
     for key in ("images", "gained"):
         assert sum(each[key] for each in slow["classes"]) == slow[key]
     assert len(same["classes"]) == 10
-    call(compare, experiments, "--md", "--json", status=2)
+    call(compare, project, "--md", "--json", status=2)
 
-    assert call(compare, experiments, "--fail-if-worse", "--json", "HEAD", "slow", status=1)[0].endswith("\n}\n")
-    call(compare, experiments, "--fail-if-worse", "slow", "HEAD")
+    assert call(compare, project, "--fail-if-worse", "--json", "HEAD", "slow", status=1)[0].endswith("\n}\n")
+    call(compare, project, "--fail-if-worse", "slow", "HEAD")
 
 
 NAMES = ["--all", "-n1", "--output=x", "HEAD:x", "HEAD^{tree}", "@{1", "@{-1}", ":/", "..", "^HEAD", "refs/heads/*"]
@@ -263,3 +236,150 @@ def test_gits_own_words_are_shown(finished: Path, monkeypatch: pytest.MonkeyPatc
     _, said = call(compare, finished, status=1)
     assert said.startswith("error: git: `git for-each-ref` failed, got fatal: ")
     assert "git config --global --add safe.directory" in said
+
+
+def test_mean_squares_are_those_of_a_textbook() -> None:
+    """By the definitions, cell by cell."""
+    values = np.random.default_rng(0).integers(-1, 2, (4, 30))
+    mean, of_seeds, of_images = values.mean(), values.mean(axis=1, keepdims=True), values.mean(axis=0, keepdims=True)
+    found = crossed(values)
+    assert (found.seeds, found.images) == (4, 30)
+    assert found.mean == pytest.approx(mean)
+    assert found.ms_seeds == pytest.approx(30 * ((of_seeds - mean) ** 2).sum() / 3)
+    assert found.ms_images == pytest.approx(4 * ((of_images - mean) ** 2).sum() / 29)
+    assert found.ms_rest == pytest.approx(((values - of_seeds - of_images + mean) ** 2).sum() / (3 * 29))
+    assert found.sd == pytest.approx(of_seeds.std(ddof=1))
+
+
+def test_the_interval_is_that_of_one_sample_where_the_other_does_not_vary() -> None:
+    by_seed = np.array([0, 1, 1, -1, 1] * 4)
+    for values, sample in ((np.tile(by_seed[:, None], (1, 8)), by_seed), (np.tile(by_seed, (3, 1)), by_seed)):
+        expected = ttest_1samp(sample, 0).confidence_interval(0.95)
+        assert crossed(values).interval() == pytest.approx((expected.low, expected.high))
+    assert crossed(np.zeros((5, 300), int)).interval() == pytest.approx((-0.01, 0.01), abs=2e-4)  # the rule of three
+
+
+@pytest.mark.parametrize("seeds", [3, 6])
+@pytest.mark.parametrize("scenario", [benchmark.Scenario(1000, (0.96, 0.96), sd) for sd in (0, 0.005)])
+def test_the_interval_holds_the_truth(scenario: benchmark.Scenario, seeds: int) -> None:
+    """In about 95 % of 500 simulated experiments, which tell it within a point (one standard error)."""
+    assert benchmark.coverage(scenario, seeds, 500) == pytest.approx(0.95, abs=0.03)
+
+
+def test_simulated_recipes_are_as_good_and_as_uneven_as_they_say() -> None:
+    scenario, rng = benchmark.Scenario(20_000, (0.9, 0.9), 0.01), np.random.default_rng(0)
+    right = benchmark.answers(math.sqrt(0.9) * rng.standard_normal(20_000), 0.9, scenario, 200, rng)
+    assert right.mean() == pytest.approx(0.9, abs=0.005)
+    assert right.mean(axis=1).std() == pytest.approx(0.01, rel=0.2)
+
+
+def test_what_it_takes() -> None:
+    model = Crossed(seeds=4, images=1000, mean=0.01, ms_seeds=0.3, ms_images=0.05, ms_rest=0.03)
+    assert model.margin() > 0.01
+    seeds, images = model.needed()
+    assert seeds is not None and images is None
+    enough, fewer = (
+        model._replace(seeds=count, ms_images=0.03 + count * 0.005).margin() for count in (4 + seeds, 3 + seeds)
+    )
+    assert enough < 0.01 <= fewer
+    small = model._replace(mean=0.004)
+    assert small.needed() == (None, small.images_needed())
+    assert small.images_needed() == math.ceil(0.005 * (t.ppf(0.975, 999) / 0.004) ** 2) > 1000
+    assert small.images_needed(0.01) > small.images_needed()
+
+
+def test_exact_p_by_seed() -> None:
+    # Darwin's maize, Fisher (1935), section 21: 863 of 32,768 sums are 314 eighths of an inch or more.
+    darwin = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
+    assert sign_flip_test(darwin) == 2 * 863 / 32_768
+    for sample in ([3], [0, 0], [1, -1, 2], [5, 4, 3, 2, 1, 1]):
+        sums = [
+            sum(s * x for s, x in zip(signs, sample, strict=True)) for signs in product((-1, 1), repeat=len(sample))
+        ]
+        assert sign_flip_test(sample) == np.mean([abs(each) >= abs(sum(sample)) for each in sums])
+
+
+def test_names_that_begin_and_end_alike_stay_apart() -> None:
+    names = [f"train.optimizer={name},train.epochs=1,train.seed=0" for name in ("adam", "sgd")]
+    group, other = made_up(6, 50, luck=1), made_up(6, 20, luck=1)
+    table, *_ = report(dict(zip(names, (group, other), strict=True)), [], markdown=False)
+    assert [line.split()[0] for line in table.splitlines()[1:]] == ["…adam,train.epochs", "…sgd,train.epochs="]
+    assert labels(["same", "same"], markdown=True) == ["`same`", "`same`"]
+
+
+def test_p_is_corrected_for_the_number_of_rows() -> None:
+    groups = {name: made_up(8, wrong, luck=1) for name, wrong in (("a", 50), ("b", 20), ("c", 90))}
+    _, table, *_ = report(groups, differences(groups), markdown=False)
+    assert [line.split()[-1] for line in table.splitlines()[1:]] == ["0.0156", "0.0156"]  # twice 2^(1-8)
+
+
+def test_what_images_explain_of_the_spread_between_seeds() -> None:
+    assert model_of(made_up(6, 50)).share_of_images is None
+    assert model_of(made_up(6, 50, luck=1)).share_of_images is None  # one error each
+    luck = np.random.default_rng(0).random((200, 1000)) < 0.1
+    assert crossed(luck.astype(int)).share_of_images == pytest.approx(1, abs=0.2)
+    shared = np.repeat([[1] * 400 + [0] * 600, [1] * 600 + [0] * 400], 3, axis=0)
+    assert crossed(shared).share_of_images == pytest.approx(0.006, abs=0.004)
+
+
+def made_up(seeds: int, wrong: int, luck: int = 0) -> Group:
+    """A recipe that gets the first `wrong` of 1,000 images wrong, and by chance `luck` others with each seed."""
+    group = {seed: np.ones(1000, np.int64) for seed in range(seeds)}
+    for seed, correct in group.items():
+        correct[:wrong] = 0
+        correct[500 + seed * luck : 500 + (seed + 1) * luck] = 0
+    return group
+
+
+def test_the_sentence_to_act_on_and_the_width() -> None:
+    groups = {"x" * 30: made_up(6, 50, luck=1), "y" * 30: made_up(7, 20, luck=1), "worse": made_up(8, 90)}
+    groups |= {"close": made_up(6, 47), "few": made_up(3, 50, luck=1)}
+    found = differences(groups)
+    assert [item.verdict for item in found] == ["better", "worse", *["no evidence of a difference"] * 2]
+    *tables, better, worse, close, few, _ = report(groups, found, markdown=False)
+    assert max(len(line) for part in tables for line in part.splitlines()) <= 80
+    assert "better than xxxxxxxx…xxxxxxxxx: its mean accuracy over 6 seeds is 3.00 points higher, more than" in better
+    assert "is worse than" in worse
+    assert (
+        "no number of seeds would make the 0.40 points seen here evidence; it takes more test images, at least" in close
+    )
+    assert few.endswith("they get the same images right.")
+    assert tables[1].splitlines()[-1].endswith(" 3  8+ seeds")
+    assert "95 % together" in tables[1]
+    alone, joint = differences(dict([*groups.items()][:2]))[0], found[0]
+    assert alone.model.margin(alone.level) < joint.model.margin(joint.level)
+
+
+@pytest.mark.long
+def test_real_experiments(copy_with_experiments: MakeProject, run: Run, call: Call) -> None:
+    project = copy_with_experiments()
+    both = "seed-1", "slow-1"
+    found = json.loads(call(compare, project, "--seeds", "--json", "--fail-if-worse", *both, status=1)[0])
+    assert [(group["name"], group["seeds"]) for group in found["groups"]] == [(name, [0, 1]) for name in both]
+
+    def accuracy(name: str) -> float:
+        table = pd.read_csv(io.StringIO(committed(project, name, "metrics/predictions.csv", run)))
+        return float((table.actual == table.predicted).mean())
+
+    assert [group["accuracies"] for group in found["groups"]] == [
+        [pytest.approx(accuracy(name)) for name in names] for names in (["HEAD", "seed-1"], ["slow-0", "slow-1"])
+    ]
+    (compared,) = found["comparisons"]
+    assert (compared["name"], compared["baseline"], compared["seeds"]) == ("slow-1", "seed-1", [0, 1])
+    differing = np.array([accuracy("slow-0") - accuracy("HEAD"), accuracy("slow-1") - accuracy("seed-1")])
+    assert compared["difference"] == pytest.approx(differing.mean())
+    assert (compared["verdict"], compared["p"]) == ("worse", 0.5)
+    text, _ = call(compare, project, "--seeds", "--md", "HEAD", "slow-0")
+    assert f"| `slow-0` | {100 * differing.mean():+.2f} |" in " ".join(text.split())
+    assert "slow-1 is worse" not in call(compare, project, "--seeds", "slow-1")[0]
+    advice = "`dvc exp apply unscored; dvc repro` scores it in the workspace"
+    assert f"got predictions of an earlier one; {advice}" in call(compare, project, "HEAD", "unscored", status=1)[1]
+    for names, problem in [
+        (("HEAD", "seed-1"), "error: revisions: must differ in more than train.seed with --seeds, got HEAD, seed-1; "),
+        (("unscored",), "error: train.seed: unscored must have two seeds or more, with test results, got [2]; `dvc "),
+        (
+            ("HEAD", "unscored"),
+            "HEAD and unscored must have two seeds or more in common, with test results, got none; ",
+        ),
+    ]:
+        assert problem in call(compare, project, "--seeds", *names, status=1)[1]

@@ -16,16 +16,6 @@ from experiments.ensembles import average
 from handwriting.recognizer import Recognizer
 
 
-@pytest.fixture(scope="module")
-def project(copy_finished: MakeProject, run: Run) -> Path:
-    """A project with an experiment of another seed, one of other data, and one that has only been trained."""
-    folder = copy_finished()
-    run(folder, "dvc", "exp", "run", "--temp", "--name", "other", "-S", "train.seed=1")
-    run(folder, "dvc", "exp", "run", "--temp", "--name", "split", "-S", "preprocess.seed=1")
-    run(folder, "dvc", "exp", "run", "--temp", "--name", "unexported", "-S", "train.seed=2", "train")
-    return folder
-
-
 def logits(path: Path, images: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     found: np.ndarray = session.run(["logits"], {"pixels": images[:, None].astype(np.float32) / 255})[0]
@@ -33,16 +23,19 @@ def logits(path: Path, images: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.long
-def test_the_average_of_two_models(project: Path, run: Run, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_average_of_two_models(
+    copy_with_experiments: MakeProject, run: Run, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = copy_with_experiments()
     monkeypatch.setattr(ensemble, "MODEL", project / "models/ensemble.onnx")
-    output, _ = call(ensemble, project, "HEAD", "other")
+    output, _ = call(ensemble, project, "HEAD", "seed-1")
     path = project / "models/ensemble.onnx"
     assert output.endswith(f"{path}: the average of 2 models\n")
-    run(project, "dvc", "get", ".", "models/model.onnx", "--rev", "other", "-o", "models/other.onnx")
+    run(project, "dvc", "get", ".", "models/model.onnx", "--rev", "seed-1", "-o", "models/seed-1.onnx")
     for name, split in ("validation", "val"), ("test", "test"):
         tensors = load_file(project / f"data/tensors/{split}.safetensors")
         images, labels = tensors["images"], tensors["labels"]
-        mean = np.mean([logits(project / f"models/{member}.onnx", images) for member in ("model", "other")], axis=0)
+        mean = np.mean([logits(project / f"models/{member}.onnx", images) for member in ("model", "seed-1")], axis=0)
         assert logits(path, images) == pytest.approx(mean, abs=1e-5)
         assert f"{name}: {(mean.argmax(axis=1) == labels).mean():.2%} of {len(labels):,} images correct" in output
 
@@ -53,7 +46,7 @@ def test_the_average_of_two_models(project: Path, run: Run, call: Call, monkeypa
     kept, linked = project / "models/model.onnx", project / "models/linked.onnx"
     before = kept.read_bytes()
     linked.hardlink_to(kept)
-    call(ensemble, project, "HEAD", "other", "--model", str(linked))
+    call(ensemble, project, "HEAD", "seed-1", "--model", str(linked))
     assert linked.read_bytes() == path.read_bytes()
     assert kept.read_bytes() == before
 
@@ -68,20 +61,21 @@ def test_models_of_other_classes_are_not_averaged(finished: Path) -> None:
 
 
 @pytest.mark.long
-def test_what_cannot_be_averaged_is_refused(project: Path, call: Call) -> None:
+def test_what_cannot_be_averaged_is_refused(copy_with_experiments: MakeProject, call: Call) -> None:
+    project = copy_with_experiments()
     for arguments, status, message in [
         (["HEAD"], 2, "REVISION: two or more, all different, are needed"),
-        (["other", "other"], 2, "REVISION: two or more, all different, are needed"),
+        (["seed-1", "seed-1"], 2, "REVISION: two or more, all different, are needed"),
         (["HEAD", "HEAD~0"], 2, "REVISION: two or more, all different, are needed"),
         (["HEAD", "workspace"], 2, "REVISION: must be an experiment or a commit, got workspace"),
         (["HEAD", "nothing"], 1, "error: revision: must be a commit, an experiment or workspace, got nothing; "),
-        (["HEAD", "unexported"], 1, "error: unexported: has no ONNX model, since the stage export has not run; `dvc "),
+        (["HEAD", "unscored"], 1, "error: unscored: has no ONNX model, since the stage export has not run; `dvc "),
         (["HEAD", "split"], 1, "error: data/tensors/val.safetensors: has other images than split was judged by; "),
-        (["HEAD", "other", "--model", "README.md/a"], 1, "error: README.md/a: cannot be read or written, got "),
+        (["HEAD", "seed-1", "--model", "README.md/a"], 1, "error: README.md/a: cannot be read or written, got "),
     ]:
         assert message in call(ensemble, project, *arguments, status=status)[1]
     shutil.rmtree(project / ".dvc/cache/files")
-    said = call(ensemble, project, "HEAD", "other", status=1)[1]
+    said = call(ensemble, project, "HEAD", "seed-1", status=1)[1]
     assert said.startswith(
         "error: HEAD: its model is in no cache or remote of DVC, got Can't find 'models/model.onnx' "
     )

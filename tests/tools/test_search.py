@@ -21,7 +21,7 @@ from optuna.trial import Trial, TrialState, create_trial
 
 import search
 from background import start, trainings, wait_for
-from conftest import ROOT, Call, MakeProject, Run
+from conftest import ROOT, Call, MakeProject, Run, committed
 from digits.foundation.stage import UserError
 from digits.scoring import DIVERGED, progress
 from experiments import task as module
@@ -60,11 +60,6 @@ def experiments(folder: Path, name: str, run: Run) -> list[str]:
     return sorted(experiment for experiment in listed if experiment.startswith(f"{name}-"))
 
 
-def committed(folder: Path, revision: str, path: str, run: Run) -> str:
-    commits = run(folder, "git", "for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{revision}").split()
-    return run(folder, "git", "show", f"{commits[0] if commits else revision}:{path}")
-
-
 @pytest.mark.long
 def test_the_best_trial_is_that_of_the_highest_validation_accuracy(prepared: Path, run: Run, tmp_path: Path) -> None:
     (prepared / "search.yaml").write_text(SPACE)
@@ -86,9 +81,8 @@ def test_the_best_trial_is_that_of_the_highest_validation_accuracy(prepared: Pat
     for name in names:
         locked = [yaml.safe_load(committed(prepared, revision, "dvc.lock", run)) for revision in (name, "HEAD")]
         assert locked[0]["stages"].get("evaluate") == locked[1]["stages"].get("evaluate")
-        assert committed(prepared, name, "metrics/test.json", run) == committed(
-            prepared, "HEAD", "metrics/test.json", run
-        )
+        tested = [committed(prepared, revision, "metrics/test.json", run) for revision in (name, "HEAD")]
+        assert tested[0] == tested[1]
     assert run(prepared, "git", "status", "--porcelain", "--", "metrics", "params.yaml") == ""
 
     output = run(prepared, "bash", "-c", output.splitlines()[-1].strip())
@@ -99,7 +93,7 @@ def test_the_best_trial_is_that_of_the_highest_validation_accuracy(prepared: Pat
 
 
 @pytest.mark.long
-def test_one_of_two_at_the_same_time_is_killed_and_the_other_interrupted(
+def test_of_two_at_once_one_is_killed_and_the_other_interrupted(
     prepared: Path, environment: dict[str, str], run: Run, warm_path: str
 ) -> None:
     command, before = [*SEARCH, *options(prepared, "two", SLOW, 3)], trainings(prepared)
@@ -108,9 +102,8 @@ def test_one_of_two_at_the_same_time_is_killed_and_the_other_interrupted(
         first.kill()
         second.send_signal(signal.SIGINT)
         assert second.wait(120) == 130
-        assert (
-            cast(IO[str], second.stdout).read().endswith("error: search: interrupted; the same command continues it\n")
-        )
+        printed = cast(IO[str], second.stdout).read()
+        assert printed.endswith("error: search: interrupted; the same command continues it\n")
     begun = trainings(prepared) - before
     assert len(begun) == 2
     output = run(prepared, *command, PATH=warm_path)
@@ -247,9 +240,7 @@ def test_what_every_trial_fails_of_ends_the_search(prepared: Path, run: Run, war
     assert "Traceback" not in output
 
 
-def test_hopeless_and_diverging_trainings_are_pruned_and_others_than_begun_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_hopeless_and_diverging_trainings_are_pruned_and_other_ones_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     study, view = (
         optuna.create_study(direction="maximize", pruner=MedianPruner(n_startup_trials=1, n_warmup_steps=2))
         for _ in range(2)
@@ -339,7 +330,8 @@ def test_a_bad_search_space_is_refused(tmp_path: Path, text: str, message: str) 
         read_space(path)
 
 
-def test_wrong_params_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_committed_space_fits_right_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_space(ROOT / "search.yaml")["train.lr"] == {"low": 1e-4, "high": 1.0, "log": True}
     monkeypatch.setattr("repository.ROOT", tmp_path)
     for old, new, message in [
         ("  val_size: .*\n", "", "preprocess.val_size: must be above 0, "),
@@ -348,7 +340,3 @@ def test_wrong_params_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (tmp_path / "params.yaml").write_text(re.sub(old, new, (ROOT / "params.yaml").read_text()))
         with pytest.raises(UserError, match=message):
             read_space(ROOT / "search.yaml")
-
-
-def test_the_committed_search_space_is_right() -> None:
-    assert read_space(ROOT / "search.yaml")["train.lr"] == {"low": 1e-4, "high": 1.0, "log": True}

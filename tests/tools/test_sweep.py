@@ -1,4 +1,4 @@
-"""A sweep gives the experiments that `dvc exp run` gives, and loses nothing to interruptions."""
+"""A sweep gives the experiments that `dvc exp run` gives, loses nothing to interruptions, and is drawn."""
 
 import os
 import re
@@ -8,27 +8,24 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+import sweep
 from background import wait_for
+from conftest import Call, MakeProject, edit
 from conftest import Run as RunCommand
-from conftest import edit
 from digits.foundation.stage import UserError
 from digits.foundation.yaml_text import parse_lock
+from experiments.figures import comparable, draw_runs, draw_sweep
 from experiments.grid import members, varied
-from experiments.runs import Run
+from experiments.revisions import Files, read_files
+from experiments.runs import RESULTS, Run, run_of
 from experiments.snapshot import DRAWINGS, Snapshot, take_snapshot, used_pictures
 from samples import draw, some_digits
 
 SWEEP = "python", "tools/sweep.py"
-
-
-@pytest.fixture
-def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project in which the functions of the tools work."""
-    for module in ("experiments.snapshot", "repository"):
-        monkeypatch.setattr(f"{module}.ROOT", project)
-    return project
 
 
 def tree(project: Path, name: str, run: RunCommand) -> str:
@@ -47,57 +44,49 @@ def test_every_combination_is_a_member_with_a_name() -> None:
     assert list(members(["preprocess.seed=1,2"], "")) == ["preprocess.seed=1", "preprocess.seed=2"]
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        ["train.lr=0.1"],
-        ["train.lr=0.1,0.10"],
-        ["train.lr"],
-        ["train.lr=[0.1"],
-        ["train.model='a/b','a-b'"],
-        ["train.eppochs=1,2"],
-        ["lr=0.1,0.2"],
-    ],
-)
-def test_what_makes_no_sweep_is_refused(settings: list[str]) -> None:
+NO_SWEEPS = "train.lr=0.1 train.lr=0.1,0.10 train.lr train.lr=[0.1 train.model='a/b','a-b' train.eppochs=1,2 lr=0.1,0.2"
+
+
+@pytest.mark.parametrize("setting", NO_SWEEPS.split())
+def test_what_makes_no_sweep_is_refused(setting: str) -> None:
     with pytest.raises(UserError, match="-S: "):
-        members(settings, "")
+        members([setting], "")
 
 
-def test_a_snapshot_has_the_hashes_that_dvc_records(here: Path, run: RunCommand) -> None:
-    stages = parse_lock((here / "dvc.lock").read_text())
+def test_a_snapshot_has_what_experiments_see(project: Path, run: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("experiments.snapshot", "repository"):
+        monkeypatch.setattr(f"{module}.ROOT", project)
+    stages = parse_lock((project / "dvc.lock").read_text())
     made = {path for stage in stages.values() for path in stage.outs}
     recorded = {path: md5 for stage in stages.values() for path, md5 in stage.deps.items() if path not in made}
-    (here / "stages/digits/models/__pycache__").mkdir()
-    (here / "stages/digits/models/__pycache__/a.pyc").write_text("not part of it")
+    (project / "stages/digits/models/__pycache__").mkdir()
+    (project / "stages/digits/models/__pycache__/a.pyc").write_text("not part of it")
     found = take_snapshot({DRAWINGS, "nothing"})
     assert {path: found.files[path] for path in recorded if path in found.files} == {
         path: md5 for path, md5 in recorded.items() if path.startswith("stages/") or path == DRAWINGS
     }
-    assert found.commit == run(here, "git", "rev-parse", "HEAD").strip()
-    (here / "stages/digits/models/new.py").write_text("")
+    assert found.commit == run(project, "git", "rev-parse", "HEAD").strip()
+    (project / "stages/digits/models/new.py").write_text("")
     with pytest.raises(UserError, match=r"^stages/digits/models: has files that experiments do not see, got "):
         take_snapshot()
-    run(here, "git", "add", "stages")
+    run(project, "git", "add", "stages")
     changed = {path for path, md5 in take_snapshot().files.items() if md5 != found.files[path]}
     assert changed == {"stages/digits/models"}
 
-
-def test_what_experiments_would_not_see_or_keep_is_said_first(here: Path, run: RunCommand) -> None:
-    (here / ".git/info/exclude").write_text("*.png\n")
-    (here / DRAWINGS / ".DS_Store").write_text("no picture")
+    (project / ".git/info/exclude").write_text("*.png\n")
+    (project / DRAWINGS / ".DS_Store").write_text("no picture")
     assert DRAWINGS in take_snapshot({DRAWINGS}).files
-    draw(here / DRAWINGS, some_digits(0, 1))
+    draw(project / DRAWINGS, some_digits(0, 1))
     with pytest.raises(UserError, match=rf"^{DRAWINGS}: has files .*\.png; `git add -f {DRAWINGS}` shows them$"):
         take_snapshot({DRAWINGS})
-    run(here, "git", "add", "-f", DRAWINGS)
+    run(project, "git", "add", "-f", DRAWINGS)
     assert DRAWINGS in take_snapshot({DRAWINGS}).files
-    (here / "shapes").mkdir()
-    (here / "shapes/a.png").write_text("a picture")
-    run(here, "dvc", "add", "shapes")  # DVC brings it into experiments, though Git does not know it
+    (project / "shapes").mkdir()
+    (project / "shapes/a.png").write_text("a picture")
+    run(project, "dvc", "add", "shapes")  # DVC brings it into experiments, though Git does not know it
     assert "shapes" in take_snapshot({"shapes"}).files
 
-    (here / ".git/shallow").write_text(run(here, "git", "rev-parse", "HEAD"))
+    (project / ".git/shallow").write_text(run(project, "git", "rev-parse", "HEAD"))
     with pytest.raises(UserError, match=r"^Git: has only the last commits here, .*`git fetch --unshallow`$"):
         take_snapshot()
 
@@ -118,9 +107,7 @@ def test_an_experiment_of_other_code_or_pictures_is_no_member() -> None:
 
 
 @pytest.mark.long
-def test_members_are_the_experiments_that_dvc_runs(
-    project: Path, tmp_path: Path, run: RunCommand, warm_path: str
-) -> None:
+def test_members_are_those_that_dvc_runs(project: Path, tmp_path: Path, run: RunCommand, warm_path: str) -> None:
     """Those of native arithmetic and of uncommitted changes, too; one that diverges is none."""
     alone = Path(shutil.copytree(project, tmp_path / "alone"))
     for folder in (project, alone):
@@ -174,3 +161,77 @@ def test_an_interrupted_sweep_leaves_no_process_and_continues(
             assert (process.returncode, processes(project)) == (130, [])
             assert output == "error: sweep: interrupted; the same command continues it\n"
     assert run(project, *command, PATH=warm_path).count(" val acc ") == 2
+
+
+@pytest.mark.long
+def test_experiments_are_drawn_and_listed(copy_with_experiments: MakeProject, run: RunCommand, call: Call) -> None:
+    project = copy_with_experiments()
+    drawn, _ = call(sweep, project, "--picture", "lr.png")
+    assert drawn == "lr.png: 5 runs; left out because they differ in other ways: 1\n"
+    with Image.open(project / "lr.png") as image:
+        assert image.size == (800, 450)
+    for arguments, problem in [
+        (["nothing"], "error: revision: must be a commit, an experiment or workspace, got nothing"),
+        (["--x", "train.model"], "error: train.model: must be a numeric parameter"),
+        (["--by", "train.lr"], "error: train.lr: must be a numeric parameter other than --by"),
+        (["--x", "train.rate"], "error: train.rate: must be a parameter, got none of that name in HEAD"),
+        (["HEAD", "seed-1"], "error: train.lr: must have two values or more in runs that are otherwise like HEAD"),
+        (["--picture", "README.md/a.png"], "error: README.md/a.png: cannot be "),
+    ]:
+        assert problem in call(sweep, project, *arguments, status=1)[1]
+
+    def lines(arguments: str) -> list[str]:
+        listed = run(project, "make", "--dry-run", "--always-make", "experiments", f"ARGS={arguments}")
+        command = listed[listed.index("dvc exp show") :].replace("\\\n", "")  # without what make prepares
+        return run(project, "sh", "-c", command, COLUMNS="80").splitlines()
+
+    header, _, *rows = lines("")
+    params = ["preprocess.seed", "train.lr", "train.seed"]
+    assert header.replace("|", "").split() == ["Experiment", "val_accuracy", "accuracy", *params]
+    accuracies = [float(match[1]) for row in rows if (match := re.search(r"\] +\| ([01][.]\d+)", row))]
+    assert len(accuracies) == 5
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert lines("--rev HEAD~1")[-1] == "no experiments: `dvc exp run` runs one"
+
+
+def made_up(name: str, seed: int, accuracy: float, **params: object) -> Run:
+    given = {"train.lr": 0.1, "train.optimizer": "sgd", "train.seed": seed, "preprocess.val_size": 1000} | params
+    return Run(name, given, {"code": "a"}, {}, {"val_accuracy": accuracy, "accuracy": accuracy})
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        ("dvc.lock", "<<<<<<< HEAD\nstages:", "HEAD: dvc.lock is damaged"),
+        ("dvc.lock", "[]", "HEAD: dvc.lock is damaged"),
+        ("dvc.lock", "schema: '2.0'\nstages: {}", "dvc.lock: has no stage train in HEAD"),
+        ("metrics/train.json", "{", "HEAD: metrics/train.json is damaged"),
+        ("metrics/test.json", None, "metrics/test.json: is missing in HEAD"),
+    ],
+)
+def test_damaged_results_are_named(path: str, text: str | None, message: str) -> None:
+    files = read_files(["HEAD"], RESULTS)["HEAD"]
+    assert run_of(files).params["train.epochs"] > 0
+    with pytest.raises(UserError, match=f"^{message}"):
+        run_of(Files("HEAD", None, {**files.texts, path: text}))
+
+
+def test_what_sets_runs_apart() -> None:
+    base, other = made_up("HEAD", 0, 0.9), made_up("x", 1, 0.8, **{"train.lr": 0.2})
+    without = [made_up("v", seed, 0.9, **{"train.lr": 0.3}) for seed in (0, 1)]
+    for run in without:
+        del run.metrics["val_accuracy"]
+    table = comparable([base, other, made_up("w", 0, 0.9, **{"train.model": "cnn"})], "train.lr", "train.optimizer")
+    assert list(table["train.lr"]) == [0.1, 0.2]
+
+    other.inputs["data/tensors/train.safetensors"] = "b"
+    for runs, problem in [
+        ([base, other], r"^train.lr: must have two values or more in runs that are otherwise like HEAD, got one; "),
+        (without, "^preprocess.val_size: must be above 0, got runs without validation images$"),
+    ]:
+        with pytest.raises(UserError, match=problem):
+            draw_runs(runs, "train.lr", "train.optimizer", Path("never.png"))
+    dots, mean = draw_sweep(table, "train.lr", "train.optimizer").axes[0].lines
+    assert (dots.get_marker(), mean.get_linestyle()) == (".", "-")
+    for line in (dots, mean):
+        assert np.asarray(line.get_ydata()) == pytest.approx([10, 20])
