@@ -1,8 +1,9 @@
-"""The exported model gives PyTorch's answers, and is not written where that fails."""
+"""The exported model gives PyTorch's answers, in the same bytes every time, and is not written where that fails."""
 
 import hashlib
 import json
 import math
+import re
 import shutil
 from contextlib import chdir
 from pathlib import Path
@@ -16,7 +17,7 @@ import yaml
 
 import export
 from bad_input import refusal
-from conftest import ROOT
+from conftest import ROOT, Run
 from digits.dataset import save_dataset
 from digits.evaluation.network import Network
 from digits.export.card import frequent_confusions
@@ -26,7 +27,7 @@ from digits.foundation.files import write_csv
 from digits.foundation.stage import UserError
 from digits.models.model_file import save_model
 from samples import IMAGES, LABELS, MNIST, some_digits
-from small_networks import NETWORKS, random_model
+from small_networks import NETWORKS, info_of, random_model
 
 METADATA = {"architecture": "of the test", "metrics": '{"accuracy": 0.5}'}
 
@@ -60,6 +61,26 @@ def test_the_file_gives_the_answers_of_pytorch_and_says_what_it_is(network: str)
         ("logits", "tensor(float)", ["images", 10]),
     ]
     assert session.get_modelmeta().custom_metadata_map == METADATA
+
+
+EXPORT_ALL = """
+import json, sys
+from pathlib import Path
+from digits.models.model_file import load_model
+from digits.export.onnx_model import to_onnx
+for path in Path().glob("*.safetensors"):
+    path.with_suffix(".onnx").write_bytes(to_onnx(load_model(path), json.loads(sys.argv[1]), "a card"))
+"""
+
+
+def test_another_process_in_another_folder_writes_the_same_bytes(tmp_path: Path, run: Run) -> None:
+    for network, options in NETWORKS.items():
+        save_model(tmp_path / f"{network}.safetensors", random_model(network).tensors, info_of(network, options))
+    run(tmp_path, "python", "-c", EXPORT_ALL, json.dumps(METADATA), PYTHONPATH=str(ROOT / "stages"))
+    for network in NETWORKS:
+        content = to_onnx(random_model(network), METADATA, "a card")
+        assert (tmp_path / f"{network}.onnx").read_bytes() == content
+        assert not re.search(rb"/\w+/|\w\.py|site-packages", content)
 
 
 def test_large_logits_may_differ_by_more() -> None:

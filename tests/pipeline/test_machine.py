@@ -53,6 +53,32 @@ def test_a_full_disk_or_a_folder_that_nobody_may_write_to(
     assert not list(project.rglob("*.tmp"))
 
 
+SMALL_DISK = f"""
+set -e
+mount -t tmpfs -o size=64m tmpfs disk
+cp -r project/. disk
+cd disk
+free=$(df --output=avail . | tail -1)
+head -c "$((free - 20))k" /dev/zero > filler
+dvc repro && exit 99
+rm filler
+{GOES_BACK}
+cp -r metrics plots models ../after
+"""
+
+
+@pytest.mark.long
+@mounting
+def test_the_command_that_the_message_names_brings_the_results_back(project: Path, tmp_path: Path, run: Run) -> None:
+    before = {name: (project / name).read_bytes() for name in ("models/model.safetensors", "metrics/train.csv")}
+    edit(project / "params.yaml", "lr: 0.1", "lr: 0.2")
+    for name in ("disk", "after"):
+        (tmp_path / name).mkdir()
+    output = run(tmp_path, *NAMESPACE, "sh", "-c", SMALL_DISK)
+    assert "ERROR: failed to reproduce 'train'" in output
+    assert {name: (tmp_path / "after" / name).read_bytes() for name in before} == before
+
+
 def with_memory(megabytes: int, stage: str) -> tuple[str, ...]:
     """Run a stage that may take so much memory, PyTorch itself included."""
     return "sh", "-c", f"ulimit -d {megabytes * 1024} && exec python stages/{stage}.py"
