@@ -223,17 +223,20 @@ def draw_curves(curves: pd.DataFrame) -> Figure:
         color, style = (COLORS[1], "o--") if name == TUTORIAL else (COLORS[0], "o-")
         axes.plot(rows["seconds"], errors, style, color=color, markersize=3, linewidth=1.2)
         # The tutorial's curve ends among those of a recipe: its name stands where it begins.
-        label, end, offset = ("the tutorial's CNN", 0, (-2, 10)) if name == TUTORIAL else (str(name), -1, (6, -3))
+        if name == TUTORIAL:
+            label, end, offset, side = "the tutorial's CNN", 0, (-2, 10), "left"
+        else:
+            label, end, offset, side = str(name), -1, (0, -15), "center"
         place = rows["seconds"].iloc[end], errors.iloc[end]
         paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # on the curves of others
-        axes.annotate(label, place, offset, textcoords="offset points", bbox=paper)
+        axes.annotate(label, place, offset, textcoords="offset points", ha=side, bbox=paper)
     axes.set(xscale="log", yscale="log", xlabel="seconds of training (logarithmic)", ylabel="errors, % (logarithmic)")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.grid(color="#eeeeee", which="both")
     axes.set_axisbelow(True)
-    axes.margins(x=0.12)
+    axes.margins(x=0.12, y=0.12)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
