@@ -8,8 +8,6 @@ from typing import Any
 import yaml
 
 STAGES = ["download", "preprocess", "train", "evaluate", "export"]
-# What the message about a full disk advises, for everything to be as it was committed.
-GOES_BACK = "git checkout HEAD . && dvc checkout --force"
 # Runs train with a checkpoint after every epoch, and kills it when the second one is written in full, but has not taken
 # the place of the first.
 KILLED_AT_SECOND_CHECKPOINT = f"""

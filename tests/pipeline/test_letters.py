@@ -30,7 +30,7 @@ def test_letters_are_taught_and_the_tools_know_the_limit(project: Path, run: Run
     assert 0 <= metrics["refused"] < 0.05
     assert "DejaVu" in (project / "models/model_card.md").read_text()
     sure, unsure = (model.probabilities(letters.images).max(axis=1).mean() for model in (untaught, taught))
-    assert unsure < 0.7 * sure
+    assert unsure < 0.8 * sure
     assert not taught.knows(letters.images).all()
 
     save_dataset(project / "data/tensors/others.safetensors", letters.take(np.arange(0)))

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from conftest import Run, edit
-from pipeline_runs import GOES_BACK
 
 # Mounts that only the command sees which follows them, as far as the system grants them to everybody.
 NAMESPACE = "unshare", "--map-root-user", "--mount"
 FULL = 'mount -t tmpfs -o size=$1 tmpfs "$2" && shift 2 && exec "$@"'
 READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$@"'
+GOES_BACK = "git checkout HEAD . && dvc checkout --force"  # as the message advises
 
 # A full disk and a read-only folder take a mount, which some containers refuse; elsewhere the tests run.
 mounting = pytest.mark.skipif(

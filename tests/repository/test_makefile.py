@@ -32,7 +32,7 @@ def test_uv_makes_and_fills_an_environment_where_it_is_installed(folder: Path, r
     command, path = ("make", "--dry-run", ".venv/run.done"), {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
     printed = run(folder, *command, **path)
     fill = "uv pip install --python .venv/bin/python"
-    assert "\nuv venv --allow-existing --python python3 .venv\n" in printed
+    assert '\nuv venv --allow-existing --python "$(command -v python3)" .venv\n' in printed
     small = f"{fill} --torch-backend=${{UV_TORCH_BACKEND:-auto}} -r requirements.txt"
     assert f"\n{small} || {fill} -r requirements.txt\n" in printed
     (folder / ".venv/bin").mkdir(parents=True)
