@@ -13,16 +13,15 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
          "--disable-background-networking", "--disable-component-update", "--window-size=1400,2000",
          "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # fmt: skip
 
-# pip cannot install a browser; without one, the other tests still run. CI installs it.
-NEEDED = "needs chromium and chromedriver (Debian: chromium, chromium-driver)"
-needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=NEEDED)
-
 
 @contextmanager
 def open_browser(folder: Path) -> Iterator[webdriver.Chrome]:
-    """Run Chromium with its profile in a folder; a test is skipped where it is missing."""
+    """Run Chromium with its profile in a folder.
+
+    pip cannot install a browser; without one, a test that asks for it is skipped. CI installs it.
+    """
     if not (CHROMIUM and DRIVER):
-        pytest.skip(NEEDED)
+        pytest.skip("needs chromium and chromedriver (Debian: chromium, chromium-driver)")
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
     for flag in (*FLAGS, f"--user-data-dir={folder}"):

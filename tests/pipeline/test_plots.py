@@ -7,14 +7,12 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-from browser import needs_browser, open_browser
+from browser import open_browser
 from conftest import Run
 
 TITLES = ["Loss", "Accuracy", "Learning rate", "Validation accuracy"]
 TITLES += ["Confusion matrix", "Errors per class", "Reliability"]
 IMAGES = ["confused", "data", "most_wrong", "saliency"]
-
-pytestmark = needs_browser
 
 
 def open_plots(browser: webdriver.Chrome, page: Path, number: int) -> dict[str, Any]:

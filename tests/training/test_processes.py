@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
+import psutil  # which DVC brings and constraints.txt pins
 import pytest
 import torch
 import torch.distributed as dist
