@@ -19,10 +19,10 @@ from command import ROOT, Parser, png_file, positive, run_command
 from digits.foundation.stage import UserError
 from digits.scoring import wilson_interval
 from experiments.processes import set_options
+from experiments.proposals import Sampler, Space, read_space, settings
 from experiments.remote import check_remotes, pull
 from experiments.revisions import experiments
 from experiments.snapshot import take_snapshot, used_pictures
-from experiments.space import Sampler, Space, read_space, settings
 from experiments.study import MEMBER, finished_trials, open_study
 from experiments.task import Task
 from experiments.workers import Workers, add_options

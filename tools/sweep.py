@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from command import Parser, png_file, run_command
 from digits.foundation.stage import UserError
 from experiments.figures import draw_runs, is_number
-from experiments.grid import members, varied
+from experiments.proposals import members, varied
 from experiments.remote import check_remotes, pull
 from experiments.revisions import experiments
 from experiments.runs import SEED, gather

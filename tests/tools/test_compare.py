@@ -24,9 +24,8 @@ from conftest import Call, MakeProject, Run, commit, committed, edit
 from digits.foundation.stage import UserError
 from experiments import image_report, statistics
 from experiments.crossed import Crossed, crossed, sign_flip_test
-from experiments.predictions import Results
+from experiments.predictions import Group, Results, model_of
 from experiments.revisions import read_files
-from experiments.seed_groups import Group, model_of
 from experiments.seed_report import differences, report
 from tables import labels
 

@@ -21,11 +21,11 @@ from sqlalchemy import text
 from background import start, trainings, wait_for
 from conftest import MakeProject, Run, commit, edit
 from digits.foundation.stage import UserError
-from experiments import remote, storage
+from experiments import remote
 from experiments.processes import Runner
+from experiments.proposals import Sampler
 from experiments.snapshot import Snapshot, differences
-from experiments.space import Sampler
-from experiments.study import AGREEMENT, MEMBER, add_trial, member_of, open_study
+from experiments.study import AGREEMENT, MEMBER, Database, add_trial, member_of, open_study
 from experiments.workers import Workers
 from postgresql import PASSWORD, needs_postgresql, running_server
 
@@ -38,8 +38,8 @@ import runpy, sys
 sys.path.insert(0, "tools")
 import command
 from digits.foundation.stage import UserError
-from experiments import remote, storage
-storage.OUTAGE, storage.SILENCE_OF_SERVER = int(sys.argv[1]), int(sys.argv[2])
+from experiments import remote, study
+study.OUTAGE, study.SILENCE_OF_SERVER = int(sys.argv[1]), int(sys.argv[2])
 sys.argv = sys.argv[3:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -178,11 +178,11 @@ def test_an_agreement_has_all_that_a_result_depends_on() -> None:
 def test_what_is_no_study_of_this_command_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("experiments.study.ATTEMPTS", 1)
     url = f"sqlite:///{tmp_path}/study.db"
-    optuna.create_study(storage=storage.Database(url), study_name="minimised")
-    optuna.create_study(storage=storage.Database(url), study_name="foreign", direction="maximize").add_trial(
+    optuna.create_study(storage=Database(url), study_name="minimised")
+    optuna.create_study(storage=Database(url), study_name="foreign", direction="maximize").add_trial(
         optuna.create_trial(value=0.5)
     )
-    optuna.create_study(storage=storage.Database(url), study_name="empty", direction="maximize")
+    optuna.create_study(storage=Database(url), study_name="empty", direction="maximize")
     for name in "minimised", "foreign":
         with pytest.raises(UserError, match=f"^{name}: must be a study of this command, got another program's"):
             open_study(url, name, {})
@@ -198,7 +198,7 @@ def test_what_is_no_study_of_this_command_is_refused(tmp_path: Path, monkeypatch
     for wrong in "nonsense", "sqlite:////no/where":
         with pytest.raises(UserError, match=r"^--storage: must be a database that can be used, got [^\n]*$"):
             open_study(wrong, "study", {})
-    with storage.Database(url).engine.begin() as connection:
+    with Database(url).engine.begin() as connection:
         connection.execute(text("UPDATE version_info SET schema_version = 1, library_version = '0.1'"))
         connection.execute(text("UPDATE alembic_version SET version_num = 'v0.9.0.a'"))
     with pytest.raises(UserError, match=r"^--storage: must be a database that can be used, got [^\n]*$"):
@@ -247,7 +247,7 @@ def test_a_member_is_run_by_the_earliest_of_its_trials() -> None:
 def test_a_transaction_of_sqlite_excludes_all_others(tmp_path: Path) -> None:
     """So that of two processes that read that a trial waits, only one begins it."""
     path = tmp_path / "study.db"
-    database = storage.Database(f"sqlite:///{path}")
+    database = Database(f"sqlite:///{path}")
     locked = pytest.raises(sqlite3.OperationalError, match="locked")
     with database.engine.begin(), closing(sqlite3.connect(path, timeout=0)) as other, locked:
         other.execute("BEGIN IMMEDIATE")
@@ -277,7 +277,7 @@ def test_an_error_ends_the_work_and_an_interrupted_trial_is_repeated_with_its_pa
 
 def test_a_lost_trial_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one whose process died before its first heartbeat."""
-    monkeypatch.setattr(storage, "SILENCE", 2)
+    monkeypatch.setattr("experiments.study.SILENCE", 2)
     ran = list[str]()
 
     def run(_runner: Runner, _trial: Trial, name: str) -> float:

@@ -26,13 +26,11 @@ from digits.foundation.stage import UserError
 from digits.scoring import DIVERGED, progress
 from experiments import task as module
 from experiments.processes import Runner
-from experiments.pruning import Judge
+from experiments.proposals import Sampler, read_space
 from experiments.runs import Run as ExperimentRun
 from experiments.snapshot import Snapshot
-from experiments.space import Sampler, read_space
-from experiments.storage import Database
-from experiments.study import MEMBER, open_study
-from experiments.task import Proposal, Task
+from experiments.study import MEMBER, Database, open_study
+from experiments.task import Judge, Proposal, Task
 from experiments.workers import Workers
 
 SPACE = "train.epochs: 1\ntrain.lr: {low: 1e-3, high: 1.0, log: true}\ntrain.optimizer: [sgd, adam]\n"

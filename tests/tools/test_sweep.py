@@ -19,7 +19,7 @@ from conftest import Run as RunCommand
 from digits.foundation.stage import UserError
 from digits.foundation.yaml_text import parse_lock
 from experiments.figures import comparable, draw_runs, draw_sweep
-from experiments.grid import members, varied
+from experiments.proposals import members, varied
 from experiments.revisions import Files, read_files
 from experiments.runs import RESULTS, Run, run_of
 from experiments.snapshot import DRAWINGS, Snapshot, take_snapshot, used_pictures

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.crossed import Crossed, crossed, sign_flip_test
-from experiments.seed_groups import Group, model_of, read_groups
+from experiments.predictions import Group, model_of, read_groups
 from experiments.statistics import BETTER, LEVEL, NO_EVIDENCE, WORSE, holm
 from tables import labels, percents, probability, table
 

@@ -1,11 +1,12 @@
 """Run one member of a study as an experiment."""
 
+import csv
 import math
 import re
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from optuna import TrialPruned
@@ -13,9 +14,8 @@ from optuna.trial import Trial
 
 from command import ROOT
 from digits.foundation.stage import UserError
-from digits.scoring import DIVERGED
+from digits.scoring import DIVERGED, PROGRESS
 from experiments.processes import Runner, set_options
-from experiments.pruning import Judge
 from experiments.remote import push
 from experiments.revisions import experiments, read_files
 from experiments.runs import RESULTS, run_of
@@ -31,6 +31,41 @@ class Proposal(NamedTuple):
     settings: list[str]  # as `dvc exp run -S` takes them
     params: dict[str, Any]  # all of them, by dotted name
     twin: Trial | None = None  # in a study whose pruner may end the training, if any may
+
+
+@dataclass
+class Judge:
+    """Hears of the epochs of a training, tells the study, and ends it if it is worse than earlier ones were.
+
+    It decides after the same epoch whatever interrupts the training.
+    """
+
+    trial: Trial  # of the study
+    twin: Trial | None  # the same trial in another study, whose pruner decides; without it, nothing is told
+    epochs: dict[int, float] = field(default_factory=dict)  # their validation accuracy, so far
+
+    def hear(self, epoch: int, accuracy: float) -> None:
+        """Report an epoch, if it is the next one; raises `TrialPruned` if the pruner wants no more.
+
+        A training that goes on after an interruption is judged at its end.
+        """
+        if self.twin and epoch == len(self.epochs) + 1:
+            self.epochs[epoch] = accuracy
+            self.trial.report(accuracy, epoch)
+            self.twin.report(accuracy, epoch)
+            if self.twin.should_prune():
+                raise TrialPruned
+
+    def hear_line(self, line: str) -> None:
+        """Hear what train prints, if it is about an epoch; raises what `hear` does."""
+        if match := PROGRESS.match(line):
+            self.hear(int(match[1]), float(match[2]))
+
+    def hear_table(self, text: str, images: int) -> None:
+        """Hear metrics/train.csv, with the digits that train prints for so many images; raises what `hear` does."""
+        for row in csv.DictReader(text.splitlines()):
+            correct = round(float(row["val_accuracy"]) * images)
+            self.hear(int(row["epoch"]), float(f"{correct / images:.4f}"))
 
 
 @dataclass(frozen=True)

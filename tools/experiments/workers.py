@@ -18,8 +18,7 @@ from optuna.trial import Trial
 from command import positive
 from digits.foundation.stage import UserError
 from experiments.processes import Runner
-from experiments.storage import DATABASE_ERRORS
-from experiments.study import add_trial, check_agreement, finished_trials, member_of
+from experiments.study import DATABASE_ERRORS, add_trial, check_agreement, finished_trials, member_of
 from experiments.task import Task
 
 
