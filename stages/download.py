@@ -100,8 +100,7 @@ def check_archives(params: DownloadParams) -> None:
 def fetch_or_advise(params: DownloadParams) -> dict[str, bytes]:
     """The archives, by name; the mirror in the variable named after the data set comes first.
 
-    Raises:
-        UserError: no mirror delivers one; the message names the alternatives.
+    Raises a `UserError` if no mirror delivers one; the message names the alternatives.
     """
     hashes = dict(zip(ARCHIVE_NAMES, PUBLISHED[params.dataset].hashes, strict=True))
     variable = f"{params.dataset.upper().replace('-', '_')}_MIRROR"
@@ -123,8 +122,7 @@ def write_optdigits(params: OptdigitsParams) -> None:
 def write_folder(params: FolderParams) -> None:
     """Write the pictures of the user's folder to data/raw.
 
-    Raises:
-        UserError: it has too few classes, or too few pictures of one, or has changed meanwhile.
+    Raises a `UserError` if it has too few classes, or too few pictures of one, or has changed meanwhile.
     """
     folder = Path(params.path)
     files = list_files(folder)

@@ -105,8 +105,7 @@ def main() -> None:
 def read_curves(path: Path) -> list[dict[str, Any]]:
     """The rows of metrics/train.csv, checked.
 
-    Raises:
-        UserError: the file is missing or damaged, or holds something else.
+    Raises a `UserError` if the file is missing or damaged, or holds something else.
     """
     rows = read_csv(path, Epoch)
     epochs = [row.epoch for row in rows]

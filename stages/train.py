@@ -144,8 +144,7 @@ def tell_editor(step: int) -> None:
 def require_shares(params: TrainParams, images: int) -> None:
     """Refuse batches that have fewer images than there are processes to share them.
 
-    Raises:
-        UserError: the last batch of an epoch of so many images is too small.
+    Raises a `UserError` if the last batch of an epoch of so many images is too small.
     """
     last = images % params.batch_size or params.batch_size
     if last < params.processes:

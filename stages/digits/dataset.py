@@ -110,12 +110,11 @@ def save_dataset(path: Path, dataset: Dataset) -> None:
 def load_dataset(path: Path | str, classes: int, *, allow_empty: bool = False) -> Dataset:
     """Read a file that `save_dataset` wrote; the images stay in it until they are used.
 
+    Raises a `UserError` if it is missing or damaged, holds something else, or is empty without `allow_empty`.
+
     Args:
         classes: how many there are.
         allow_empty: accept a file without images.
-
-    Raises:
-        UserError: it is missing or damaged, holds something else, or is empty without `allow_empty`.
     """
     tensors, _ = read_tensors(path)
     if sorted(tensors) != ["images", "labels"]:
@@ -134,8 +133,7 @@ def load_dataset(path: Path | str, classes: int, *, allow_empty: bool = False) -
 def load_summary(path: Path | str) -> Summary:
     """Read a file that holds a `Summary` as JSON.
 
-    Raises:
-        UserError: it is missing or damaged, or holds something else.
+    Raises a `UserError` if it is missing or damaged, or holds something else.
     """
     return read_json(Path(path), Summary)
 

@@ -23,8 +23,7 @@ HELD_OUT = 77  # of 256, so 30 %
 def list_files(folder: Path) -> list[Path]:
     """The files in which there may be pictures, sorted: regular ones, neither hidden nor the folder's own README.md.
 
-    Raises:
-        UserError: there is a link to a folder.
+    Raises a `UserError` if there is a link to a folder.
     """
     paths = [path for path in folder.rglob("*") if not any(part[0] == "." for part in path.relative_to(folder).parts)]
     if link := next((path for path in paths if path.is_symlink() and path.is_dir()), None):
@@ -37,8 +36,8 @@ def describe_folder(
 ) -> Description:
     """The data set in a folder with these files: each folder in it that holds some is a class.
 
-    Raises:
-        UserError: it has too few or too many classes, one with a name that cannot be, or splits instead of classes.
+    Raises a `UserError` if it has too few or too many classes, one with a name that cannot be, or splits instead of
+    classes.
     """
     names = {path.relative_to(folder).parts[0] for path in files if path.parent != folder}
     if len(splits := sorted(name for name in names if name.lower() in SPLITS)) > 1:
@@ -59,16 +58,13 @@ def read_pictures(folder: Path, files: Sequence[Path], about: Description) -> tu
     """Read the pictures in the folders of `folder` that are named after the classes of a data set.
 
     Prints a line about each file that is left out: no picture, nothing on it, a copy, or in another class, too; and one
-    about those that are in the wrong place.
+    about those that are in the wrong place. Raises an `OSError` if a file cannot be read.
 
     Args:
         files: those of the folder, from `list_files`.
 
     Returns:
         The images with their labels; and which of them are never trained on if they are drawings, bool (N,).
-
-    Raises:
-        OSError: a file cannot be read.
     """
     labels = {name: label for label, name in enumerate(about.classes)}
     first: dict[bytes, tuple[Path, int]] = {}
@@ -111,8 +107,7 @@ def is_held_out(digest: bytes) -> bool:
 def check_unchanged(folder: Path, files: list[Path]) -> None:
     """Make sure that a folder still has these files: DVC would record those that it finds now.
 
-    Raises:
-        UserError: it has others.
+    Raises a `UserError` if it has others.
     """
     if list_files(folder) != files:
         raise UserError(f"{folder}: changed while it was read; run the same command again")

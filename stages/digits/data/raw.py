@@ -20,8 +20,7 @@ def write_raw(folder: Path, about: Description, train: Dataset, test: Dataset) -
 def read_raw(folder: Path) -> tuple[Description, Dataset, Dataset]:
     """What `write_raw` wrote: what the data set is, its training images and its test images.
 
-    Raises:
-        UserError: a file is missing or damaged, or holds something else.
+    Raises a `UserError` if a file is missing or damaged, or holds something else.
     """
     about = read_json(folder / DESCRIPTION, Description)
     train, test = (load_dataset(folder / f"{split}.safetensors", len(about.classes)) for split in ("train", "test"))

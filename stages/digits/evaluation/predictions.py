@@ -80,11 +80,10 @@ def least_logit(logits: np.ndarray) -> float:
 def check_finite(*values: np.ndarray | float) -> None:
     """Make sure that a model's weights are not so large that what is computed from them overflows.
 
+    Raises a `UserError` if they are.
+
     Args:
         values: logits, a loss, gradients.
-
-    Raises:
-        UserError: they are.
     """
     if not all(np.isfinite(each).all() for each in values):
         raise UserError(

@@ -21,11 +21,7 @@ class Prediction(Row):
 
 
 def read_metrics(path: Path, needed: set[str]) -> dict[str, Any]:
-    """All metrics of a file, those that are `needed` among them.
-
-    Raises:
-        UserError: it is missing or damaged.
-    """
+    """All metrics of a file, those that are `needed` among them; raises a `UserError` if it is missing or damaged."""
     metrics = read_json(path, dict[str, Number])
     if missing := needed - metrics.keys():
         raise damaged_file(path, f"expected {min(missing)}, got none")
@@ -35,8 +31,8 @@ def read_metrics(path: Path, needed: set[str]) -> dict[str, Any]:
 def read_predictions(path: Path, images: int, classes: Sequence[str]) -> list[Prediction]:
     """What evaluate predicted for each of the images.
 
-    Raises:
-        UserError: the file is missing or damaged, has another number of rows than `images`, or names another class.
+    Raises a `UserError` if the file is missing or damaged, has another number of rows than `images`, or names another
+    class.
     """
     rows = read_csv(path, Prediction)
     if len(rows) != images:

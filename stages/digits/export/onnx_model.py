@@ -76,12 +76,12 @@ def compare(
 ) -> float:
     """The largest difference between the confidences of evaluate, rounded to 6 digits, and those of ONNX Runtime.
 
+    Raises a `UserError` if it is larger than rounding explains, for the predicted class or the one with the largest
+    probability.
+
     Args:
         expected: one for each image.
         logits, probabilities: float32 (N, classes), from ONNX Runtime.
-
-    Raises:
-        UserError: it is larger than rounding explains, for the predicted class or the one with the largest probability.
     """
     given = probabilities[np.arange(len(expected)), [classes.index(row.predicted) for row in expected]]
     confidence = np.array([row.confidence for row in expected])

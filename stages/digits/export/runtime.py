@@ -22,8 +22,7 @@ FATAL = 4  # the only severity that is logged, since errors are raised, too
 def open_session(model: bytes) -> onnxruntime.InferenceSession:
     """A session of an ONNX model on one thread: more are slower for such small networks.
 
-    Raises:
-        One of `ONNX_ERRORS`: it is no ONNX model.
+    Raises one of `ONNX_ERRORS` if it is no ONNX model.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -34,8 +33,7 @@ def open_session(model: bytes) -> onnxruntime.InferenceSession:
 def run_session(session: onnxruntime.InferenceSession, outputs: Sequence[str], images: np.ndarray) -> list[np.ndarray]:
     """These outputs of a model, each (N, ...), for images, uint8 (N, 28, 28).
 
-    Raises:
-        One of `ONNX_ERRORS`: the model has other inputs or outputs.
+    Raises one of `ONNX_ERRORS` if the model has other inputs or outputs.
     """
     found: list[np.ndarray] = session.run(outputs, {"pixels": images[:, None].astype(np.float32) / 255})
     return found

@@ -21,10 +21,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it is renamed to `path` if the block ends without an error.
 
     The old file is unlinked rather than overwritten, so a file that is hard-linked into DVC's cache keeps its content.
-    The temporary name is always the same: the next process overwrites what a killed one left behind.
-
-    Raises:
-        OSError: the file cannot be written; its `filename` is `path` even if the system names no file.
+    The temporary name is always the same: the next process overwrites what a killed one left behind. Raises an
+    `OSError` if the file cannot be written; its `filename` is `path` even if the system names no file.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -53,8 +51,7 @@ def damaged_file(path: Path | str, problem: str) -> UserError:
 def reading(path: Path) -> Iterator[None]:
     """Turn the errors of a block that reads `path`, and checks it with pydantic, into errors that help the user.
 
-    Raises:
-        UserError: the file is missing or damaged, or does not match its schema.
+    Raises a `UserError` if the file is missing or damaged, or does not match its schema.
     """
     try:
         yield

@@ -33,9 +33,8 @@ Schema = TypeVar("Schema", bound=Section)
 def read_params(section: str, schema: type[Schema]) -> Schema:
     """Read `section` of params.yaml in the working directory by a `schema`.
 
-    Raises:
-        UserError: the file is missing or not valid YAML, the section is missing, or keys are unknown, missing, of the
-            wrong type or out of range. One message lists the problems of the section.
+    Raises a `UserError` if the file is missing or not valid YAML, the section is missing, or keys are unknown, missing,
+    of the wrong type or out of range. One message lists the problems of the section.
     """
     values = read_values(section)
     try:
@@ -48,8 +47,7 @@ def read_params(section: str, schema: type[Schema]) -> Schema:
 def read_values(section: str) -> dict[str, Any]:
     """`section` of params.yaml as it stands, unchecked.
 
-    Raises:
-        UserError: the file is missing or not valid YAML, or the section is missing.
+    Raises a `UserError` if the file is missing or not valid YAML, or the section is missing.
     """
     document = read_yaml(PARAMS, f"`git checkout HEAD {PARAMS}` restores it")
     values = document.get(section) if isinstance(document, dict) else None
@@ -90,11 +88,10 @@ def printable(text: str, longest: int | None = 300) -> str:
 def read_yaml(path: Path, advice: str) -> Any:
     """The values in a YAML file that people may have written.
 
+    Raises a `UserError` if it is missing, not valid YAML, or has more than `MAX_BYTES`.
+
     Args:
         advice: what to do if it cannot be read.
-
-    Raises:
-        UserError: it is missing, not valid YAML, or has more than `MAX_BYTES`.
     """
     try:
         with path.open("rb") as file:

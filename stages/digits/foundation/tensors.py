@@ -18,12 +18,11 @@ TYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype(np.uint8), "I64": np.dtype(np.
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
     """Write contiguous tensors to a safetensors file, the same bytes every time.
 
+    Raises an `OSError` if it cannot be written; safetensors' own `save_file` would raise another error.
+
     Args:
         tensors: uint8, int64 or float32.
         metadata: at most one key: safetensors writes several in an order that changes from run to run.
-
-    Raises:
-        OSError: it cannot be written; safetensors' own `save_file` would raise another error.
     """
     with replacing(path) as temporary:
         temporary.write_bytes(save(dict(tensors), metadata))
@@ -33,10 +32,8 @@ def read_tensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str
     """Read the tensors and the metadata of a file that `write_tensors` wrote.
 
     The tensors are read-only and mapped from the file: what is used is read, several processes share it, and the system
-    drops it again where memory is scarce. safetensors itself would copy them.
-
-    Raises:
-        UserError: it is missing or damaged.
+    drops it again where memory is scarce. safetensors itself would copy them. Raises a `UserError` if it is missing or
+    damaged.
     """
     path = Path(path)
     if not path.is_file():

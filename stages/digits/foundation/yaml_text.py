@@ -62,8 +62,7 @@ class LockedStage:
 def parse_yaml(text: str) -> Any:
     """The values in a text that people may have written.
 
-    Raises:
-        ValueError: it is not YAML, or goes beyond what params.yaml needs.
+    Raises a `ValueError` if it is not YAML, or goes beyond what params.yaml needs.
     """
     try:
         return _Loader(text).get_single_data()
@@ -73,11 +72,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def parse_lock(text: str) -> dict[str, LockedStage]:
-    """The stages in the text of a dvc.lock, in running order.
-
-    Raises:
-        ValueError: DVC did not write it.
-    """
+    """The stages in the text of a dvc.lock, in running order; raises a `ValueError` if DVC did not write it."""
     try:
         loader: Any = _FastLoader
         stages = loader(text).get_single_data()["stages"]

@@ -49,12 +49,11 @@ class Classifier(nn.Module):
 def build_layers(architecture: str, options: Mapping[str, Any], classes: int, seed: int) -> nn.Sequential:
     """The layers of a network with the initial weights that `seed` gives, on the CPU.
 
+    Raises what `layers_of` does.
+
     Args:
         architecture, options, classes: as in `layers_of`.
         seed: of PyTorch's default initialisation.
-
-    Raises:
-        ValidationError: as `layers_of` does.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -58,8 +58,7 @@ def save_model(path: Path, tensors: Mapping[str, np.ndarray], info: ModelInfo) -
 def load_model(path: Path | str) -> Model:
     """Read a file that `save_model` wrote.
 
-    Raises:
-        UserError: it is missing or damaged, holds something else, or has numbers that are not finite.
+    Raises a `UserError` if it is missing or damaged, holds something else, or has numbers that are not finite.
     """
     tensors, metadata = read_tensors(path)
     try:

@@ -125,13 +125,12 @@ NETWORKS: dict[str, tuple[Callable[..., list[Layer]], type[Section]]] = {
 def layers_of(architecture: str, options: Mapping[str, Any], classes: int) -> list[Layer]:
     """The layers of a network.
 
+    Raises a `ValidationError` if the options are missing, unknown, of the wrong type or out of range.
+
     Args:
         architecture: logistic, mlp, lenet5, small_cnn or cnn.
         options: arguments of the function of that name.
         classes: how many the network tells apart.
-
-    Raises:
-        ValidationError: the options are missing, unknown, of the wrong type or out of range.
     """
     network, schema = NETWORKS[architecture]
     return network(classes, **schema(**options).model_dump())  # validated, because they may come from a model file

@@ -40,10 +40,8 @@ def unsuitable_machine() -> str | None:
 def use_portable_arithmetic() -> None:
     """Make PyTorch, once it is loaded, compute the same bytes as on other machines; on an unsuitable one, do nothing.
 
-    The user's own settings of its libraries are dropped, so that they cannot contradict.
-
-    Raises:
-        UserError: PyTorch is loaded already, without the switches, for example by a .pth file.
+    The user's own settings of its libraries are dropped, so that they cannot contradict. Raises a `UserError` if
+    PyTorch is loaded already, without the switches, for example by a .pth file.
     """
     if unsuitable_machine():
         return

@@ -92,8 +92,7 @@ class SoftmaxRegression:
 def slope_unit(batch_size: int) -> float:
     """What slopes are rounded to, so that sums over a batch of their products with image values are exact.
 
-    Raises:
-        ValueError: the batch is larger than 2^25, with which slopes would keep fewer than 20 bits.
+    Raises a `ValueError` if the batch is larger than 2^25, with which slopes would keep fewer than 20 bits.
     """
     if batch_size > 2**25:
         raise ValueError(f"at most 2^25 images can be summed exactly, got {batch_size:,}")

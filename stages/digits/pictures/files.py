@@ -21,12 +21,11 @@ def read_picture(
 ) -> Image.Image:
     """The picture in a file, upright as the camera was held, its longer side at most 2 * LONGEST pixels.
 
+    Raises a `NoPictureError` if there is none, or it is larger.
+
     Args:
         formats: the accepted ones, by Pillow's names; None for all.
         max_pixels: bounds memory, since a small file can decode to a huge picture.
-
-    Raises:
-        NoPictureError: there is none, or it is larger.
     """
     try:
         with warnings.catch_warnings():  # damaged EXIF data does not make a picture unreadable

@@ -26,8 +26,7 @@ class SeveralDigitsError(NoDigitError):
 def find_ink(image: Image.Image) -> Floats:
     """The strength of the ink in each pixel, 0 (paper) to 255, float32 (H, W), both sides at most WORKING_SIDE.
 
-    Raises:
-        NoDigitError: there is none.
+    Raises a `NoDigitError` if there is none.
     """
     strength, skewness = _strength(_colors(image))
     ink = _above_paper(strength)

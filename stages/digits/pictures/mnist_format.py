@@ -42,8 +42,7 @@ class Digit(NamedTuple):
 def find_digits(image: Image.Image) -> list[Digit]:
     """The digits on a picture of any size and mode, dark on light or light on dark, from left to right.
 
-    Raises:
-        NoDigitError: there is nothing on it, or something other than digits in one row.
+    Raises a `NoDigitError` if there is nothing on it, or something other than digits in one row.
     """
     digits = []
     for shape in find_shapes(find_ink(image)):
@@ -58,12 +57,11 @@ def find_digits(image: Image.Image) -> list[Digit]:
 def to_mnist_format(image: Image.Image) -> NDArray[np.uint8]:
     """The digit on a picture of any size and mode, dark on light or light on dark, as an image in MNIST format.
 
+    Raises a `SeveralDigitsError` if there are several; a `NoDigitError` if there is nothing on it, or something other
+    than digits.
+
     Returns:
         uint8 (28, 28), 0 (paper) to 255 (ink).
-
-    Raises:
-        SeveralDigitsError: there are several.
-        NoDigitError: there is nothing on it, or something other than digits.
     """
     digits = find_digits(image)
     if len(digits) > 1:

@@ -45,9 +45,8 @@ class Shape:
 def find_shapes(ink: Floats) -> list[Shape]:
     """The shapes on a picture from left to right, without frames, specks and what is too low for a digit.
 
-    Raises:
-        NoDigitError: some are above others, which a row of digits is not.
-        SeveralDigitsError: there are far too many.
+    Raises a `NoDigitError` if some are above others, which a row of digits is not; a `SeveralDigitsError` if there are
+    far too many.
     """
     shapes: list[Shape] = []
     rest = np.where(lines_and_words(ink > 0), np.float32(0), ink)

@@ -40,7 +40,9 @@ def cache_of(dataset: str) -> Path:
 def fetch(hashes: Mapping[str, str], mirrors: Sequence[str], cache: Path) -> dict[str, bytes]:
     """Read archives from `cache`, after downloading what it lacks into it.
 
-    This ends whatever a mirror does: a stalled one is abandoned, an endless response is read up to `MAX_BYTES`.
+    This ends whatever a mirror does: a stalled one is abandoned, an endless response is read up to `MAX_BYTES`. Raises
+    a `UserError` if no mirror delivered an archive; the message says why for each mirror; an `OSError` if the cache
+    cannot be written.
 
     Args:
         hashes: SHA-256 of the archives, by name.
@@ -49,10 +51,6 @@ def fetch(hashes: Mapping[str, str], mirrors: Sequence[str], cache: Path) -> dic
 
     Returns:
         The archives, by name; their SHA-256 has been checked.
-
-    Raises:
-        UserError: no mirror delivered an archive; the message says why for each mirror.
-        OSError: the cache cannot be written.
     """
     cache.mkdir(parents=True, exist_ok=True)
     there = {name: (cache / name).read_bytes() for name in hashes if (cache / name).is_file()}

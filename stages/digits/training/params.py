@@ -82,8 +82,7 @@ class TrainParams(Section):
 def refuse_conflicts(params: TrainParams) -> None:
     """Refuse settings that the chosen arithmetic, optimizer or model does not support.
 
-    Raises:
-        UserError: there are conflicts; the message lists all of them.
+    Raises a `UserError` if there are conflicts; the message lists all of them.
     """
     problems = [
         f"\n  train.{name}: {reason}, got {str(attrgetter(name)(params)).lower()}; set it to {supported}"

@@ -101,11 +101,11 @@ def lost_process() -> Iterator[None]:
 def connected(count: int, device: torch.device, key: str) -> Iterator[Processes]:
     """Start the other processes and connect to them; if torchrun has started all of them, only connect.
 
+    Raises a `UserError` if torchrun has started another number of processes, they cannot be connected, or the keys
+    differ.
+
     Args:
         key: of the training; must be the same in all of them.
-
-    Raises:
-        UserError: torchrun has started another number of processes, they cannot be connected, or the keys differ.
     """
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started not in (1, count):
@@ -128,10 +128,8 @@ def connected(count: int, device: torch.device, key: str) -> Iterator[Processes]
 def others_started(count: int) -> Iterator[list["subprocess.Popen[bytes]"]]:
     """Start this script again, until it runs in `count` processes; end those that are left after the block.
 
-    They meet in a folder that only this user can enter, and then talk through this machine's loopback interface.
-
-    Raises:
-        UserError: they are too many for the machine.
+    They meet in a folder that only this user can enter, and then talk through this machine's loopback interface. Raises
+    a `UserError` if they are too many for the machine.
     """
     most = PROCESSES_PER_CORE * usable_cores()
     if count > most:
@@ -158,12 +156,10 @@ def others_started(count: int) -> Iterator[list["subprocess.Popen[bytes]"]]:
 def connect(backend: str, key: str, others: Sequence["subprocess.Popen[bytes]"]) -> None:
     """Connect to the other processes, once it is clear that all have the same key.
 
+    Raises a `RuntimeError` if one of them has ended, or does not answer; a `UserError` if they have other keys.
+
     Args:
         others: those that this process has started. PyTorch would wait for one that has died until its timeout.
-
-    Raises:
-        RuntimeError: one of them has ended, or does not answer.
-        UserError: they have other keys.
     """
     rank, count = int(os.environ.get("RANK", "0")), int(os.environ["WORLD_SIZE"])
     if FOLDER in os.environ:
