@@ -30,9 +30,8 @@ from experiments.statistics import WORSE
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument(
-        "revisions", nargs="*", metavar="REVISION", help="commits, experiments or workspace (default: HEAD workspace)"
-    )
+    default = "(default: HEAD workspace)"
+    parser.add_argument("revisions", nargs="*", metavar="REVISION", help=f"commits, experiments or workspace {default}")
     scope = parser.add_mutually_exclusive_group()
     scope.add_argument("--classes", action="store_true", help="compare by actual class, too")
     scope.add_argument("--seeds", action="store_true", help="compare recipes over several seeds")

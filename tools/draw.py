@@ -28,21 +28,15 @@ PORTS = range(8000, 8020)
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument(
-        "--model", type=Path, default=MODEL, metavar="FILE", help="use this ONNX file (default: models/model.onnx)"
+        "--model", type=Path, default=MODEL, metavar="FILE", help="ONNX file (default: models/model.onnx)"
     )
     parser.add_argument(
-        "--port", type=port_number, metavar="N", help="listen on this port, 0 for any (default: a free one from 8000)"
+        "--port", type=port_number, metavar="N", help="0 for any (default: the first free one from 8000)"
     )
-    parser.add_argument(
-        "--host",
-        type=address,
-        default="127.0.0.1",
-        metavar="ADDRESS",
-        help="listen on this IPv4 address; with 0.0.0.0, others can reach the page (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--drawings", type=Path, default=DRAWINGS, metavar="FOLDER", help="save drawings here (default: data/drawings)"
-    )
+    everybody = "IPv4 address to listen on; with 0.0.0.0, others can reach the page (default: %(default)s)"
+    parser.add_argument("--host", type=address, default="127.0.0.1", metavar="ADDRESS", help=everybody)
+    place = "save drawings here (default: data/drawings)"
+    parser.add_argument("--drawings", type=Path, default=DRAWINGS, metavar="FOLDER", help=place)
     parser.add_argument("--no-browser", action="store_true", help="print the address without opening a browser")
     arguments = parser.parse_args()
     recognizer = Recognizer(arguments.model)

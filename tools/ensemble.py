@@ -8,13 +8,12 @@ be those of every member: on the validation images, by which to choose members,
 and on the test images.
 """
 
-import json
 from pathlib import Path
 
 from command import ROOT, Parser, run_command
 from digits.foundation.files import replacing
 from digits.foundation.stage import UserError
-from experiments.ensembles import IMAGES, average, get_model, save_model, score_model
+from experiments.ensembles import IMAGES, average, get_model, with_scores
 from experiments.revisions import LOCK, WORKSPACE, Files, is_current, read_files
 from repository import md5_of_file
 
@@ -25,7 +24,7 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("revisions", nargs="+", metavar="REVISION", help="experiments or commits, two or more")
     parser.add_argument(
-        "--model", type=Path, default=MODEL, metavar="FILE", help="write to this file (default: models/ensemble.onnx)"
+        "--model", type=Path, default=MODEL, metavar="FILE", help="write here (default: models/ensemble.onnx)"
     )
     arguments = parser.parse_args()
     if WORKSPACE in arguments.revisions:
@@ -37,10 +36,9 @@ def main() -> None:
     for revision in files.values():
         check_images(revision)
     ensemble = average({name: get_model(revision) for name, revision in files.items()}, commits)
+    content, scores = with_scores(ensemble)
     with replacing(arguments.model) as temporary:
-        save_model(temporary, ensemble, {})
-        scores = score_model(temporary)
-        save_model(temporary, ensemble, {"metrics": json.dumps(scores["test"])})
+        temporary.write_bytes(content)
     for name, found in scores.items():
         print(
             f"{name}: {found['accuracy']:.2%} of {found['images']:,} images correct "

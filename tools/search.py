@@ -28,6 +28,7 @@ from experiments.task import Task
 from experiments.workers import Workers, add_options
 from repository import flat_params
 
+SPACE = ROOT / "search.yaml"
 STAGES = "download", "preprocess", "train"  # those of a trial
 
 
@@ -55,36 +56,18 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument(
-        "--trials", type=positive, required=True, metavar="N", help="stop at this many trials, earlier ones included"
+        "--trials", type=positive, required=True, metavar="N", help="stop at N trials, earlier ones included"
     )
     parser.add_argument("--name", default="search", help="name the search (default: %(default)s)")
-    parser.add_argument(
-        "--space", type=Path, default=ROOT / "search.yaml", metavar="FILE", help="what to try (default: search.yaml)"
-    )
+    parser.add_argument("--space", type=Path, default=SPACE, metavar="FILE", help="what to try (default: search.yaml)")
     add_options(parser, f"sqlite:///{ROOT / 'search.db'}")
-    parser.add_argument(
-        "--prune",
-        type=positive,
-        metavar="EPOCHS",
-        help="end a training that, from this epoch on, is worse than the median of the earlier ones was",
-    )
-    parser.add_argument(
-        "--picture",
-        type=png_file,
-        metavar="FILE",
-        help="at the end, draw the trials by parameter to this file, NAME.png, and all together to NAME-parallel.png",
-    )
-    parser.add_argument(
-        "--seed", type=positive, default=1, metavar="N", help="propose other parameters (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--window",
-        type=positive,
-        default=4,
-        metavar="N",
-        help="propose a trial from those that are so many or more before it, so that N can run at the same time, on "
-        "all machines together (default: %(default)s)",
-    )
+    worse = "end a training that, from this epoch on, is worse than the median of the earlier ones was"
+    parser.add_argument("--prune", type=positive, metavar="EPOCHS", help=worse)
+    figures = "at the end, draw the trials by parameter to this file, NAME.png, and all together to NAME-parallel.png"
+    parser.add_argument("--picture", type=png_file, metavar="FILE", help=figures)
+    parser.add_argument("--seed", type=positive, default=1, metavar="N", help="propose other parameters (default: 1)")
+    known = "propose a trial from those N or more before it, so that N can run at a time on all machines (default: 4)"
+    parser.add_argument("--window", type=positive, default=4, metavar="N", help=known)
     arguments = parser.parse_args()
     if arguments.jobs > arguments.window:
         parser.error(f"--window: must be at least --jobs, got {arguments.window} with {arguments.jobs} jobs")

@@ -47,28 +47,16 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument(
-        "revisions", nargs="*", metavar="REVISION", help="draw these commits or experiments (default: HEAD and all)"
-    )
-    parser.add_argument(
-        "-S",
-        action="append",
-        default=[],
-        dest="settings",
-        metavar="NAME=VALUES",
-        help="run experiments with these values, written as for `dvc exp run --queue`",
-    )
+    which = "draw these commits or experiments (default: HEAD and all)"
+    parser.add_argument("revisions", nargs="*", metavar="REVISION", help=which)
+    values = "run experiments with these values, written as for `dvc exp run --queue`"
+    parser.add_argument("-S", action="append", default=[], dest="settings", metavar="NAME=VALUES", help=values)
     parser.add_argument("--name", default="", metavar="PREFIX", help="begin the names of the experiments with this")
+    parser.add_argument("--x", metavar="PARAMETER", help="of the x axis (default: the first that varies, or train.lr)")
+    curves = "draw a curve for each of its values (default: the next that varies, or train.optimizer)"
+    parser.add_argument("--by", metavar="PARAMETER", help=curves)
     parser.add_argument(
-        "--x", metavar="PARAMETER", help="put this number on the x axis (default: the first that varies, or train.lr)"
-    )
-    parser.add_argument(
-        "--by",
-        metavar="PARAMETER",
-        help="draw a curve for each value of this one (default: the next that varies, or train.optimizer)",
-    )
-    parser.add_argument(
-        "--picture", type=png_file, default="sweep.png", metavar="FILE", help="draw to this file (default: %(default)s)"
+        "--picture", type=png_file, default="sweep.png", metavar="FILE", help="draw here (default: %(default)s)"
     )
     add_options(parser, None)
     arguments = parser.parse_args()

@@ -1,21 +1,20 @@
 """One ONNX model that averages several."""
 
+import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import dvc.api
-import numpy as np
 import onnx
 from dvc.exceptions import DvcException
 from onnx import helper
 
 from command import ROOT
 from digits.dataset import load_dataset
+from digits.export.onnx_model import predict_onnx
 from digits.foundation.stage import UserError
 from digits.scoring import score
 from experiments.revisions import Files
-from handwriting.recognizer import Recognizer
 
 MODEL = "models/model.onnx"
 IMAGES = {"validation": "data/tensors/val.safetensors", "test": "data/tensors/test.safetensors"}
@@ -41,10 +40,9 @@ def average(members: Mapping[str, onnx.ModelProto], commits: list[str]) -> onnx.
         members: by name; a `UserError` is raised if they tell different classes apart.
         commits: one for each.
     """
-    (first_name, first), *others = members.items()
-    classes = properties(first)["classes"]
-    for name, other in others:
-        if (got := properties(other)["classes"]) != classes:
+    first_name, first = next(iter(members.items()))
+    for name, model in members.items():
+        if (got := properties(model)["classes"]) != (classes := properties(first)["classes"]):
             raise UserError(f"{name}: has other classes than {first_name}, got {got} and {classes}")
     nodes, tensors = [], []
     for number, model in enumerate(members.values()):
@@ -69,20 +67,20 @@ def properties(model: onnx.ModelProto) -> dict[str, str]:
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
-def save_model(path: Path, model: onnx.ModelProto, changes: Mapping[str, str]) -> None:
-    """Write a model, with changes of its metadata, the same bytes every time."""
-    helper.set_model_props(model, properties(model) | dict(changes))
-    path.write_bytes(model.SerializeToString(deterministic=True))
+def with_scores(ensemble: onnx.ModelProto) -> tuple[bytes, dict[str, dict[str, Any]]]:
+    """The file of a model that says how good it is, the same bytes every time; and the scores of `score_model`."""
+    scores = score_model(ensemble.SerializeToString(), len(json.loads(properties(ensemble)["classes"])))
+    helper.set_model_props(ensemble, properties(ensemble) | {"metrics": json.dumps(scores["test"])})
+    content: bytes = ensemble.SerializeToString(deterministic=True)
+    return content, scores
 
 
-def score_model(path: Path) -> dict[str, dict[str, Any]]:
+def score_model(model: bytes, classes: int) -> dict[str, dict[str, Any]]:
     """What `digits.scoring.score` says of a model on test images and, if there are any, validation images."""
-    recognizer, scores = Recognizer(path), {}
+    scores = {}
     for name, file in IMAGES.items():
-        dataset = load_dataset(ROOT / file, len(recognizer.classes), allow_empty=True)
+        dataset = load_dataset(ROOT / file, classes, allow_empty=True)
         if len(dataset) > 0:
-            starts = range(0, len(dataset), BATCH_SIZE)
-            batches = [recognizer.probabilities(dataset.images[start : start + BATCH_SIZE]) for start in starts]
-            correct = np.concatenate(batches).argmax(axis=1) == dataset.labels
-            scores[name] = score(int(correct.sum()), len(dataset))
+            logits, _ = predict_onnx(model, dataset.images, BATCH_SIZE)
+            scores[name] = score(int((logits.argmax(axis=1) == dataset.labels).sum()), len(dataset))
     return scores

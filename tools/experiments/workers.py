@@ -24,23 +24,12 @@ from experiments.task import Task
 
 def add_options(parser: argparse.ArgumentParser, database: str | None) -> None:
     """Add the options for running a study, which is in that database by default; None for in memory."""
-    parser.add_argument(
-        "--jobs", type=positive, default=1, metavar="N", help="run this many at a time (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--storage",
-        default=database,
-        metavar="URL",
-        help="share the trials by this database, such as postgresql://user@host/name"
-        + (" (default: the file search.db)" if database else ""),
-    )
-    parser.add_argument(
-        "--push",
-        nargs="?",
-        const="origin",
-        metavar="REMOTE",
-        help="push each experiment as it ends to this Git remote (default: origin) and to the DVC remote",
-    )
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="run N at a time (default: %(default)s)")
+    shared = "share the trials by this database, such as postgresql://user@host/name"
+    default = " (default: the file search.db)" if database else ""
+    parser.add_argument("--storage", default=database, metavar="URL", help=shared + default)
+    pushed = "push each experiment as it ends to this Git remote (default: origin) and to the DVC remote"
+    parser.add_argument("--push", nargs="?", const="origin", metavar="REMOTE", help=pushed)
 
 
 @dataclass(frozen=True)
