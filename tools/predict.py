@@ -66,8 +66,7 @@ def known_pictures(folder: Path, classes: list[str]) -> list[tuple[str, Path]]:
     known = [(name, path) for name in classes if (folder / name).is_dir() for path in find_pictures([folder / name])]
     if not known:
         raise UserError(
-            f"{folder}: must have folders with pictures, named after classes such as {classes[0]}; `make draw` saves "
-            "some in data/drawings"
+            f"{folder}: must have folders with pictures, named after classes such as {classes[0]}, as `make draw` makes"
         )
     return known
 

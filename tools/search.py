@@ -79,10 +79,8 @@ def report_best(workers: Workers, space: Space, params: dict[str, Any]) -> None:
     finished = finished_trials(workers.study, workers.names)
     complete = [trial for trial in finished if trial.state.name == "COMPLETE"]
     if not complete:
-        raise UserError(
-            f"{workers.study.study_name}: no trial has a value, got {len(finished)} whose loss diverged; "
-            "lower train.lr and take another --name"
-        )
+        name = workers.study.study_name
+        raise UserError(f"{name}: no trial has a value, since all diverged; lower train.lr and take another --name")
     best = max(complete, key=attrgetter("value"))  # the first of several; a database might take any
     name, accuracy = best.user_attrs[MEMBER], best.values[0]
     if workers.task.remote:

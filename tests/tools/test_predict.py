@@ -191,7 +191,7 @@ def test_evaluate_counts_what_is_correct(pictures: Path, tmp_path: Path, predict
         (["stages"], 1, "error: stages: holds no pictures"),
         # Control characters do not reach the terminal.
         (["--model", "\x1b[31m.onnx", "x"], 1, "error: \\x1b[31m.onnx: No such file or directory; `dvc repro` makes "),
-        (["--model", "README.md", "plots"], 1, "error: README.md: is not a model that `dvc repro` made"),
+        (["--model", "README.md", "plots"], 1, "error: README.md: must be a model that `dvc repro` made"),
     ],
 )
 def test_wrong_arguments(predict: Predict, arguments: list[str], status: int, message: str) -> None:
@@ -250,7 +250,7 @@ def test_what_is_no_model_of_the_pipeline_is_refused(finished: Path, tmp_path: P
         path = tmp_path / f"{number}.onnx"
         path.write_bytes(model.SerializeToString())
         _, said = predict("--model", path, "plots", status=1)
-        assert said.startswith(f"error: {path}: is not a model that `dvc repro` made, got "), (changes, said)
+        assert said.startswith(f"error: {path}: must be a model that `dvc repro` made, got "), (changes, said)
         assert said.count("\n") == 1 and said[:-1].isprintable()
 
 

@@ -229,7 +229,7 @@ def test_what_every_trial_fails_of_ends_the_search(prepared: Path, run: Run, war
     command = [*SEARCH, *options(prepared, "high", "train.lr: {low: 1e+37, high: 1e+38}\ntrain.epochs: 1\n", 1)]
     output = run(prepared, *command, status=1, PATH=warm_path)
     assert output.count("  loss diverged  ") == 1
-    assert output.splitlines()[-1].startswith("error: high: no trial has a value, got 1 whose loss diverged; lower")
+    assert output.splitlines()[-1].startswith("error: high: no trial has a value, since all diverged; lower")
 
     arguments = options(prepared, "wrong", "train.optimizer: [sdg, adamm]\n", 3)
     output = run(prepared, *SEARCH, *arguments, status=1, PATH=warm_path)

@@ -77,7 +77,7 @@ def test_a_snapshot_has_what_experiments_see(project: Path, run: RunCommand, mon
     (project / DRAWINGS / ".DS_Store").write_text("no picture")
     assert DRAWINGS in take_snapshot({DRAWINGS}).files
     draw(project / DRAWINGS, some_digits(0, 1))
-    with pytest.raises(UserError, match=rf"^{DRAWINGS}: has files .*\.png; `git add -f {DRAWINGS}` shows them$"):
+    with pytest.raises(UserError, match=rf"^{DRAWINGS}: has files .*\.png; try `git add -f {DRAWINGS}`$"):
         take_snapshot({DRAWINGS})
     run(project, "git", "add", "-f", DRAWINGS)
     assert DRAWINGS in take_snapshot({DRAWINGS}).files

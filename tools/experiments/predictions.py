@@ -72,8 +72,7 @@ def results_of(files: Files) -> Results:
     md5 = files.stages["evaluate"].deps.get(TEST)
     if not rows or not all(actual + predicted) or not md5:
         raise UserError(
-            f"{revision}: {PREDICTIONS} or {LOCK} is damaged, got no predictions or no hash of their images; "
-            "`dvc repro` rewrites both"
+            f"{revision}: {PREDICTIONS} or {LOCK} is damaged, got no predictions or images; `dvc repro` rewrites both"
         )
     return Results(revision, md5, actual, predicted)
 
@@ -94,8 +93,7 @@ def read_groups(revisions: Sequence[str]) -> dict[str, Group]:
         raise UserError(f"dvc.lock: must say the {SEED} of {without[0]}, got none; `dvc repro` writes it")
     if len({run.key_without(SEED) for run in named.values()}) < len(revisions):
         raise UserError(
-            f"revisions: must differ in more than {SEED} with --seeds, got {', '.join(revisions)}; name a single run "
-            "of each recipe"
+            f"revisions: must differ in more than {SEED}, got {', '.join(revisions)}; name a single run of each recipe"
         )
     names = {
         name: {

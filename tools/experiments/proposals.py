@@ -94,8 +94,7 @@ def read_space(path: Path) -> Space:
         raise UserError(f"{path}:{''.join(problems)}")
     if not params.get("preprocess.val_size"):
         raise UserError(
-            "preprocess.val_size: must be above 0, since validation images judge the trials, got none; set it in "
-            "params.yaml"
+            "preprocess.val_size: must be above 0, since these images judge the trials, got none; set it in params.yaml"
         )
     return space
 

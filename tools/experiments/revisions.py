@@ -40,8 +40,7 @@ class Files:
             return parse_lock(self[LOCK])
         except ValueError:
             raise UserError(
-                f"{self.revision}: {LOCK} is damaged, got text that DVC did not write; `git checkout HEAD {LOCK}` "
-                "restores that of the last commit"
+                f"{self.revision}: {LOCK} is damaged, got text that DVC did not write; try `git checkout HEAD {LOCK}`"
             )
 
 

@@ -65,8 +65,7 @@ class Recognizer:
         except ONNX_ERRORS as error:
             problem = first_problem(error) if isinstance(error, ValidationError) else str(error).partition("\n")[0]
             raise UserError(
-                f"{path}: is not a model that `dvc repro` made, got {printable(problem)}; `dvc checkout --force` "
-                "restores that"
+                f"{path}: must be a model that `dvc repro` made, got {printable(problem)}; try `dvc checkout --force`"
             )
 
     def convert(self, picture: Image.Image) -> NDArray[np.uint8]:
