@@ -1,85 +1,34 @@
-"""Measurements of benchmarks/run.py that need a process of their own; each prints a JSON object."""
+"""Print the seconds that a recipe takes for an epoch, the fastest of all but the first.
 
-import builtins
-import importlib
-import json
+Arguments: RECIPE ARITHMETIC IMAGES. It needs a process of its own, since PyTorch reads once how it is to compute.
+"""
+
 import sys
 import time
 from itertools import pairwise
-from typing import Any
 
+from bench import ROOT
 from digits.models.portable_arithmetic import use_portable_arithmetic
 from digits.training.machine import keep_freed_memory
-from digits.training.params import TrainParams
 
 
-def stage(name: str, started: float) -> dict[str, float]:
-    """Run a stage and return where the seconds went; `started` is the time just before this process began."""
-    script = importlib.import_module(name)
-    ready = time.monotonic()
-    spent = []  # on what the stage imports while it runs, such as PyTorch
-    usual, inside = builtins.__import__, []
-
-    def timed(*args: Any, **kwargs: Any) -> Any:
-        start = time.monotonic()
-        inside.append(start)
-        try:
-            return usual(*args, **kwargs)
-        finally:
-            inside.pop()
-            if not inside:
-                spent.append(time.monotonic() - start)
-
-    builtins.__import__ = timed
-    sys.argv = [name]
-    script.main()
-    work = time.monotonic() - ready - sum(spent)
-    return {"start and imports": ready - started + sum(spent), "work": work}
-
-
-def epoch(values: str, images: int) -> dict[str, float]:
-    """Seconds of a network's fastest epoch in the stage train but the first, with `values` (JSON) for its params."""
-    params = TrainParams(**json.loads(values))
-    if params.arithmetic == "portable":
+def main(recipe: str, arithmetic: str, images: int) -> None:
+    if arithmetic == "portable":
         use_portable_arithmetic()
     import numpy as np
     import torch
 
-    import train as script
     from digits.dataset import load_dataset
-    from digits.models.classifier import Classifier, build_layers
-    from digits.training.augmentation import choose_augmentation
-    from digits.training.gradients import choose_gradient
-    from digits.training.loop import Training, fit
-    from digits.training.optimizers import choose_optimizer
-    from digits.training.schedules import Schedule
-    from loops import CLASSES
+    from loops import CLASSES, fit_recipe, recipe_params
 
+    params = recipe_params(recipe, arithmetic=arithmetic, precision="float32", channels_last=False, epochs=4)
     keep_freed_memory()
     torch.set_num_threads(params.threads)
-    options = dict(getattr(params, params.model, {}))
-    model = Classifier(build_layers(params.model, options, CLASSES, params.seed), 0.13, 0.31)
-    rows = fit(
-        Training(
-            model,
-            choose_optimizer(params, model),
-            choose_gradient(params, model),
-            torch.Generator().manual_seed(0),
-            params.batch_size,
-            choose_augmentation(params),
-        ),
-        Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump()),
-        load_dataset(script.TRAIN, CLASSES).take(np.arange(images)),
-        load_dataset(script.VAL, CLASSES),
-    )
+    train, val = (load_dataset(ROOT / f"data/tensors/{split}.safetensors", CLASSES) for split in ("train", "val"))
+    _, rows = fit_recipe(params, train.take(np.arange(images)), val)
     ends = [time.perf_counter() for _ in rows]
-    return {"seconds": min(end - start for start, end in pairwise(ends))}
+    print(min(end - start for start, end in pairwise(ends)))
 
 
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["stage", name, started]:
-            result = stage(name, float(started))
-        case ["epoch", values, images]:
-            result = epoch(values, int(images))
-    print(json.dumps(result))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

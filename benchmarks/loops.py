@@ -2,16 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import torch
+import yaml
 from torch import nn
 from torch.nn import functional
 
+from bench import ROOT
 from digits.dataset import Dataset
 from digits.models.classifier import Classifier, build_layers, to_pixels
-from digits.training.gradients import ClosedForm
+from digits.training.augmentation import choose_augmentation
+from digits.training.gradients import choose_gradient
 from digits.training.loop import Training, fit
-from digits.training.optimizers import Optimizer
+from digits.training.optimizers import choose_optimizer
+from digits.training.params import TrainParams
 from digits.training.schedules import Schedule
 
 Epoch = Callable[[], object]
@@ -48,27 +53,33 @@ def floor(images: torch.Tensor, batch_size: int) -> Epoch:
     return epoch
 
 
-def ours(train: Dataset, val: Dataset, batch_size: int, optimizer: str) -> Epoch:
-    """The pipeline's loop, including training metrics and the scoring of the validation images."""
-    model = Classifier(build_layers("logistic", {}, CLASSES, seed=0))
-    return partial(next, fit_logistic(model, train, val, optimizer, "constant", 0.001, batch_size, epochs=10**6))
+def ours(train: Dataset, val: Dataset, **others: Any) -> Epoch:
+    """The pipeline's loop for the recipe baseline, including training metrics and the scoring of validation images."""
+    return partial(next, fit_recipe(recipe_params("baseline", epochs=10**6, **others), train, val)[1])
 
 
-def fit_logistic(
-    model: Classifier,
-    train: Dataset,
-    val: Dataset,
-    optimizer: str,
-    schedule: str,
-    lr: float,
-    batch_size: int,
-    epochs: int,
-) -> Iterator[object]:
-    """The pipeline's loop for softmax regression, an epoch for each item."""
-    chosen = Optimizer(optimizer, model.parameters(), weight_decay=0.0, exact=True)
-    gradient = ClosedForm(model, label_smoothing=0.0)
-    training = Training(model, chosen, gradient, torch.Generator().manual_seed(0), batch_size)
-    return fit(training, Schedule(schedule, lr, warmup=0.0, epochs=epochs, size=1, gamma=1.0), train, val)
+def recipe_params(name: str, **others: Any) -> TrainParams:
+    """Section train of params.yaml with the values of a recipe, and others in their place."""
+    paths = ROOT / "params.yaml", ROOT / f"recipes/{name}.yaml"
+    committed, recipe = (yaml.safe_load(path.read_text(encoding="utf-8"))["train"] for path in paths)
+    return TrainParams(**committed | recipe | others)
+
+
+def fit_recipe(params: TrainParams, train: Dataset, val: Dataset) -> tuple[Classifier, Iterator[object]]:
+    """A classifier, and the pipeline's loop that trains it, an epoch for each item."""
+    options = dict(getattr(params, params.model, {}))
+    statistics = (0.13, 0.31) if params.normalize else ()
+    model = Classifier(build_layers(params.model, options, CLASSES, params.seed), *statistics)
+    training = Training(
+        model,
+        choose_optimizer(params, model),
+        choose_gradient(params, model),
+        torch.Generator().manual_seed(0),
+        params.batch_size,
+        choose_augmentation(params),
+    )
+    schedule = Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump())
+    return model, fit(training, schedule, train, val)
 
 
 def tutorial_cnn(train: Dataset) -> tuple[Classifier, Epoch]:

@@ -6,7 +6,6 @@ Reads data/, which the pipeline fills; writes benchmarks/RESULTS.md, or, with
 --quick, prints only.
 """
 
-import json
 import os
 import platform
 import statistics
@@ -22,20 +21,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+import child
 import seed_script
 from bench import ROOT
 from command import Parser
 from digits.dataset import Dataset, load_dataset
-from digits.models.classifier import Classifier, build_layers, predict, to_pixels
+from digits.models.classifier import predict, to_pixels
 from digits.sources.mirrors import cache_of
 from doc_tables import table
-from loops import CLASSES, autograd, fit_logistic, floor, ours, tutorial_cnn
+from loops import CLASSES, autograd, fit_recipe, floor, ours, recipe_params, tutorial_cnn
 
-STAGES = ["download", "preprocess", "train", "evaluate", "export"]
 BATCH_SIZES = (400, 100)
 SWEEP_SIZE = 8
 
@@ -121,8 +119,8 @@ def compare_loops(folder: Path, train: Dataset, val: Dataset, rounds: int) -> st
             "DataLoader, ToTensor, autograd": partial(next, seed_script.train(str(folder), batch_size)),
             "tensors in memory, `X[i]`, autograd": autograd(train, batch_size, "X[i]"),
             "tensors in memory, `index_select`, autograd": autograd(train, batch_size, "index_select"),
-            "this pipeline, sgd": ours(train, val, batch_size, "sgd"),
-            "this pipeline, adam": ours(train, val, batch_size, "adam"),
+            "this pipeline, sgd": ours(train, val, batch_size=batch_size),
+            "this pipeline, adam": ours(train, val, batch_size=batch_size, optimizer="adam"),
             "gathering float images and matrix products alone": floor(floats, batch_size),
             "gathering uint8 images and matrix products alone": floor(images.flatten(1), batch_size),
         }
@@ -147,17 +145,13 @@ def compare_loops(folder: Path, train: Dataset, val: Dataset, rounds: int) -> st
 
 def compare_arithmetics(rounds: int) -> str:
     """Time of an epoch in portable and in native arithmetic, recipe by recipe, in float32."""
-    committed = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["train"]
-    images, common = 5_000, {"precision": "float32", "channels_last": False, "epochs": 4}
-    rows = []
+    images, rows = 5_000, []
     for name in ("mlp", "lenet5", "cnn"):
-        recipe = yaml.safe_load((ROOT / f"recipes/{name}.yaml").read_text(encoding="utf-8"))["train"]
         seconds: dict[str, list[float]] = {"native": [], "portable": []}
         for round_number in range(rounds):
             progress(f"round {round_number + 1}/{rounds}: {name}")
             for arithmetic, measured in seconds.items():
-                values = committed | recipe | common | {"arithmetic": arithmetic}
-                measured.append(child("epoch", json.dumps(values), str(images))["seconds"])
+                measured.append(float(run(sys.executable, child.__file__, name, arithmetic, str(images))))
         native, portable = (statistics.median(measured) for measured in seconds.values())
         ratio = statistics.median(p / n for n, p in zip(*seconds.values(), strict=True))
         rows.append([name, f"{images:,}", f"{1000 * native:,.0f}", f"{1000 * portable:,.0f}", f"{ratio:.2f}"])
@@ -177,8 +171,8 @@ def compare_linear_models(train: Dataset, val: Dataset, test: Dataset, quick: bo
     accuracy: dict[str, float] = {}
 
     def train_recipe(name: str) -> None:
-        model = Classifier(build_layers("logistic", {}, CLASSES, seed=0))
-        for _ in fit_logistic(model, train, val, "adam", "cosine", 0.005, batch_size=100, epochs=10):
+        model, epochs = fit_recipe(recipe_params("linear"), train, val)
+        for _ in epochs:
             pass
         predicted = predict(model, torch.tensor(test.images), 1000).argmax(dim=1).numpy()
         accuracy[name] = float((predicted == test.labels).mean())
@@ -237,8 +231,7 @@ def compare_pipelines(folder: Path, clone: Path, rounds: int, epochs: int) -> st
     note = "The script, which ran once, trains on 60,000 images; the pipeline on 55,000, scoring 5,000 others."
     if epochs == 50:
         note += f" The script takes {medians[script] / medians[repro]:.1f} times as long."
-    stages = split_stages(clone, rounds, mirror)
-    return f"## The whole pipeline\n\n{table(['command', 'seconds'], rows)}\n{note}\n{stages}"
+    return f"## The whole pipeline\n\n{table(['command', 'seconds'], rows)}\n{note}\n"
 
 
 def compare_experiments(clone: Path, rounds: int) -> str:
@@ -270,44 +263,12 @@ def compare_experiments(clone: Path, rounds: int) -> str:
     return f"## An experiment\n\nWith another learning rate, from training to the ONNX file.\n\n{table(header, rows)}"
 
 
-def split_stages(clone: Path, rounds: int, variables: Mapping[str, str]) -> str:
-    """Where the seconds of each stage go, and how much longer the whole command takes, which is DVC's share."""
-    found: dict[str, list[dict[str, float]]] = {stage: [] for stage in STAGES}
-    differences = []
-    for round_number in range(rounds):
-        progress(f"round {round_number + 1}/{rounds}: stage by stage")
-        start = time.perf_counter()
-        run("dvc", "repro", "--force", cwd=clone, variables=variables)
-        whole = time.perf_counter() - start
-        for stage, seconds in found.items():
-            seconds.append(child("stage", stage, str(time.monotonic()), cwd=clone, variables=variables))
-        differences.append(whole - sum(sum(seconds[-1].values()) for seconds in found.values()))
-    kinds = list(found[STAGES[0]][0])
-    rows = [
-        [stage, *(f"{statistics.median(each[kind] for each in seconds):.2f}" for kind in kinds)]
-        for stage, seconds in found.items()
-    ]
-    return (
-        f"\n{table(['seconds of', *kinds], rows)}\nTogether with them, round by round, `dvc repro --force` took "
-        f"{statistics.median(differences):.1f} s more: DVC's start, hashing and cache.\n"
-    )
-
-
-def run(*command: str, cwd: Path = ROOT, status: int = 0, variables: Mapping[str, str] = {}) -> None:
-    """Run a command and check its exit status."""
+def run(*command: str, cwd: Path = ROOT, status: int = 0, variables: Mapping[str, str] = {}) -> str:
+    """Run a command, check its exit status, and return what it prints."""
     result = subprocess.run(command, cwd=cwd, env={**os.environ, **variables}, capture_output=True, text=True)
     if result.returncode != status:
         sys.exit(f"{' '.join(command)}: exit status {result.returncode}\n{result.stdout}{result.stderr}")
-
-
-def child(*arguments: str, cwd: Path = ROOT, variables: Mapping[str, str] = {}) -> dict[str, float]:
-    """Run a measurement of child.py in a process of its own."""
-    command = [sys.executable, str(ROOT / "benchmarks/child.py"), *arguments]
-    path = os.pathsep.join([str(cwd / "stages"), str(ROOT / "benchmarks")])
-    environment = {**os.environ, **variables, "PYTHONPATH": path}
-    done = subprocess.run(command, cwd=cwd, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return result
+    return result.stdout
 
 
 if __name__ == "__main__":
