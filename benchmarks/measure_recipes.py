@@ -13,11 +13,7 @@ import csv
 import hashlib
 import json
 import re
-import shutil
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 import timeit
 from collections.abc import Mapping, Sequence
@@ -30,11 +26,11 @@ import yaml
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from bench import ROOT
+from bench import ROOT, cloned, run, run_recipe
 from command import Parser
 from digits.dataset import load_dataset
 from digits.figures.style import COLORS, new_figure, save_figure
-from digits.foundation.files import replacing, write_csv
+from digits.foundation.files import write_csv
 from digits.models.classifier import predict, restore
 from digits.models.model_file import load_model
 from digits.scoring import wilson_interval
@@ -48,28 +44,21 @@ FIGURE = ROOT / "recipes/curves.png"
 TUTORIAL = "tutorial"
 TUTORIAL_EPOCHS = 4
 TEST_IMAGES = 10_000
+CACHE = "cache-of-the-original"  # as a remote of the clone
 # A line of train, for the seconds since its start, which stand in no file.
 EPOCH = re.compile(r"^epoch .*  (\S+) s$", re.MULTILINE)
 
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument(
-        "--seeds",
-        type=int,
-        default=6,
-        choices=range(2, 101),
-        metavar="N",
-        help="measure seeds 0 to N - 1 (default: %(default)s)",
-    )
+    seeds_help = "measure seeds 0 to N - 1 (default: %(default)s)"
+    parser.add_argument("--seeds", type=int, default=6, choices=range(2, 101), metavar="N", help=seeds_help)
     parser.add_argument("names", nargs="*", metavar="RECIPE", help="recipes, or tutorial (default: all)")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - {*read_recipes(ROOT), TUTORIAL}:
         parser.error(f"no recipe {', '.join(sorted(unknown))}")
-    with tempfile.TemporaryDirectory() as folder:
-        clone = Path(folder) / "clone"
-        subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
-        subprocess.run(["dvc", "repro", "preprocess"], cwd=clone, check=True)
+    with cloned() as clone:
+        run("dvc", "remote", "add", "--quiet", "--local", CACHE, str(ROOT / ".dvc/cache"), cwd=clone)
         for name in arguments.names or [*read_recipes(clone), TUTORIAL]:
             if name == TUTORIAL:
                 write_rows(CURVES, {"recipe": TUTORIAL}, measure_tutorial(clone))
@@ -91,9 +80,9 @@ def read_recipes(folder: Path) -> dict[str, dict[str, Any]]:
 
 def measured_with(clone: Path, name: str) -> dict[str, str]:
     """Hashes of what the results of a recipe depend on, apart from the seed: its parameters, and the rest."""
-    stages = subprocess.run(["git", "rev-parse", "HEAD:stages"], cwd=clone, check=True, stdout=subprocess.PIPE).stdout
+    stages = run("git", "rev-parse", "HEAD:stages", cwd=clone)
     params = yaml.safe_load((clone / "params.yaml").read_text(encoding="utf-8"))
-    others = [stages.decode(), *(params[section] for section in ("download", "preprocess", "versions"))]
+    others = [stages, *(params[section] for section in ("download", "preprocess", "versions"))]
     return {"recipe_hash": short_hash(read_recipes(clone)[name]), "inputs": short_hash(others)}
 
 
@@ -116,11 +105,10 @@ def measure_seeds(clone: Path, name: str, seeds: int) -> None:
 
 
 def measure(clone: Path, name: str, seed: int) -> tuple[dict[str, Any], list[dict[Any, Any]]]:
-    """Run a recipe as an experiment, measured-NAME-SEED; return its results and its epochs."""
-    subprocess.run(["git", "checkout", "--quiet", "HEAD", "."], cwd=clone, check=True)
-    command = [sys.executable, "tools/recipe.py", name, "--name", f"measured-{name}-{seed}", "-S", f"train.seed={seed}"]
-    output = subprocess.run(command, cwd=clone, check=True, stdout=subprocess.PIPE, text=True).stdout
-    hand_over(clone)
+    """Run a recipe as an experiment, measured-NAME-SEED, for this repository; return its results and its epochs."""
+    experiment = f"measured-{name}-{seed}"
+    output = run_recipe(clone, name, experiment, f"train.seed={seed}")
+    run("dvc", "exp", "push", "--quiet", "--force", "--remote", CACHE, "origin", experiment, cwd=clone)
     curve = pd.read_csv(clone / "metrics/train.csv")[["epoch", "val_accuracy"]]
     curve["seconds"] = [float(seconds) for seconds in EPOCH.findall(output)]
     train, test = (json.loads((clone / f"metrics/{stage}.json").read_text()) for stage in ("train", "test"))
@@ -138,16 +126,6 @@ def measure(clone: Path, name: str, seed: int) -> tuple[dict[str, Any], list[dic
         "model_sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
     }
     return result, curve.to_dict("records")
-
-
-def hand_over(clone: Path) -> None:
-    """Give this repository the experiments of the clone, and what DVC's cache has of them."""
-    subprocess.run(["git", "fetch", "--quiet", clone, "+refs/exps/*:refs/exps/*"], cwd=ROOT, check=True)
-    for path in (clone / ".dvc/cache/files").rglob("*"):
-        target = ROOT / path.relative_to(clone)
-        if path.is_file() and not target.exists():
-            with replacing(target) as temporary:
-                shutil.copyfile(path, temporary)
 
 
 def time_prediction(path: Path) -> float:

@@ -2,22 +2,19 @@
 
 A program draws it from a few straight strokes per digit, which strokes.py holds: the 1 has a foot, the
 7 and the 0 are crossed, the 4 is open. The points vary, and so do slant, size and the width of the pen.
-Command: python benchmarks/own_hand.py, in the root of a repository whose stage download has run
+Example: python benchmarks/own_hand.py
 """
 
 import hashlib
 import shutil
-import subprocess
-import sys
 import tempfile
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-import yaml
 from PIL import Image
 
-from bench import ROOT
+from bench import cloned, run_recipe
 from command import Parser
 from digits.data.picture_folder import is_held_out, list_files, read_pictures
 from digits.known_datasets import PUBLISHED
@@ -60,23 +57,15 @@ def save(folder: Path, count: int, seed: int, taught: bool) -> None:
 
 def main() -> None:
     Parser(__doc__).parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        clone, others = Path(name) / "clone", Path(name) / "unseen"
-        subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
-        shutil.copytree(ROOT / "data/raw", clone / "data/raw")
+    with tempfile.TemporaryDirectory() as name, cloned() as clone:
+        others = Path(name)
         save(others, UNSEEN, 1, taught=False)
         unseen = read_pictures(others, list_files(others), PUBLISHED["mnist"].about)[0]
         print(f"{len(unseen)} of {10 * UNSEEN} unseen drawings are recognised as a single digit")
         print("| recipe | drawings per digit | unseen drawings, % | test images, % |\n|---|---:|---:|---:|")
         for recipe, count in product(RECIPES, COUNTS):
-            params = yaml.safe_load((clone / "params.yaml").read_text())
-            params["train"] |= yaml.safe_load((clone / f"recipes/{recipe}.yaml").read_text())["train"]
-            params["preprocess"]["drawings"] = TIMES if count else 0
-            (clone / "params.yaml").write_text(yaml.safe_dump(params))
             save(clone / "data/drawings", count, 0, taught=True)
-            for stage in ("preprocess", "train", "evaluate", "export"):
-                command = [sys.executable, f"stages/{stage}.py"]
-                subprocess.run(command, cwd=clone, check=True, stdout=subprocess.DEVNULL)
+            run_recipe(clone, recipe, f"taught-{recipe}-{count}", f"preprocess.drawings={TIMES if count else 0}")
             model = Recognizer(clone / "models/model.onnx")
             right = (model.probabilities(unseen.images).argmax(axis=1) == unseen.labels).sum() / (10 * UNSEEN)
             print(f"| {recipe} | {count} | {100 * right:.1f} | {100 * model.metrics.accuracy:.2f} |", flush=True)

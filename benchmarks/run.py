@@ -9,11 +9,10 @@ Reads data/, which the pipeline fills; writes benchmarks/RESULTS.md, or, with
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from itertools import count, islice
@@ -26,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 import child
 import seed_script
-from bench import ROOT
+from bench import ROOT, cloned, run
 from command import Parser
 from digits.dataset import Dataset, load_dataset
 from digits.models.classifier import predict, to_pixels
@@ -50,11 +49,9 @@ def main() -> None:
         load_dataset(ROOT / f"data/tensors/{split}.safetensors", CLASSES) for split in ("train", "val", "test")
     )
     everything = Dataset(np.concatenate([train.images, val.images]), np.concatenate([train.labels, val.labels]))
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, cloned() as clone:
         folder = Path(name)
         write_idx(folder / "MNIST/raw")
-        clone = folder / "clone"
-        run("git", "clone", "--quiet", str(ROOT), str(clone))
         sections = [
             f"# Measurements\n\n{describe_machine()}\n",
             compare_loops(folder, everything, val, rounds=1 if quick else 5),
@@ -261,14 +258,6 @@ def compare_experiments(clone: Path, rounds: int) -> str:
     ]
     header = ["command", "seconds", "seconds per experiment"]
     return f"## An experiment\n\nWith another learning rate, from training to the ONNX file.\n\n{table(header, rows)}"
-
-
-def run(*command: str, cwd: Path = ROOT, status: int = 0, variables: Mapping[str, str] = {}) -> str:
-    """Run a command, check its exit status, and return what it prints."""
-    result = subprocess.run(command, cwd=cwd, env={**os.environ, **variables}, capture_output=True, text=True)
-    if result.returncode != status:
-        sys.exit(f"{' '.join(command)}: exit status {result.returncode}\n{result.stdout}{result.stderr}")
-    return result.stdout
 
 
 if __name__ == "__main__":
