@@ -80,27 +80,3 @@ def fit_recipe(params: TrainParams, train: Dataset, val: Dataset) -> tuple[Class
     )
     schedule = Schedule(params.schedule, params.lr, params.warmup, params.epochs, **params.step.model_dump())
     return model, fit(training, schedule, train, val)
-
-
-def tutorial_cnn(train: Dataset) -> tuple[Classifier, Epoch]:
-    """The CNN of the best-known PyTorch example for MNIST, and a function that trains it for one more epoch.
-
-    Two convolutions, two linear layers, dropout; Adadelta, learning rate 1, times 0.7 after every epoch; batches of 64;
-    normalised pixels. No DataLoader.
-    """
-    layers = nn.Sequential(
-        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
-        nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, CLASSES),
-    )  # fmt: skip
-    images, labels = map(torch.tensor, (train.images, train.labels))
-    model = Classifier(layers, mean=0.1307, std=0.3081)
-    optimizer = torch.optim.Adadelta(model.parameters(), lr=1.0)
-
-    def epoch() -> None:
-        for batch in torch.randperm(len(labels)).split(64):
-            optimizer.zero_grad()
-            functional.cross_entropy(model(to_pixels(images[batch])), labels[batch]).backward()
-            optimizer.step()
-        optimizer.param_groups[0]["lr"] *= 0.7
-
-    return model, epoch

@@ -14,7 +14,6 @@ import hashlib
 import json
 import re
 import statistics
-import time
 import timeit
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,21 +27,17 @@ from matplotlib.ticker import LogLocator
 
 from bench import ROOT, cloned, run, run_recipe
 from command import Parser
-from digits.dataset import load_dataset
 from digits.figures.style import COLORS, new_figure, save_figure
 from digits.foundation.files import write_csv
 from digits.models.classifier import predict, restore
 from digits.models.model_file import load_model
 from digits.scoring import wilson_interval
 from doc_tables import table, write_table
-from loops import CLASSES, tutorial_cnn
 
 PAGE = ROOT / "README.md"
 RESULTS = ROOT / "recipes/results.csv"
 CURVES = ROOT / "recipes/curves.csv"
 FIGURE = ROOT / "recipes/curves.png"
-TUTORIAL = "tutorial"
-TUTORIAL_EPOCHS = 4
 TEST_IMAGES = 10_000
 CACHE = "cache-of-the-original"  # as a remote of the clone
 # A line of train, for the seconds since its start, which stand in no file.
@@ -53,18 +48,15 @@ def main() -> None:
     parser = Parser(__doc__)
     seeds_help = "measure seeds 0 to N - 1 (default: %(default)s)"
     parser.add_argument("--seeds", type=int, default=6, choices=range(2, 101), metavar="N", help=seeds_help)
-    parser.add_argument("names", nargs="*", metavar="RECIPE", help="recipes, or tutorial (default: all)")
+    parser.add_argument("names", nargs="*", metavar="RECIPE", help="recipes (default: all)")
     arguments = parser.parse_args()
-    if unknown := set(arguments.names) - {*read_recipes(ROOT), TUTORIAL}:
+    known = read_recipes(ROOT)
+    if unknown := set(arguments.names) - set(known):
         parser.error(f"no recipe {', '.join(sorted(unknown))}")
     with cloned() as clone:
         run("dvc", "remote", "add", "--quiet", "--local", CACHE, str(ROOT / ".dvc/cache"), cwd=clone)
-        for name in arguments.names or [*read_recipes(clone), TUTORIAL]:
-            if name == TUTORIAL:
-                write_rows(CURVES, {"recipe": TUTORIAL}, measure_tutorial(clone))
-            else:
-                measure_seeds(clone, name, arguments.seeds)
-    known = [*read_recipes(ROOT), TUTORIAL]
+        for name in arguments.names or read_recipes(clone):
+            measure_seeds(clone, name, arguments.seeds)
     for path in (RESULTS, CURVES):  # without recipes that have been deleted
         write_csv(path, [row for row in read_rows(path) if row["recipe"] in known])
     save_figure(FIGURE, draw_curves(pd.read_csv(CURVES)))
@@ -137,22 +129,6 @@ def time_prediction(path: Path) -> float:
     return statistics.median(times)
 
 
-def measure_tutorial(clone: Path) -> list[dict[str, Any]]:
-    """The epochs of the CNN of the best-known PyTorch example, on the same images."""
-    torch.set_num_threads(2)
-    torch.manual_seed(0)
-    train, val = (load_dataset(clone / f"data/tensors/{split}.safetensors", CLASSES) for split in ("train", "val"))
-    val_images = torch.tensor(val.images)
-    model, epoch = tutorial_cnn(train)
-    curve, start = [], time.perf_counter()
-    for number in range(1, TUTORIAL_EPOCHS + 1):
-        epoch()
-        accuracy = float((predict(model, val_images, 1000).argmax(dim=1).numpy() == val.labels).mean())
-        seconds = round(time.perf_counter() - start, 1)
-        curve.append({"recipe": TUTORIAL, "seed": 0, "epoch": number, "val_accuracy": accuracy, "seconds": seconds})
-    return curve
-
-
 def read_rows(path: Path) -> list[dict[str, str]]:
     """A table as text, so that rows are rewritten as they are."""
     return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
@@ -198,16 +174,10 @@ def draw_curves(curves: pd.DataFrame) -> Figure:
     for name in curves["recipe"].unique():
         rows = epochs.loc[name]
         errors = 100 * (1 - rows["val_accuracy"])
-        color, style = (COLORS[1], "o--") if name == TUTORIAL else (COLORS[0], "o-")
-        axes.plot(rows["seconds"], errors, style, color=color, markersize=3, linewidth=1.2)
-        # The tutorial's curve ends among those of a recipe: its name stands where it begins.
-        if name == TUTORIAL:
-            label, end, offset, side = "the tutorial's CNN", 0, (-2, 10), "left"
-        else:
-            label, end, offset, side = str(name), -1, (0, -15), "center"
-        place = rows["seconds"].iloc[end], errors.iloc[end]
+        axes.plot(rows["seconds"], errors, "o-", color=COLORS[0], markersize=3, linewidth=1.2)
+        place = rows["seconds"].iloc[-1], errors.iloc[-1]
         paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # on the curves of others
-        axes.annotate(label, place, offset, textcoords="offset points", ha=side, bbox=paper)
+        axes.annotate(str(name), place, (0, -15), textcoords="offset points", ha="center", bbox=paper)
     axes.set(xscale="log", yscale="log", xlabel="seconds of training (logarithmic)", ylabel="errors, % (logarithmic)")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_formatter("{x:g}")

@@ -31,7 +31,7 @@ from digits.dataset import Dataset, load_dataset
 from digits.models.classifier import predict, to_pixels
 from digits.sources.mirrors import cache_of
 from doc_tables import table
-from loops import CLASSES, autograd, fit_recipe, floor, ours, recipe_params, tutorial_cnn
+from loops import CLASSES, autograd, fit_recipe, floor, ours, recipe_params
 
 BATCH_SIZES = (400, 100)
 SWEEP_SIZE = 8
@@ -127,16 +127,12 @@ def compare_loops(folder: Path, train: Dataset, val: Dataset, rounds: int) -> st
         [name, *(cell for m in medians.values() for cell in (f"{1000 * m[name]:,.0f}", f"{m[first] / m[name]:.1f}"))]
         for name in variants
     ]
-    _, cnn = tutorial_cnn(train.take(np.arange(6000)))
-    (cnn_seconds,) = in_turn({"the tutorial's CNN, a tenth of an epoch": cnn}, 1, warm_up=rounds > 1).values()
     header = ["loop", *(text for size in BATCH_SIZES for text in (f"ms per epoch, batch {size}", "times faster"))]
     return (
         "## Softmax regression, an epoch of 60,000 images\n\n"
         "In native arithmetic. The pipeline's rows include the metrics of the training images and scoring 5,000 "
         "validation images; the other rows in memory score nothing, the DataLoader row the training images.\n\n"
-        f"{table(header, rows)}\n"
-        f"For comparison: the CNN of the best-known PyTorch example (two convolutions, Adadelta, batch 64) takes "
-        f"{10 * cnn_seconds:.0f} s per epoch on tensors in memory (ten times the time of 6,000 images).\n"
+        f"{table(header, rows)}"
     )
 
 
