@@ -6,7 +6,6 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from string import ascii_letters
-from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -21,6 +20,9 @@ Pen = ImageDraw.ImageDraw
 # Draws what a form has around the places for digits, float64 (N, 2, 2), each from its upper left to its lower right
 # corner, with lines of this width, all in pixels.
 Rule = Callable[[Pen, Floats, int, Random], None]
+# Digits to be written on a form: the height and width of the picture, the places for them, and for each its strokes and
+# the width of its pen.
+Written = tuple[tuple[int, int], Floats, list[tuple[list[Points], float]]]
 WHITE = (255.0, 255.0, 255.0)
 LINES = [(40, 40, 45), (50, 60, 140), (110, 110, 110), (190, 60, 60), (60, 130, 90)]  # colours of the lines of forms
 
@@ -174,10 +176,8 @@ def framed(digit: int, random: Random) -> Image.Image:
     colors = drawn(cover, pen_color(random), paper)
     edge = round(random.uniform(0.02, 0.07) * len(colors))
     width = edge if random.random() < 0.5 else min(edge, int(random.integers(2, 6)))
-    outside, inside = (
-        np.pad(np.zeros(np.subtract(cover.shape, 2 * each)), each, constant_values=1) for each in (edge - width, edge)
-    )
-    colors[inside > outside] = random.uniform(30, 120, 3)
+    depth = np.minimum.outer(*(np.minimum(np.arange(side), np.arange(side)[::-1]) for side in cover.shape))
+    colors[(edge - width <= depth) & (depth < edge)] = random.uniform(30, 120, 3)
     return photograph(colors, random, 0.2)
 
 
@@ -204,14 +204,6 @@ def like_mnist(digit: int, random: Random) -> Image.Image:
     return picture(drawn(ink([stroke + 14 - middle for stroke in strokes], (28, 28), width), WHITE, (0, 0, 0)))
 
 
-class Written(NamedTuple):
-    """Digits to be written on a form, in pixels."""
-
-    shape: tuple[int, int]  # of the picture, height and width
-    places: Floats  # for the digits, float64 (N, 2, 2), each from its upper left to its lower right corner
-    digits: list[tuple[list[Points], float]]  # the strokes of each, and the width of its pen
-
-
 def single(digit: int, random: Random, below: tuple[float, float]) -> Written:
     """A digit, and a place around it, which ends so far below the digit, from and to, as a share of its height."""
     shape = (int(random.uniform(260, 520)), int(random.uniform(260, 520)))
@@ -222,7 +214,7 @@ def single(digit: int, random: Random, below: tuple[float, float]) -> Written:
     beside = width / 2 + size * (random.uniform(0.1, 0.35, 2) + max(0, 0.2 - (high - low)[0] / size / 2))
     above, under = (width / 2 + size * random.uniform(*share) for share in ((0.1, 0.3), below))
     places = np.array([[low, high]]) + np.array([[(-beside[0], -above), (beside[1], under)]])
-    return Written(shape, places, [(strokes, width)])
+    return shape, places, [(strokes, width)]
 
 
 def row(digits: list[int], random: Random) -> Written:
@@ -240,23 +232,23 @@ def row(digits: list[int], random: Random) -> Written:
         points = np.concatenate(strokes)
         shift = middle - (points.min(axis=0) + points.max(axis=0)) / 2 + random.uniform(-0.05, 0.05, 2) * pitch
         written.append(([stroke + shift for stroke in strokes], pen * height))
-    return Written(shape, places, written)
+    return shape, places, written
 
 
 def form(written: Written, random: Random, rule: Rule) -> Image.Image:
     """Digits on a form, whose lines are slightly turned, scanned or photographed."""
+    shape, places, digits = written
     fine = 3  # the factor by which lines are drawn larger, for smooth edges
-    lines = Image.new("L", (fine * written.shape[1], fine * written.shape[0]))
-    rule(ImageDraw.Draw(lines), fine * written.places, round(fine * random.uniform(1.5, 5)), random)
-    middle_x, middle_y = (fine * written.places.mean(axis=(0, 1))).tolist()
-    angle = random.uniform(-3, 3) / len(written.digits)
-    lines = lines.rotate(angle, Image.Resampling.BICUBIC, center=(middle_x, middle_y))
-    cover = np.asarray(lines.resize(written.shape[::-1], Image.Resampling.BOX), np.float64) / 255
-    paper = np.ones((*written.shape, 3)) * random.uniform(210, 255) * random.uniform(0.93, 1, 3)
+    lines = Image.new("L", (fine * shape[1], fine * shape[0]))
+    rule(ImageDraw.Draw(lines), fine * places, round(fine * random.uniform(1.5, 5)), random)
+    middle_x, middle_y = (fine * places.mean(axis=(0, 1))).tolist()
+    lines = lines.rotate(random.uniform(-3, 3) / len(digits), Image.Resampling.BICUBIC, center=(middle_x, middle_y))
+    cover = np.asarray(lines.resize(shape[::-1], Image.Resampling.BOX), np.float64) / 255
+    paper = np.ones((*shape, 3)) * random.uniform(210, 255) * random.uniform(0.93, 1, 3)
     colors = drawn(cover, LINES[random.integers(len(LINES))], paper)
     color = pen_color(random)
-    for strokes, width in written.digits:
-        colors = drawn(ink(strokes, written.shape, width), color, colors)
+    for strokes, width in digits:
+        colors = drawn(ink(strokes, shape, width), color, colors)
     return picture(colors) if random.random() < 0.5 else photograph(colors, random, 0.2)
 
 
