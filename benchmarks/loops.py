@@ -1,4 +1,4 @@
-"""Training loops for 60,000 images, each as a function that trains for one more epoch per call."""
+"""Training loops, some as functions that train for one more epoch per call."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,8 +23,8 @@ Epoch = Callable[[], object]
 CLASSES = 10  # of MNIST
 
 
-def autograd(train: Dataset, batch_size: int, gather: str) -> Epoch:
-    """nn.Linear and autograd on float tensors in memory; `gather` is "X[i]" or "index_select"."""
+def autograd(train: Dataset, batch_size: int) -> Epoch:
+    """nn.Linear and autograd on float tensors in memory."""
     images, labels = map(torch.tensor, (train.images, train.labels))
     pixels = to_pixels(images).flatten(1)
     linear = nn.Linear(784, CLASSES)
@@ -32,8 +32,7 @@ def autograd(train: Dataset, batch_size: int, gather: str) -> Epoch:
 
     def epoch() -> None:
         for batch in torch.randperm(len(labels)).split(batch_size):
-            inputs = pixels[batch] if gather == "X[i]" else pixels.index_select(0, batch)
-            loss = functional.cross_entropy(linear(inputs), labels[batch])
+            loss = functional.cross_entropy(linear(pixels.index_select(0, batch)), labels[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
