@@ -2,8 +2,8 @@
 
 Example: python benchmarks/run.py --quick
 
-Reads data/, which the pipeline fills; writes benchmarks/RESULTS.md, or, with
---quick, prints only.
+Reads data/, which the pipeline fills; rewrites the tables in
+benchmarks/RESULTS.md, or, with --quick, prints only.
 """
 
 import gzip
@@ -32,9 +32,10 @@ from command import Parser
 from digits.dataset import Dataset, load_dataset
 from digits.models.classifier import predict, to_pixels
 from digits.sources.mirrors import cache_of
-from doc_tables import table
+from doc_tables import table, write_table
 from loops import CLASSES, autograd, fit_recipe, floor, ours, recipe_params
 
+RESULTS = ROOT / "benchmarks/RESULTS.md"
 BATCH_SIZES = (400, 100)
 SWEEP_SIZE = 8
 
@@ -52,17 +53,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, cloned() as clone:
         folder = Path(name)
         unpack_archives(folder / "MNIST/raw")
-        sections = [
-            f"# Measurements\n\n{describe_machine()}\n",
-            compare_loops(folder, everything, val, rounds=1 if quick else 5),
-            compare_arithmetics(rounds=1 if quick else 5),
-            compare_linear_models(train, val, test, quick),
-            compare_pipelines(folder, clone, rounds=1 if quick else 3, epochs=1 if quick else 50),
-            compare_experiments(clone, rounds=1 if quick else 3),
-        ]
-    if not quick:
-        (ROOT / "benchmarks/RESULTS.md").write_text("\n".join(sections), encoding="utf-8")
-    print("\n" + "\n".join(sections))
+        found = {
+            "machine": describe_machine() + "\n",
+            "loops": compare_loops(folder, everything, val, rounds=1 if quick else 5),
+            "arithmetics": compare_arithmetics(rounds=1 if quick else 5),
+            "linear models": compare_linear_models(train, val, test, quick),
+            "pipeline": compare_pipelines(folder, clone, rounds=1 if quick else 3, epochs=1 if quick else 50),
+            "experiments": compare_experiments(clone, rounds=1 if quick else 3),
+        }
+    for name, text in found.items():
+        print(f"\n{name}\n\n{text}", end="")
+        if not quick:
+            write_table(RESULTS, name, text)
 
 
 def describe_machine() -> str:
@@ -72,11 +74,7 @@ def describe_machine() -> str:
         names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
         cpu = names[0].partition(": ")[2] if names else cpu
     versions = ", ".join(f"{package} {version(package)}" for package in ("torch", "dvc", "scikit-learn"))
-    return (
-        f"`make bench` on {os.cpu_count()} cores of {cpu}, Python {platform.python_version()}, {versions}. "
-        "Everything runs on one thread, except the networks of the recipes (two threads) and the sweep (two jobs). "
-        "Variants run in turn, round by round; figures are medians unless stated otherwise."
-    )
+    return f"`make bench` on {os.cpu_count()} cores of {cpu}, Python {platform.python_version()}, {versions}."
 
 
 def unpack_archives(folder: Path) -> None:
@@ -124,12 +122,7 @@ def compare_loops(folder: Path, train: Dataset, val: Dataset, rounds: int) -> st
         for name in variants
     ]
     header = ["loop", *(text for size in BATCH_SIZES for text in (f"ms per epoch, batch {size}", "times faster"))]
-    return (
-        "## Softmax regression, an epoch of 60,000 images\n\n"
-        "In native arithmetic. The pipeline's rows include the metrics of the training images and scoring 5,000 "
-        "validation images; the other rows in memory score nothing, the DataLoader row the training images.\n\n"
-        f"{table(header, rows)}"
-    )
+    return table(header, rows)
 
 
 def compare_arithmetics(rounds: int) -> str:
@@ -144,12 +137,7 @@ def compare_arithmetics(rounds: int) -> str:
         native, portable = (statistics.median(measured) for measured in seconds.values())
         ratio = statistics.median(p / n for n, p in zip(*seconds.values(), strict=True))
         rows.append([name, f"{images:,}", f"{1000 * native:,.0f}", f"{1000 * portable:,.0f}", f"{ratio:.2f}"])
-    header = ["recipe", "images", "native, ms", "portable, ms", "median ratio"]
-    return (
-        "## What portable arithmetic costs\n\n"
-        "An epoch in float32, with the recipe's threads and augmentation, 5,000 validation images included: the "
-        f"fastest of three, median of {rounds} processes in turn.\n\n{table(header, rows)}"
-    )
+    return table(["recipe", "images", "native, ms", "portable, ms", "median ratio"], rows)
 
 
 def compare_linear_models(train: Dataset, val: Dataset, test: Dataset, quick: bool) -> str:
@@ -174,18 +162,17 @@ def compare_linear_models(train: Dataset, val: Dataset, test: Dataset, quick: bo
         first: recipe,
         f"scikit-learn, lbfgs, C = {c}": partial(sklearn, c, test_x, test_y),
     }
-    accuracy = {name: variant() for name, variant in variants.items()}
-    medians = in_turn(variants, rounds=1 if quick else 3, warm_up=False)
+    accuracy: dict[str, float] = {}
+
+    def record(name: str) -> None:
+        accuracy[name] = variants[name]()
+
+    medians = in_turn({name: partial(record, name) for name in variants}, rounds=1 if quick else 3, warm_up=False)
     rows = [
         [name, f"{accuracy[name]:.2%}", f"{seconds:.1f}", f"{seconds / medians[first]:.1f}"]
         for name, seconds in medians.items()
     ]
-    return (
-        "## The best linear model in little time\n\n"
-        f"{table(['model', 'test accuracy', 'seconds', 'times as long'], rows)}\n"
-        "Adam, learning rate 0.005, batch 100, chosen on the validation images, as is scikit-learn's C, of 0.03, "
-        "0.1, 0.3 and 1, its search not counted.\n"
-    )
+    return table(["model", "test accuracy", "seconds", "times as long"], rows)
 
 
 def compare_pipelines(folder: Path, clone: Path, rounds: int, epochs: int) -> str:
@@ -209,10 +196,8 @@ def compare_pipelines(folder: Path, clone: Path, rounds: int, epochs: int) -> st
     command = sys.executable, seed_script.__file__, str(folder), str(epochs)
     medians |= in_turn({script: lambda: run(*command)}, 1, warm_up=False)
     rows = [[name, f"{seconds:.2f}"] for name, seconds in medians.items()]
-    note = "The script, which ran once, trains on 60,000 images; the pipeline on 55,000, scoring 5,000 others."
-    if epochs == 50:
-        note += f" The script takes {medians[script] / medians[repro]:.1f} times as long."
-    return f"## The whole pipeline\n\n{table(['command', 'seconds'], rows)}\n{note}\n"
+    note = f"\nThe script takes {medians[script] / medians[repro]:.1f} times as long.\n" if epochs == 50 else ""
+    return table(["command", "seconds"], rows) + note
 
 
 def compare_experiments(clone: Path, rounds: int) -> str:
@@ -240,8 +225,7 @@ def compare_experiments(clone: Path, rounds: int) -> str:
         [name, f"{seconds:.1f}", f"{seconds / (SWEEP_SIZE if 'sweep' in name else 1):.1f}"]
         for name, seconds in medians.items()
     ]
-    header = ["command", "seconds", "seconds per experiment"]
-    return f"## An experiment\n\nWith another learning rate, from training to the ONNX file.\n\n{table(header, rows)}"
+    return table(["command", "seconds", "seconds per experiment"], rows)
 
 
 if __name__ == "__main__":
