@@ -1,7 +1,4 @@
-"""How a stage runs, fails, reads parameters and writes files. Knows nothing about digits; used by every stage.
-
-Importing this package makes Python name a missing package in one line instead of a traceback.
-"""
+"""How a stage runs, fails, reads parameters and writes files. Knows nothing about digits; used by every stage."""
 
 import sys
 from importlib.util import find_spec

@@ -49,10 +49,7 @@ def damaged_file(path: Path | str, problem: str) -> UserError:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn the errors of a block that reads `path`, and checks it with pydantic, into errors that help the user.
-
-    Raises a `UserError` if the file is missing or damaged, or does not match its schema.
-    """
+    """Raise a `UserError` if the block, which reads `path` and checks it with pydantic, finds it missing or damaged."""
     try:
         yield
     except FileNotFoundError:

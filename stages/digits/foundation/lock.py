@@ -13,32 +13,25 @@ NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 def acquire(path: Path, *, wait: bool = False) -> BaseFileLock | None:
     """Take the lock `path`, or `path`.soft on a file system without locks: a file that exists while the lock is held.
 
-    filelock notes in that one which process holds it, and takes it over from one of this machine that has died.
-
-    Args:
-        path: of a file that serves as the lock; its folder is created.
-        wait: until the process that holds the lock has ended, instead of giving up.
-
-    Returns:
-        The lock, which is released when it is garbage-collected, or None if another process holds it.
+    filelock notes in that one which process holds it, and takes it over from one of this machine that has died. The
+    folder of `path` is created. If another process holds the lock, `wait` until that has ended, or give up and return
+    None. The lock is released when it is garbage-collected.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     timeout = -1 if wait else 0
-    lock: BaseFileLock = FileLock(path, fallback_to_soft=False)
     try:
-        lock.acquire(timeout, poll_interval=0.5)
-        path.write_text(f"{os.getpid()}\n", encoding="utf-8")
-    except Timeout:
-        return None
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            error.filename = str(path)  # on a full disk, the system names no file
-            raise
-        lock = SoftFileLock(soft(path))
+        lock: BaseFileLock = FileLock(path, fallback_to_soft=False)
         try:
             lock.acquire(timeout, poll_interval=0.5)
-        except Timeout:
-            return None
+            path.write_text(f"{os.getpid()}\n", encoding="utf-8")
+        except OSError as error:  # Timeout, too
+            if error.errno not in NO_LOCKS:
+                error.filename = str(path)  # on a full disk, the system names no file
+                raise
+            lock = SoftFileLock(soft(path))
+            lock.acquire(timeout, poll_interval=0.5)
+    except Timeout:
+        return None
     return lock
 
 

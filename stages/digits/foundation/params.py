@@ -14,8 +14,7 @@ from digits.foundation.yaml_text import parse_yaml
 PARAMS = Path("params.yaml")
 MAX_BYTES = 100_000  # of params.yaml; PyYAML takes seconds to read that many
 MAX_PROBLEMS = 20  # listed in one message
-# What pydantic says in other words. A key that is misspelt is both.
-WORDS = {"missing": "is missing", "extra_forbidden": "is unknown"}
+WORDS = {"missing": "is missing", "extra_forbidden": "is unknown"}  # for pydantic's; a key that is misspelt is both
 
 
 class Section(BaseModel):
@@ -25,16 +24,14 @@ class Section(BaseModel):
 
 
 Share = Annotated[float, Field(ge=0, lt=1)]
-# NumPy and PyTorch both accept every seed in this range.
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # NumPy and PyTorch both accept every seed in this range
 Schema = TypeVar("Schema", bound=Section)
 
 
 def read_params(section: str, schema: type[Schema]) -> Schema:
     """Read `section` of params.yaml in the working directory by a `schema`.
 
-    Raises a `UserError` if the file is missing or not valid YAML, the section is missing, or keys are unknown, missing,
-    of the wrong type or out of range. One message lists the problems of the section.
+    Raises a `UserError` as `read_values` does, or one that lists keys that are unknown, missing or have a wrong value.
     """
     values = read_values(section)
     try:
@@ -45,26 +42,19 @@ def read_params(section: str, schema: type[Schema]) -> Schema:
 
 
 def read_values(section: str) -> dict[str, Any]:
-    """`section` of params.yaml as it stands, unchecked.
-
-    Raises a `UserError` if the file is missing or not valid YAML, or the section is missing.
-    """
-    document = read_yaml(PARAMS, f"`git checkout HEAD {PARAMS}` restores it")
+    """`section` of params.yaml, unchecked; raises a `UserError` if it, or the file, is missing or not valid YAML."""
+    advice = f"`git checkout HEAD {PARAMS}` restores it"
+    document = read_yaml(PARAMS, advice)
     values = document.get(section) if isinstance(document, dict) else None
     if not isinstance(values, dict):
-        raise UserError(
-            f"{PARAMS}: section `{section}` must be a group of parameters, got {short_repr(values)}; "
-            f"`git checkout HEAD {PARAMS}` restores it"
-        )
+        raise UserError(f"{PARAMS}: `{section}` must be a group of parameters, got {short_repr(values)}; {advice}")
     return values
 
 
 def params_error(problem: str) -> UserError:
     """The error for a wrong parameter, with the way back to earlier results."""
-    return UserError(
-        f"{PARAMS}: {problem}\nCorrect it and run `dvc repro`: earlier results are restored from the cache, without "
-        "training again."
-    )
+    way_back = "Correct it and run `dvc repro`: earlier results are restored from the cache, without training again."
+    return UserError(f"{PARAMS}: {problem}\n{way_back}")
 
 
 def first_problem(error: ValidationError) -> str:
@@ -88,10 +78,7 @@ def printable(text: str, longest: int | None = 300) -> str:
 def read_yaml(path: Path, advice: str) -> Any:
     """The values in a YAML file that people may have written.
 
-    Raises a `UserError` if it is missing, not valid YAML, or has more than `MAX_BYTES`.
-
-    Args:
-        advice: what to do if it cannot be read.
+    Raises a `UserError`, which ends in `advice`, if it is missing, not valid YAML, or has more than `MAX_BYTES`.
     """
     try:
         with path.open("rb") as file:

@@ -72,7 +72,5 @@ def run(main: Callable[[], None]) -> None:
     except (MemoryError, RuntimeError, ImportError) as error:
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
-        sys.exit(
-            "error: memory: not enough for this stage; close other programs, or lower batch_size or the network's "
-            f"width in params.yaml, and {ADVICE}"
-        )
+        what_to_do = "close other programs, or lower batch_size or the network's width in params.yaml"
+        sys.exit(f"error: memory: not enough for this stage; {what_to_do}, and {ADVICE}")

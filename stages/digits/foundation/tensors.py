@@ -16,13 +16,10 @@ TYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype(np.uint8), "I64": np.dtype(np.
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
-    """Write contiguous tensors to a safetensors file, the same bytes every time.
+    """Write contiguous tensors, uint8, int64 or float32, to a safetensors file, the same bytes every time.
 
-    Raises an `OSError` if it cannot be written; safetensors' own `save_file` would raise another error.
-
-    Args:
-        tensors: uint8, int64 or float32.
-        metadata: at most one key: safetensors writes several in an order that changes from run to run.
+    The metadata have at most one key: safetensors writes several in an order that changes from run to run. Raises an
+    `OSError` if the file cannot be written; safetensors' own `save_file` would raise another error.
     """
     with replacing(path) as temporary:
         temporary.write_bytes(save(dict(tensors), metadata))

@@ -20,9 +20,8 @@ class _Loader(yaml.SafeLoader):
         is_reference = self.check_event(yaml.AliasEvent)
         node = super().compose_node(parent, index)
         if is_reference and node:  # a few lines of them can mean any amount of data, or contain themselves
-            raise yaml.MarkedYAMLError(
-                problem="references (`*`) to this are not supported", problem_mark=node.start_mark
-            )
+            problem = "references (`*`) to this are not supported"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -47,23 +46,15 @@ for _loader in (_Loader, _FastLoader):
 
 @dataclass(frozen=True)
 class LockedStage:
-    """What dvc.lock says of the last run of a stage.
+    """What dvc.lock says of the last run of a stage."""
 
-    Attributes:
-        deps, outs: MD5 by path.
-        params: values by dotted name, such as train.lr.
-    """
-
-    deps: dict[str, str]
-    outs: dict[str, str]
-    params: dict[str, Any]
+    deps: dict[str, str]  # MD5 by path
+    outs: dict[str, str]  # MD5 by path, too
+    params: dict[str, Any]  # values by dotted name, such as train.lr
 
 
 def parse_yaml(text: str) -> Any:
-    """The values in a text that people may have written.
-
-    Raises a `ValueError` if it is not YAML, or goes beyond what params.yaml needs.
-    """
+    """The values in a text of people; raises a `ValueError` if it is no YAML, or goes beyond what params.yaml needs."""
     try:
         return _Loader(text).get_single_data()
     # PyYAML lets Python's own errors through if text is not a value of its type, such as !!timestamp x.
