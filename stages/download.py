@@ -1,7 +1,6 @@
 """Bring a data set to data/raw: from archives that it downloads, bundled digits, or the pictures in a folder.
 
-Reads the mirrors named in params.yaml and in variables such as MNIST_MIRROR, or the pictures in a folder; writes
-data/raw.
+Reads mirrors, named in params.yaml and variables such as MNIST_MIRROR, or the pictures in a folder; writes data/raw.
 Command: python stages/download.py, or, to check whether the data is available, python stages/download.py --check
 """
 
@@ -10,11 +9,12 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from digits.data.picture_folder import check_unchanged, describe_folder, list_files, read_pictures
 from digits.data.raw import read_raw, write_raw
 from digits.data.split import split_every_class, stratified_split
+from digits.dataset import Pictures
 from digits.foundation.params import Field, Section, Seed, Share, params_error, read_params
 from digits.foundation.stage import UserError, run
 from digits.known_datasets import PUBLISHED
@@ -43,7 +43,7 @@ class FolderParams(Section):
     """The user's own data set."""
 
     path: Annotated[str, Field(min_length=1)]
-    pictures: Literal["strokes", "whole"]
+    pictures: Pictures
     test_share: Annotated[Share, Field(gt=0)]
     seed: Seed
 
@@ -60,9 +60,7 @@ class DownloadParams(Section):
 def main() -> None:
     params = read_params("download", DownloadParams)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--check", action="store_true", help="leave data/raw alone; exit with 3 if no mirror has the data"
-    )
+    parser.add_argument("--check", action="store_true", help="keep data/raw; exit with 3 if no mirror has the data")
     only_check = parser.parse_args().check
     if params.dataset == "optdigits":
         print("optdigits: the 1,797 digits bundled with scikit-learn, not MNIST (params.yaml: download.dataset)")
@@ -120,17 +118,14 @@ def write_optdigits(params: OptdigitsParams) -> None:
 
 
 def write_folder(params: FolderParams) -> None:
-    """Write the pictures of the user's folder to data/raw.
-
-    Raises a `UserError` if it has too few classes, or too few pictures of one, or has changed meanwhile.
-    """
+    """Write the user's pictures to data/raw; raises a `UserError` if they or their classes are too few, or change."""
     folder = Path(params.path)
     files = list_files(folder)
     about = describe_folder(name_of(folder), folder, files, params.pictures)
     dataset, _ = read_pictures(folder, files, about)
     if few := [name for label, name in enumerate(about.classes) if (dataset.labels == label).sum() < 2]:
         raise params_error(
-            f"download.folder: each class needs 2 pictures or more, one to train on and one to test, got fewer of "
+            f"download.folder: each class needs 2 pictures, one to train on and one to test, got fewer of "
             f"{', '.join(map(repr, few))} in {folder}; add some"
         )
     print(f"{about.name}: {len(dataset):,} pictures of {len(about.classes)} classes, brought to 28 x 28 gray pixels")

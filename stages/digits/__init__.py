@@ -1,10 +1,8 @@
 """What the stages are made of, a room for each subject, and single files that most of them share.
 
-Imports point one way: script -> its subject -> foundation, which knows nothing about digits. Each room's docstring says
-what it is for, and who uses it. tests/repository/test_wiring.py holds which room may import from which.
-
-Importing this package makes Python name a missing package in one line, and sets a variable that NumPy reads when it is
-loaded. So a script imports nothing but the standard library and the project's own modules.
+Imports point one way: script -> its subject -> foundation; tests/repository/test_wiring.py holds which room may import
+from which. Importing this package makes Python name a missing package in one line, and sets a variable that NumPy reads
+when it is loaded. So a script imports nothing but the standard library and the project's own modules.
 """
 
 import os

@@ -21,9 +21,6 @@ def _check_printable(name: str) -> str:
     return name
 
 
-Name = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_check_printable)]
-
-
 def _check_classes(names: list[str]) -> list[str]:
     """Require names that can be those of folders."""
     if len(set(names)) < len(names):
@@ -33,20 +30,18 @@ def _check_classes(names: list[str]) -> list[str]:
     return names
 
 
+Name = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_check_printable)]
 Classes = Annotated[list[Name], Field(min_length=2, max_length=100), AfterValidator(_check_classes)]
+# How a picture becomes an image like those of the data set, the keys of `pictures.conversion.CONVERSIONS`.
+Pictures = Literal["strokes", "whole"]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images with their labels.
+    """Images with their labels."""
 
-    Attributes:
-        images: uint8 (N, 28, 28), 0 (background, such as paper) to 255 (such as ink).
-        labels: int64 (N,), each the number of a class, from 0; for a shape of no class, the number of classes.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
+    images: np.ndarray  # uint8 (N, 28, 28), 0 (background, such as paper) to 255 (such as ink)
+    labels: np.ndarray  # int64 (N,), each the number of a class, from 0; for a shape of no class, the number of classes
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,41 +54,27 @@ class Dataset:
         """These items and then those of `more`, so many times."""
         if times * len(more) == 0:
             return self
-        return Dataset(
-            np.concatenate([self.images, *[more.images] * times]), np.concatenate([self.labels, *[more.labels] * times])
-        )
+        images = np.concatenate([self.images, *[more.images] * times])
+        return Dataset(images, np.concatenate([self.labels, *[more.labels] * times]))
 
 
 class Description(Section):
-    """What a data set is.
+    """What a data set is."""
 
-    Attributes:
-        name: of the data set, a key of `known_datasets.PUBLISHED`, or after the user's folder.
-        classes: their names, in the order of the labels.
-        pictures: how a picture becomes an image like those of the data set, a key of `pictures.conversion.CONVERSIONS`.
-    """
-
-    name: Name
-    classes: Classes
-    pictures: Literal["strokes", "whole"]
+    name: Name  # a key of `known_datasets.PUBLISHED`, or after the user's folder
+    classes: Classes  # their names, in the order of the labels
+    pictures: Pictures
 
 
 class Summary(Section):
-    """What data/tensors/dataset.json holds.
-
-    Attributes:
-        about: the data set.
-        train, val, test: the size of each split.
-        pixel_mean, pixel_std: statistics of the training pixels, in [0, 1].
-        drawings: how many of the training images are drawings of the user's own, repetitions among them.
-    """
+    """What data/tensors/dataset.json holds."""
 
     about: Description
-    train: Annotated[int, Field(ge=1)]
+    train: Annotated[int, Field(ge=1)]  # the size of this split, as of the next two
     val: Annotated[int, Field(ge=0)]
     test: Annotated[int, Field(ge=1)]
-    drawings: Annotated[int, Field(ge=0)]
-    pixel_mean: Annotated[float, Field(ge=0, le=1)]
+    drawings: Annotated[int, Field(ge=0)]  # of the user's own, among the training images, repetitions included
+    pixel_mean: Annotated[float, Field(ge=0, le=1)]  # of the training pixels in [0, 1], as the standard deviation
     pixel_std: Annotated[float, Field(gt=0, le=0.5)]
 
 
@@ -108,13 +89,9 @@ def save_dataset(path: Path, dataset: Dataset) -> None:
 
 
 def load_dataset(path: Path | str, classes: int, *, allow_empty: bool = False) -> Dataset:
-    """Read a file that `save_dataset` wrote; the images stay in it until they are used.
+    """Read a file of images of so many `classes` that `save_dataset` wrote; they stay in it until they are used.
 
     Raises a `UserError` if it is missing or damaged, holds something else, or is empty without `allow_empty`.
-
-    Args:
-        classes: how many there are.
-        allow_empty: accept a file without images.
     """
     tensors, _ = read_tensors(path)
     if sorted(tensors) != ["images", "labels"]:
@@ -131,10 +108,7 @@ def load_dataset(path: Path | str, classes: int, *, allow_empty: bool = False) -
 
 
 def load_summary(path: Path | str) -> Summary:
-    """Read a file that holds a `Summary` as JSON.
-
-    Raises a `UserError` if it is missing or damaged, or holds something else.
-    """
+    """Read a `Summary` from JSON; raises a `UserError` if the file is missing or damaged, or holds something else."""
     return read_json(Path(path), Summary)
 
 

@@ -1,7 +1,4 @@
-"""The facts about every data set but the user's own: what it is, where it comes from, and the hashes of its archives.
-
-To add one: an entry here, and its mirrors in params.yaml.
-"""
+"""The facts about every data set but the user's own: what it is, where it comes from, the hashes of its archives."""
 
 from typing import NamedTuple
 
@@ -9,16 +6,11 @@ from digits.dataset import Description
 
 
 class Published(NamedTuple):
-    """A published data set.
-
-    Attributes:
-        about: what it is.
-        source: its citation and its licence.
-        hashes: SHA-256 of its archives, in the order of `sources.archives.ARCHIVES`; none if it needs no download.
-    """
+    """A published data set."""
 
     about: Description
-    source: str
+    source: str  # its citation and its licence
+    # SHA-256 of its archives, in the order of `sources.archives.ARCHIVES`; none if it needs no download
     hashes: tuple[str, ...] = ()
 
 

@@ -4,12 +4,11 @@ import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from pydantic import ValidationError
 
-from digits.dataset import Dataset, Description, class_order
+from digits.dataset import Dataset, Description, Pictures, class_order
 from digits.foundation.params import first_problem, params_error, printable
 from digits.foundation.stage import UserError
 from digits.pictures.conversion import CONVERSIONS
@@ -31,13 +30,10 @@ def list_files(folder: Path) -> list[Path]:
     return sorted(path for path in paths if path.is_file() and path != folder / "README.md")
 
 
-def describe_folder(
-    name: str, folder: Path, files: Sequence[Path], conversion: Literal["strokes", "whole"]
-) -> Description:
+def describe_folder(name: str, folder: Path, files: Sequence[Path], conversion: Pictures) -> Description:
     """The data set in a folder with these files: each folder in it that holds some is a class.
 
-    Raises a `UserError` if it has too few or too many classes, one with a name that cannot be, or splits instead of
-    classes.
+    Raises a `UserError` if it has too few or too many classes, one with a bad name, or splits instead of classes.
     """
     names = {path.relative_to(folder).parts[0] for path in files if path.parent != folder}
     if len(splits := sorted(name for name in names if name.lower() in SPLITS)) > 1:
@@ -55,16 +51,11 @@ def describe_folder(
 
 
 def read_pictures(folder: Path, files: Sequence[Path], about: Description) -> tuple[Dataset, np.ndarray]:
-    """Read the pictures in the folders of `folder` that are named after the classes of a data set.
+    """Read the pictures among the files of `folder` that are in folders named after the classes of a data set.
 
-    Prints a line about each file that is left out: no picture, nothing on it, a copy, or in another class, too; and one
-    about those that are in the wrong place. Raises an `OSError` if a file cannot be read.
-
-    Args:
-        files: those of the folder, from `list_files`.
-
-    Returns:
-        The images with their labels; and which of them are never trained on if they are drawings, bool (N,).
+    Returns also which of them are never trained on if they are drawings, bool (N,). Prints a line about each file that
+    is left out: no picture, nothing on it, a copy, or in another class, too; and one about those that are in the wrong
+    place. Raises an `OSError` if a file cannot be read.
     """
     labels = {name: label for label, name in enumerate(about.classes)}
     first: dict[bytes, tuple[Path, int]] = {}
@@ -105,9 +96,6 @@ def is_held_out(digest: bytes) -> bool:
 
 
 def check_unchanged(folder: Path, files: list[Path]) -> None:
-    """Make sure that a folder still has these files: DVC would record those that it finds now.
-
-    Raises a `UserError` if it has others.
-    """
+    """Raise a `UserError` if a folder no longer has these files: DVC would record those that it finds now."""
     if list_files(folder) != files:
         raise UserError(f"{folder}: changed while it was read; run the same command again")

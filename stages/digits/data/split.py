@@ -4,17 +4,10 @@ import numpy as np
 
 
 def stratified_split(labels: np.ndarray, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw `size` items so that every label keeps its share, to within one item.
+    """Draw `size` of N items, 0 to N, with these labels, int (N,), so that each keeps its share, to within one item.
 
-    Systematic sampling: shuffle, sort by label, take every (N / size)-th item.
-
-    Args:
-        labels: int (N,).
-        size: how many to draw, 0 to N.
-        seed: of the shuffle.
-
-    Returns:
-        Indices of the remaining items (N - size,) and of those drawn (size,), each int64, in ascending order.
+    Systematic sampling: shuffle, sort by label, take every (N / size)-th item. The result is the indices of the items
+    that remain and of those drawn, both int64 and in ascending order.
     """
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     by_label = shuffled[np.argsort(labels[shuffled], kind="stable")]
@@ -24,15 +17,9 @@ def stratified_split(labels: np.ndarray, size: int, seed: int) -> tuple[np.ndarr
 
 
 def split_every_class(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a share of each class, so that both sides get at least one item of it.
+    """Draw a share, in (0, 1), of each class, which has two items or more, so that both sides get at least one of it.
 
-    Args:
-        labels: int (N,); every class has two items or more.
-        share: of the items to draw, in (0, 1).
-        seed: of the shuffle.
-
-    Returns:
-        Indices as of `stratified_split`.
+    The labels and the result are like those of `stratified_split`.
     """
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     drawn = np.zeros(len(labels), dtype=bool)
