@@ -1,11 +1,11 @@
 """Downloading archives from the first mirrors that deliver them intact; download alone does this."""
 
-import hashlib
 import re
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -38,37 +38,30 @@ def cache_of(dataset: str) -> Path:
 
 
 def fetch(hashes: Mapping[str, str], mirrors: Sequence[str], cache: Path) -> dict[str, bytes]:
-    """Read archives from `cache`, after downloading what it lacks into it.
+    """The archives with these SHA-256, both by name, from the folder `cache`, after downloading what it lacks into it.
 
-    This ends whatever a mirror does: a stalled one is abandoned, an endless response is read up to `MAX_BYTES`. Raises
-    a `UserError` if no mirror delivered an archive; the message says why for each mirror; an `OSError` if the cache
-    cannot be written.
-
-    Args:
-        hashes: SHA-256 of the archives, by name.
-        mirrors: URLs or folders; each is asked for what those before it have not delivered, up to its first failure.
-        cache: the folder to fill.
-
-    Returns:
-        The archives, by name; their SHA-256 has been checked.
+    Each mirror, a URL or a folder, is asked for what those before it have not delivered, up to its first failure. This
+    ends whatever a mirror does: a stalled one is abandoned, an endless response is read up to `MAX_BYTES`. Raises a
+    `UserError` if no mirror delivered an archive, which says why for each; an `OSError` if the cache cannot be written.
     """
     cache.mkdir(parents=True, exist_ok=True)
     there = {name: (cache / name).read_bytes() for name in hashes if (cache / name).is_file()}
-    intact = {name: content for name, content in there.items() if _sha256(content) == hashes[name]}
+    intact = {name: content for name, content in there.items() if sha256(content).hexdigest() == hashes[name]}
     problems = []
     for mirror in mirrors:
         for name in [name for name in hashes if name not in intact]:
             address = f"{mirror.rstrip('/')}/{name}"
             try:
                 content = _read(address)
-                if _sha256(content) != hashes[name]:
+                if sha256(content).hexdigest() != hashes[name]:
                     raise ValueError("not the published archive, SHA-256 differs")
             except UNAVAILABLE as error:
                 what = getattr(error, "strerror", None) or error
-                if "@" in address:  # what libraries say may hold a part of the password
+                if "@" in address:  # a name and a password, perhaps, of which what libraries say may hold a part
+                    address = re.sub(r"(?<=://).*@", "", address)
                     status = getattr(getattr(error, "response", None), "status_code", "")
                     what = f"{type(error).__name__} {status}".rstrip()
-                problems.append(f"{without_password(address)}: {what}")
+                problems.append(f"{address}: {what}")
                 print(problems[-1], file=sys.stderr)
                 break
             with TemporaryDirectory(dir=cache) as own:  # other clones may be at it, too
@@ -79,11 +72,6 @@ def fetch(hashes: Mapping[str, str], mirrors: Sequence[str], cache: Path) -> dic
         listed = "".join(f"\n  {problem}" for problem in problems) or " the list of mirrors is empty"
         raise UserError(f"download: no mirror delivers {missing[0]}:{listed}")
     return intact
-
-
-def without_password(address: str) -> str:
-    """An address as it may be printed: without the user's name and password."""
-    return re.sub(r"(?<=://).*@", "", address)
 
 
 def _read(address: str) -> bytes:
@@ -132,7 +120,3 @@ def _receive(url: str, body: bytearray, errors: list[Exception]) -> None:
                 body += piece
     except Exception as error:  # bugs, too, which a thread would lose: `_download` raises it
         errors.append(error)
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
