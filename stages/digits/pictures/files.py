@@ -21,11 +21,8 @@ def read_picture(
 ) -> Image.Image:
     """The picture in a file, upright as the camera was held, its longer side at most 2 * LONGEST pixels.
 
-    Raises a `NoPictureError` if there is none, or it is larger.
-
-    Args:
-        formats: the accepted ones, by Pillow's names; None for all.
-        max_pixels: bounds memory, since a small file can decode to a huge picture.
+    Raises a `NoPictureError` if there is none in the accepted formats, by Pillow's names, None for all, or it has more
+    than `max_pixels`, which bounds memory, since a small file can decode to a huge picture.
     """
     try:
         with warnings.catch_warnings():  # damaged EXIF data does not make a picture unreadable

@@ -31,21 +31,13 @@ THICKEST = 0.1  # of an underline's length
 
 
 class Cell(NamedTuple):
-    """The inside of a loop of ink.
+    """The inside of a loop of ink."""
 
-    Attributes:
-        loop: the label of the piece that it is.
-        place: rows and columns of the cell's box.
-        inside: where the cell is in that box, without the soft edge of the loop, bool (H, W).
-        content: the height of the highest other ink in it, as a share of the cell's.
-        filled: whether its ink makes the loop a frame.
-    """
-
-    loop: int
-    place: tuple[slice, slice]
-    inside: Mask
-    content: float
-    filled: bool
+    loop: int  # the label of the piece that it is
+    place: tuple[slice, slice]  # rows and columns of the cell's box
+    inside: Mask  # where the cell is in that box, without the soft edge of the loop, bool (H, W)
+    content: float  # the height of the highest other ink in it, as a share of the cell's
+    filled: bool  # whether its ink makes the loop a frame
 
 
 def labelled(ink: Mask) -> tuple[Integers, Integers]:

@@ -64,7 +64,7 @@ def _above_paper(strength: Floats) -> Floats:
     contrast = _without_paper(strength)
     ink = _without_noise(contrast)
     if min(ink.shape) < SMALLEST or not ink.any():
-        return _without_noise(without_lines(contrast, ink > 0))
+        return ink
     clear = [frames(ink > share * np.median(ink[ink > 0])) for share in CLEAR]
     around = cv2.dilate(np.logical_or(*clear).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     return np.where(around, np.float32(0), _without_noise(without_lines(contrast, (ink > 0) & ~around)))
@@ -82,12 +82,10 @@ def _colors(image: Image.Image) -> Floats:
 
 
 def _strength(colors: Floats) -> tuple[Floats, float]:
-    """The colours along the axis from that of the paper to that of the ink, which is larger, and their skewness.
+    """The colours along the axis from that of the paper to that of the ink, which is larger, float32 (H, W).
 
     Ink covers less than half of its surroundings, so the third power of the distance from their mean shows its side.
-
-    Returns:
-        float32 (H, W); a number that is near 0 if either side may be the ink.
+    The other result is the skewness, which is near 0 if either side may be the ink.
     """
     detail = colors - cv2.blur(colors, (max(colors.shape) // 2 | 1,) * 2)
     axis = (detail * (detail**2).sum(axis=2, keepdims=True)).sum(axis=(0, 1), dtype=np.float64)

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+Gray = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Curve = NDArray[np.float64]
@@ -16,11 +17,10 @@ THICKEST = 0.02  # of the longer side
 def without_lines(contrast: Floats, ink: Mask) -> Floats:
     """The contrast without thin lines from side to side or from top to bottom, float32 (H, W).
 
-    Args:
-        ink: where there is some, of strokes and of lines, bool (H, W).
+    The `ink` is that of strokes and of lines, bool (H, W).
     """
     border = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]])
-    if min(ink.shape) < SMALLEST or not border.any():
+    if not border.any():
         return contrast
     level = _without_level_lines(contrast, ink)
     return np.ascontiguousarray(_without_level_lines(np.ascontiguousarray(level.T), ink.T).T)
@@ -45,14 +45,9 @@ def _without_level_lines(contrast: Floats, ink: Mask) -> Floats:
 
 
 def _fitted(middle: Curve, strength: Floats) -> tuple[Curve, Floats]:
-    """The parabola along a line, and the strength of the ink across it, all 0 if it is too thick for a line.
+    """The parabola along a line, float64 (W,), and the ink's strength across it, float32 (N,), all 0 if too thick.
 
-    Args:
-        middle: about where it is, float64 (W,).
-        strength: of the ink, float32 (H, W).
-
-    Returns:
-        float64 (W,); float32 (N,).
+    The `middle` says about where it is, float64 (W,); `strength` is that of the ink, float32 (H, W).
     """
     reach = round(THICKEST * max(strength.shape) / 2) + 1
     columns, steps = np.arange(strength.shape[1]), np.arange(-reach, reach + 1)[:, None]
@@ -91,8 +86,7 @@ def _find_level_lines(ink: Mask) -> list[Curve]:
 def _share(near: Mask, rows: Curve, columns: NDArray[np.int_]) -> Curve:
     """The share of ink along what of each line is on the picture; 0 if that is too short to tell; float64 (N,).
 
-    Args:
-        rows: of each line in each of the columns, float64 (N, C).
+    The `rows` are those of each line in each of the columns, float64 (N, C).
     """
     inside = (rows >= 0) & (rows < len(near))
     covered = near[rows.clip(0, len(near) - 1).astype(int), columns] * inside

@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
 from digits.pictures.forms import WIDEST, cells, labelled
 from digits.pictures.ink import NoDigitError, SeveralDigitsError, find_ink
-from digits.pictures.lines import SMALLEST, Floats, Mask
+from digits.pictures.lines import SMALLEST, Floats, Gray, Mask
 from digits.pictures.shapes import find_shapes
 
 SIDE, BOX = 28, 20
@@ -28,15 +27,10 @@ MOST_PARTS = 4  # unconnected parts that a digit may have
 
 
 class Digit(NamedTuple):
-    """A digit on a picture.
+    """A digit on a picture."""
 
-    Attributes:
-        image: in MNIST format, uint8 (28, 28), 0 (paper) to 255 (ink).
-        box: left, top, right and bottom, as fractions of the picture's width and height.
-    """
-
-    image: NDArray[np.uint8]
-    box: tuple[float, float, float, float]
+    image: Gray  # in MNIST format, uint8 (28, 28), 0 (paper) to 255 (ink)
+    box: tuple[float, float, float, float]  # left, top, right, bottom, as fractions of the picture's width and height
 
 
 def find_digits(image: Image.Image) -> list[Digit]:
@@ -54,14 +48,10 @@ def find_digits(image: Image.Image) -> list[Digit]:
     return digits
 
 
-def to_mnist_format(image: Image.Image) -> NDArray[np.uint8]:
-    """The digit on a picture of any size and mode, dark on light or light on dark, as an image in MNIST format.
+def to_mnist_format(image: Image.Image) -> Gray:
+    """The digit on a picture, as `find_digits` finds it, in MNIST format, uint8 (28, 28), 0 (paper) to 255 (ink).
 
-    Raises a `SeveralDigitsError` if there are several; a `NoDigitError` if there is nothing on it, or something other
-    than digits.
-
-    Returns:
-        uint8 (28, 28), 0 (paper) to 255 (ink).
+    Raises a `SeveralDigitsError` if there are several, and a `NoDigitError` as `find_digits` does.
     """
     digits = find_digits(image)
     if len(digits) > 1:
@@ -120,7 +110,7 @@ def _stroke_width(image: Image.Image) -> float:
     return float(2 * ink.sum() / np.hypot(*np.gradient(ink)).sum())
 
 
-def _centered(box: Floats) -> NDArray[np.uint8]:
+def _centered(box: Floats) -> Gray:
     """The image with the box, its centre of mass as near the middle as whole pixels and the margins allow."""
     margins = []
     for axis, side in enumerate(box.shape):

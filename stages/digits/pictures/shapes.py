@@ -20,15 +20,10 @@ HALVES = 0.7  # how wide two parts may be that stand side by side
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """Ink that belongs together, perhaps a digit.
+    """Ink that belongs together, perhaps a digit."""
 
-    Attributes:
-        ink: its strength, 0 elsewhere, float32 (H, W) of the whole picture.
-        parts: the number of pieces that are not connected.
-    """
-
-    ink: Floats
-    parts: int = 1
+    ink: Floats  # its strength, 0 elsewhere, float32 (H, W) of the whole picture
+    parts: int = 1  # the number of pieces that are not connected
 
     @property
     def box(self) -> tuple[int, int, int, int]:
