@@ -19,11 +19,8 @@ def draw_most_wrong(
 ) -> Figure:
     """The errors that the model made with the highest confidence, the worst first.
 
-    Args:
-        images: uint8 (N, 28, 28).
-        actual, predicted: int64 (N,).
-        confidence: float (N,), the probability given to the predicted class.
-        names: of the classes.
+    The images are uint8 (N, 28, 28), actual and predicted classes int64 (N,), confidences, the probabilities given to
+    the predicted classes, float (N,).
     """
     wrong = np.flatnonzero(actual != predicted)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][: ROWS * COLUMNS]
@@ -31,8 +28,7 @@ def draw_most_wrong(
     figure = new_figure(10, 0.9 + 1.2 * max(1, math.ceil(len(worst) / COLUMNS)), title)
     axes = figure.subplots()
     show_images(axes, images[worst], COLUMNS, gap=10)
-    # Long names leave no room for the confidence.
-    short = max(map(len, names)) <= 2
+    short = max(map(len, names)) <= 2  # long names leave no room for the confidence
     for position, index in enumerate(worst):
         row, column = divmod(position, COLUMNS)
         pair = " → ".join(shorten_both(names[actual[index]], names[predicted[index]], 18))
@@ -74,12 +70,7 @@ def draw_confused(
 
 
 def draw_saliency(saliency: np.ndarray, names: Sequence[str]) -> Figure:
-    """Which pixels speak for each class, and which against it.
-
-    Args:
-        saliency: float (classes, 28, 28), from `mean_saliency`.
-        names: of the classes.
-    """
+    """Which pixels speak for each class, and which against it, by `mean_saliency`, float (classes, 28, 28)."""
     columns = min(len(names), SALIENCY_COLUMNS)
     rows = math.ceil(len(names) / columns)
     title = "What the model looks at: pixels that speak for a class (blue) and against it (red)"
@@ -97,11 +88,7 @@ def draw_saliency(saliency: np.ndarray, names: Sequence[str]) -> Figure:
 
 
 def draw_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Loss and accuracy by epoch.
-
-    Args:
-        rows: of metrics/train.csv; validation metrics are "" if there are no validation images.
-    """
+    """Loss and accuracy by epoch, the rows of metrics/train.csv; without validation images, their metrics are ""."""
     figure = new_figure(5, 5.7, "Loss and accuracy by epoch")
     epochs = [row["epoch"] for row in rows]
     for axes, metric in zip(figure.subplots(2, 1, sharex=True), ("loss", "accuracy"), strict=True):

@@ -12,9 +12,7 @@ COLUMNS = 12
 def draw_data(about: Description, images: np.ndarray, labels: dict[str, np.ndarray]) -> Figure:
     """The first training images of each class, next to the number of images per class in each split.
 
-    Args:
-        images: uint8 (N, 28, 28), of the training split.
-        labels: int64 (N,), by split.
+    The images are those of the training split, uint8 (N, 28, 28), the labels those of each split, int64 (N,).
     """
     classes = len(about.classes)
     title = f"{about.name}: training images by class, and how many there are in each split"

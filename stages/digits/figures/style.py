@@ -11,8 +11,7 @@ from digits.foundation.files import replacing
 
 # The palette of Okabe and Ito, distinguishable with any kind of colour blindness, with a gray in place of its black.
 COLORS = ["#0072b2", "#e69f00", "#999999", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"]
-
-ENLARGED = 8
+ENLARGED = 8  # times, in `show_images`
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
@@ -39,17 +38,15 @@ def show_images(axes: Axes, images: np.ndarray, columns: int, gap: int) -> None:
     """
     sheet = tile(255 - images, columns, gap, fill=255)
     height, width = sheet.shape
-    axes.imshow(
-        sheet.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1), cmap="gray", vmin=0, vmax=255,
-        interpolation="nearest", extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-    )  # fmt: skip
+    enlarged = sheet.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    axes.imshow(enlarged, cmap="gray", vmin=0, vmax=255, interpolation="nearest", extent=extent)
 
 
 def tile(images: np.ndarray, columns: int, gap: int, fill: float) -> np.ndarray:
-    """Arrange images, (N, H, W), in at least one row, with `gap` pixels of `fill` between and around them.
+    """Arrange images, (N, H, W), in R rows, at least one, with `gap` pixels of `fill` between and around them.
 
-    Returns:
-        (R (H + gap) + gap, C (W + gap) + gap), of the images' type, for R rows and C columns.
+    The result is (R (H + gap) + gap, columns (W + gap) + gap), of the images' type.
     """
     missing = -len(images) % columns if len(images) else columns
     padded = np.pad(images, ((0, missing), (gap, 0), (gap, 0)), constant_values=fill)
