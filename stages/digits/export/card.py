@@ -16,6 +16,10 @@ from digits.known_datasets import OWN_SOURCE, PUBLISHED
 from digits.models.model_file import ModelInfo
 
 CONFUSIONS = 5  # that the card names
+HELD_OUT = """
+On {metrics[drawings_images]:,} drawings of the user's own that it was not trained on: \
+{metrics[drawings_accuracy]:.2%} (95 % interval {metrics[drawings_accuracy_low]:.2%} to \
+{metrics[drawings_accuracy_high]:.2%})."""
 LIMITS = {
     "strokes": """\
 The model answers to every image of 28 x 28 pixels with one of its classes, whatever it shows. `tools/predict.py` and
@@ -49,45 +53,25 @@ def model_card(
 ) -> str:
     """The card as Markdown.
 
-    Args:
-        digest: SHA-256 of the file of the training images, in hexadecimal.
-        parameters: their number.
-        metrics, predictions: of metrics/test.json and metrics/predictions.csv.
-        params: sections of params.yaml, as they are.
+    The `digest` is the SHA-256 of the file of the training images, in hexadecimal; metrics and predictions are those of
+    evaluate, and `params` sections of params.yaml, as they are.
     """
     about = info.dataset
     return TEMPLATE.read_text(encoding="utf-8").format(
-        architecture=info.architecture,
-        dataset=about.name,
+        info=info,
+        summary=summary,
+        metrics=metrics,
         classes=len(about.classes),
         names=", ".join(about.classes),
         parameters=parameters,
-        train=summary.train,
-        val=summary.val,
-        drawings=f" {summary.drawings:,} of them are the user's own drawings." if summary.drawings else "",
+        taught=f" {summary.drawings:,} of them are the user's own drawings." if summary.drawings else "",
         digest=digest,
         source=PUBLISHED[about.name].source if about.name in PUBLISHED else OWN_SOURCE,
-        images=metrics["images"],
-        accuracy=metrics["accuracy"],
-        low=metrics["accuracy_low"],
-        high=metrics["accuracy_high"],
-        own=own_drawings(metrics),
+        held_out=HELD_OUT.format(metrics=metrics) if "drawings_accuracy" in metrics else "",
         confusions=frequent_confusions(predictions),
         confidence=sum(row.confidence for row in predictions) / len(predictions),
-        ece=metrics["ece"],
         limits=LIMITS[about.pictures].format(others=OTHERS["least_logit" in metrics]),
         params=yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True),
-    )
-
-
-def own_drawings(metrics: Mapping[str, Any]) -> str:
-    """The accuracy on the user's own drawings that are never trained on, if there are any."""
-    if "drawings_accuracy" not in metrics:
-        return ""
-    return (
-        f"\nOn {metrics['drawings_images']:,} drawings of the user's own that it was not trained on: "
-        f"{metrics['drawings_accuracy']:.2%} (95 % interval {metrics['drawings_accuracy_low']:.2%} to "
-        f"{metrics['drawings_accuracy_high']:.2%})."
     )
 
 

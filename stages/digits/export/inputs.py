@@ -29,11 +29,7 @@ def read_metrics(path: Path, needed: set[str]) -> dict[str, Any]:
 
 
 def read_predictions(path: Path, images: int, classes: Sequence[str]) -> list[Prediction]:
-    """What evaluate predicted for each of the images.
-
-    Raises a `UserError` if the file is missing or damaged, has another number of rows than `images`, or names another
-    class.
-    """
+    """Evaluate's rows for so many images of these classes; raises a `UserError` if the file does not hold them."""
     rows = read_csv(path, Prediction)
     if len(rows) != images:
         raise damaged_file(path, f"expected a row for each of {images:,} images, got {len(rows):,}")

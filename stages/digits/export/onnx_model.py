@@ -16,19 +16,13 @@ OPSET, IR_VERSION = 15, 8
 
 
 def to_onnx(model: Model, metadata: Mapping[str, str], description: str) -> bytes:
-    """Translate a model, the same bytes every time.
+    """Translate a model to an ONNX file, which holds the metadata and the description, too; the same bytes every time.
 
-    Args:
-        metadata, description: stored in the file.
-
-    Returns:
-        An ONNX file that maps `pixels`, float32 (N, 1, 28, 28) in [0, 1], to `logits` and `probabilities`, float32
-        (N, classes), for any number N of images.
+    It maps `pixels`, float32 (N, 1, 28, 28) in [0, 1], to `logits` and `probabilities`, float32 (N, classes), for any
+    number N of images.
     """
-    tensors = model.tensors | {
-        "shift": -model.tensors["mean"] / model.tensors["std"],
-        "scale": 1 / model.tensors["std"],
-    }
+    mean, std = model.tensors["mean"], model.tensors["std"]
+    tensors = model.tensors | {"shift": -mean / std, "scale": 1 / std}
     nodes = [
         helper.make_node("Mul", ["pixels", "scale"], ["scaled"]),
         helper.make_node("Add", ["scaled", "shift"], ["standardized"]),
@@ -64,8 +58,7 @@ def to_onnx(model: Model, metadata: Mapping[str, str], description: str) -> byte
 def predict_onnx(model: bytes, images: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
     """Logits and probabilities, float32 (N, classes), of images, uint8 (N, 28, 28), from ONNX Runtime on one thread."""
     session = open_session(model)
-    starts = range(0, len(images), batch_size)
-    batches = (images[start : start + batch_size] for start in starts)
+    batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
     results = [run_session(session, ["logits", "probabilities"], batch) for batch in batches]
     logits, probabilities = (np.concatenate(arrays) for arrays in zip(*results, strict=True))
     return logits, probabilities
@@ -74,14 +67,10 @@ def predict_onnx(model: bytes, images: np.ndarray, batch_size: int) -> tuple[np.
 def compare(
     expected: Sequence[Prediction], classes: Sequence[str], logits: np.ndarray, probabilities: np.ndarray
 ) -> float:
-    """The largest difference between the confidences of evaluate, rounded to 6 digits, and those of ONNX Runtime.
+    """The largest difference between the N confidences of evaluate, rounded to 6 digits, and those of ONNX Runtime.
 
-    Raises a `UserError` if it is larger than rounding explains, for the predicted class or the one with the largest
-    probability.
-
-    Args:
-        expected: one for each image.
-        logits, probabilities: float32 (N, classes), from ONNX Runtime.
+    These are for the predicted class and for the one with the largest of its probabilities, float32 (N, classes), like
+    its logits. Raises a `UserError` if the difference is larger than rounding explains.
     """
     given = probabilities[np.arange(len(expected)), [classes.index(row.predicted) for row in expected]]
     confidence = np.array([row.confidence for row in expected])
@@ -90,8 +79,7 @@ def compare(
     tolerance = 1e-5 * max(1.0, np.abs(logits).max().item() / 50)
     if not difference < tolerance:
         raise UserError(
-            "models/model.onnx: ONNX Runtime must give the predictions and confidences of evaluate, to "
-            f"{tolerance:.0e}, got a difference of {difference:.1e}; install the pinned versions with "
-            "`pip install -r requirements.txt`, then run `dvc repro`"
+            f"models/model.onnx: must give the confidences of evaluate, to {tolerance:.0e}, got a difference of "
+            f"{difference:.1e}; install the pinned versions by `pip install -r requirements.txt`, then run `dvc repro`"
         )
     return difference

@@ -6,24 +6,15 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state
 
-# They have no base class of their own.
-ONNX_ERRORS: tuple[type[Exception], ...] = (
-    RuntimeError,
-    ValueError,
-    *(
-        kind
-        for kind in vars(onnxruntime_pybind11_state).values()
-        if isinstance(kind, type) and issubclass(kind, Exception)
-    ),
-)
+# Its own errors have no base class of their own.
+_CLASSES = [value for value in vars(onnxruntime_pybind11_state).values() if isinstance(value, type)]
+_OWN_ERRORS = [kind for kind in _CLASSES if issubclass(kind, Exception)]
+ONNX_ERRORS: tuple[type[Exception], ...] = (RuntimeError, ValueError, *_OWN_ERRORS)
 FATAL = 4  # the only severity that is logged, since errors are raised, too
 
 
 def open_session(model: bytes) -> onnxruntime.InferenceSession:
-    """A session of an ONNX model on one thread: more are slower for such small networks.
-
-    Raises one of `ONNX_ERRORS` if it is no ONNX model.
-    """
+    """A session on one thread, since more are slower here; raises one of `ONNX_ERRORS` if this is no ONNX model."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = FATAL
