@@ -28,18 +28,12 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Answers:
-    """A model's answers to labelled images.
+    """A model's answers to labelled images."""
 
-    Attributes:
-        logits: float32 (N, classes).
-        actual, predicted: int64 (N,).
-        confidence: float64 (N,), the probability given to the predicted class.
-    """
-
-    logits: np.ndarray
-    actual: np.ndarray
+    logits: np.ndarray  # float32 (N, classes)
+    actual: np.ndarray  # int64 (N,), like `predicted`
     predicted: np.ndarray
-    confidence: np.ndarray
+    confidence: np.ndarray  # float64 (N,), the probability given to the predicted class
 
     def metrics(self) -> dict[str, Any]:
         """Accuracy with its 95 % interval, the number of errors, the mean cross-entropy, and the number of images."""

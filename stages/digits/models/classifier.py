@@ -13,16 +13,11 @@ from digits.models.networks import layers_of
 
 
 class Classifier(nn.Module):
-    """Layers with their own normalisation in front, so that no caller can forget it or apply it twice.
+    """Layers with their own normalisation in front, so that no caller can forget it or apply it twice."""
 
-    Args:
-        layers: from standardised pixels, float32 (N, 1, 28, 28), to logits, float32 (N, classes).
-        mean: subtracted from the pixels.
-        std: the difference is divided by it.
-    """
-
-    mean: torch.Tensor
-    std: torch.Tensor
+    mean: torch.Tensor  # subtracted from the pixels
+    std: torch.Tensor  # the difference is divided by it
+    layers: nn.Sequential  # from standardised pixels, float32 (N, 1, 28, 28), to logits, float32 (N, classes)
 
     def __init__(self, layers: nn.Sequential, mean: float = 0.0, std: float = 1.0) -> None:
         super().__init__()

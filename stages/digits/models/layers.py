@@ -10,22 +10,15 @@ BATCH_NORM_EPSILON = 1e-5  # PyTorch's default
 
 
 class Layer(NamedTuple):
-    """A layer.
+    """A layer."""
 
-    Attributes:
-        module: its class in torch.nn.
-        arguments: of that class.
-        tensors: shapes of what a trained layer consists of, by PyTorch's names, in the order of ONNX's inputs. All are
-            float32 but `num_batches_tracked`, an int64 that ONNX does without.
-        operator: of ONNX; None for a layer that does nothing once training is over.
-        attributes: of that operator.
-    """
-
-    module: str
-    arguments: dict[str, Any]
+    module: str  # its class in torch.nn
+    arguments: dict[str, Any]  # of that class
+    # Shapes of what a trained layer consists of, by PyTorch's names, in the order of ONNX's inputs. All are float32 but
+    # `num_batches_tracked`, an int64 that ONNX does without.
     tensors: dict[str, tuple[int, ...]]
-    operator: str | None
-    attributes: dict[str, Any]
+    operator: str | None  # of ONNX; None for a layer that does nothing once training is over
+    attributes: dict[str, Any]  # of that operator
 
 
 def flatten() -> Layer:

@@ -20,33 +20,22 @@ MAX_INFO_CHARACTERS = 50_000  # longer metadata is cut off, which makes it inval
 
 
 class ModelInfo(Section):
-    """What a model file says about its model.
+    """What a model file says about its model."""
 
-    Attributes:
-        architecture, options: arguments of `layers_of`.
-        dataset: what it was trained on.
-        others: whether it was taught shapes that belong to no class, too.
-    """
-
-    architecture: Annotated[str, Field(pattern=f"^({'|'.join(NETWORKS)})$")]
+    architecture: Annotated[str, Field(pattern=f"^({'|'.join(NETWORKS)})$")]  # for `layers_of`, like `options`
     options: dict[str, Any]
-    dataset: Description
-    others: bool = False
+    dataset: Description  # what it was trained on
+    others: bool = False  # whether it was taught shapes that belong to no class, too
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model.
-
-    Attributes:
-        info: what it is.
-        layers: its layers, in order.
-        tensors: float32, `mean` and `std`, which standardise the pixels, and what the layers consist of, with the names
-            that PyTorch gives them: `layers.0.weight` is the weight of the first layer.
-    """
+    """A trained model."""
 
     info: ModelInfo
-    layers: list[Layer]
+    layers: list[Layer]  # in order
+    # Float32: `mean` and `std`, which standardise the pixels, and what the layers consist of, by the names that PyTorch
+    # gives them: `layers.0.weight` is the weight of the first layer.
     tensors: dict[str, np.ndarray]
 
 

@@ -18,30 +18,19 @@ class Augmentation:
     Elastic distortions are random smooth displacements. Other pens draw thinner or thicker strokes, and other cameras
     add noise; both are for a share of the images only, since they cost accuracy on the others.
 
-    Attributes:
-        degrees: largest rotation in either direction.
-        shift: largest shift in either direction, in pixels, of rows and of columns.
-        scale: largest change of width and of height, as a fraction.
-        shear: largest shear in either direction, in pixels per pixel.
-        alpha: strength of the displacements, in pixels, as Simard et al. define it; 0 for none.
-        sigma: standard deviation, in pixels, of the Gaussian that smooths them.
-        share: of the images that get another width of strokes, and of those that get noise, in [0, 1].
-        stroke: largest shift of a stroke's edge in either direction, in pixels, at most 1.
-        noise: largest standard deviation of the Gaussian noise, as a fraction of the range of pixels.
-
     Source of the displacements: P. Y. Simard, D. Steinkraus, J. C. Platt, Best practices for convolutional neural
     networks applied to visual document analysis, ICDAR (2003).
     """
 
-    degrees: float
-    shift: float
-    scale: float
-    shear: float
-    alpha: float = 0.0
-    sigma: float = 1.0
-    share: float = 0.0
-    stroke: float = 0.0
-    noise: float = 0.0
+    degrees: float  # largest rotation in either direction
+    shift: float  # largest shift in either direction, in pixels, of rows and of columns
+    scale: float  # largest change of width and of height, as a fraction
+    shear: float  # largest shear in either direction, in pixels per pixel
+    alpha: float = 0.0  # strength of the displacements, in pixels, as Simard et al. define it; 0 for none
+    sigma: float = 1.0  # standard deviation, in pixels, of the Gaussian that smooths them
+    share: float = 0.0  # of the images that get another width of strokes, and of those that get noise, in [0, 1]
+    stroke: float = 0.0  # largest shift of a stroke's edge in either direction, in pixels, at most 1
+    noise: float = 0.0  # largest standard deviation of the Gaussian noise, as a fraction of the range of pixels
 
     def __post_init__(self) -> None:
         distance = torch.arange(SIZE)[:, None] - torch.arange(SIZE)

@@ -52,27 +52,16 @@ def resolve_device(name: str, processes: int = 1) -> torch.device:
 
 @dataclass
 class Training:
-    """How a model is trained, and everything that changes meanwhile.
+    """How a model is trained, and everything that changes meanwhile."""
 
-    Attributes:
-        model: its dropout draws from PyTorch's global generator.
-        optimizer: for the parameters of `model`.
-        gradient: of the loss.
-        generator: for the order of the images and their augmentation.
-        batch_size: images per update; the last batch of an epoch may have fewer.
-        augmentation: applied to every batch, or None.
-        processes: that train the model together.
-        rows: metrics of the epochs so far.
-    """
-
-    model: Classifier
-    optimizer: Optimizer | Lbfgs
-    gradient: Gradient
-    generator: torch.Generator
-    batch_size: int
-    augmentation: Augmentation | None = None
-    processes: Processes = ALONE
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    model: Classifier  # its dropout draws from PyTorch's global generator
+    optimizer: Optimizer | Lbfgs  # for the parameters of `model`
+    gradient: Gradient  # of the loss
+    generator: torch.Generator  # for the order of the images and their augmentation
+    batch_size: int  # images per update; the last batch of an epoch may have fewer
+    augmentation: Augmentation | None = None  # applied to every batch
+    processes: Processes = ALONE  # that train the model together
+    rows: list[dict[str, Any]] = field(default_factory=list)  # metrics of the epochs so far
 
     def state_dict(self) -> dict[str, Any]:
         """A state for `load_state_dict`, also in another process."""

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -32,19 +33,13 @@ PROCESSES_PER_CORE = 4  # more only take memory, about 300 MB each
 TIMEOUT = timedelta(minutes=2)
 
 
+@dataclass(frozen=True)
 class Processes:
-    """The processes of this training.
+    """The processes of this training; methods that send raise a `UserError` if another has ended or does not answer."""
 
-    Each method that sends something raises UserError if another process has ended or does not answer.
-
-    Attributes:
-        rank: the number of this one, from 0.
-        count: of all of them.
-        device: of the tensors that they can send.
-    """
-
-    def __init__(self, rank: int = 0, count: int = 1, device: torch.device | None = None) -> None:
-        self.rank, self.count, self.device = rank, count, device
+    rank: int = 0  # the number of this one, from 0
+    count: int = 1  # of all of them
+    device: torch.device | None = None  # of the tensors that they can send
 
     def share(self, count: int) -> slice:
         """Which of `count` items are this process's: as many as any other's, up to one."""

@@ -8,23 +8,14 @@ from digits.exact import cosine_of_half_turns
 
 @dataclass(frozen=True)
 class Schedule:
-    """A learning rate that first rises linearly from 0, and then follows the named schedule.
+    """A learning rate that first rises linearly from 0, and then follows the named schedule."""
 
-    Attributes:
-        name: constant; linear or cosine (falling to 0 along a line or half a cosine); step (falling in steps).
-        lr: the highest learning rate.
-        warmup: share of the training, in [0, 1), during which it rises.
-        epochs: length of the training.
-        size: of a step, in epochs.
-        gamma: factor of the learning rate at each step.
-    """
-
-    name: str
-    lr: float
-    warmup: float
-    epochs: int
-    size: int
-    gamma: float
+    name: str  # constant; linear or cosine (falling to 0 along a line or half a cosine); step (falling in steps)
+    lr: float  # the highest learning rate
+    warmup: float  # share of the training, in [0, 1), during which it rises
+    epochs: int  # length of the training
+    size: int  # of a step, in epochs
+    gamma: float  # factor of the learning rate at each step
 
     def lr_at(self, progress: float) -> float:
         """The learning rate after the share `progress`, in [0, 1], of the training."""
