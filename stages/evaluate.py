@@ -103,10 +103,7 @@ def main() -> None:
 
 
 def read_curves(path: Path) -> list[dict[str, Any]]:
-    """The rows of metrics/train.csv, checked.
-
-    Raises a `UserError` if the file is missing or damaged, or holds something else.
-    """
+    """The rows of metrics/train.csv; raises a `UserError` if it is missing or damaged, or holds something else."""
     rows = read_csv(path, Epoch)
     epochs = [row.epoch for row in rows]
     if not rows or epochs != list(range(1, len(rows) + 1)):

@@ -26,6 +26,7 @@ SUMMARY = Path("data/tensors/dataset.json")
 MODEL = Path("models/model.safetensors")
 CURVES = Path("metrics/train.csv")
 METRICS = Path("metrics/train.json")
+# Source of the file, and of what `tell_editor` writes to it: iterative/dvclive, vscode.py.
 STEP = ".dvc/tmp/exps/run/DVCLIVE_STEP_COMPLETED"
 
 
@@ -133,19 +134,13 @@ def write_metrics(rows: list[dict[str, Any]], parameters: int) -> None:
 
 
 def tell_editor(step: int) -> None:
-    """Let DVC's extension for VS Code, if it watches, read the metrics again, also in a copy of the queue's.
-
-    Source of the file and of its content: iterative/dvclive, vscode.py.
-    """
+    """Let DVC's extension for VS Code, if it watches, read the metrics again, also in a copy of the queue's."""
     with suppress(OSError):  # nothing depends on it
         write_json(repository_root() / STEP, {"pid": os.getpid(), "step": step})
 
 
 def require_shares(params: TrainParams, images: int) -> None:
-    """Refuse batches that have fewer images than there are processes to share them.
-
-    Raises a `UserError` if the last batch of an epoch of so many images is too small.
-    """
+    """Raise a `UserError` if the last batch of an epoch of so many images has fewer than one for each process."""
     last = images % params.batch_size or params.batch_size
     if last < params.processes:
         raise params_error(

@@ -92,14 +92,9 @@ def _polynomial(terms: list[float], values: np.ndarray) -> np.ndarray:
 def softmax(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Softmax in three parts: the probabilities are `exponentials / totals`, their logarithms `shifted - log(totals)`.
 
-    Args:
-        logits: float64 (classes, N), at most 8,192 classes.
-
-    Returns:
-        shifted: float64 (classes, N), the logits less the largest of each image.
-        exponentials: float64 (classes, N), of these.
-        totals: float64 (N,), their sums, at least 1.
-        Not finite where the logits are not.
+    Of logits, float64 (classes, N), at most 8,192 classes: `shifted`, the logits less the largest of each image, and
+    `exponentials`, of these, both of the same shape; `totals`, float64 (N,), their sums, at least 1. Not finite where
+    the logits are not.
     """
     shifted = logits - logits.max(axis=0)
     exponentials = rounded(exp(shifted), PROBABILITY_UNIT)

@@ -27,9 +27,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 def loss_and_accuracy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     """Mean cross-entropy per image, in nats, and accuracy: the share of images whose largest logit is the label's.
 
-    Args:
-        logits: float (N, classes), N > 0.
-        labels: int64 (N,).
+    The logits are float (N, classes), N > 0, the labels int64 (N,).
     """
     log_likelihoods = log_softmax(logits)[np.arange(len(labels)), labels]
     correct = logits.argmax(axis=1) == labels

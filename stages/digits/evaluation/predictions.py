@@ -65,20 +65,13 @@ def answer(scorer: Scorer, dataset: Dataset) -> Answers:
 def least_logit(logits: np.ndarray) -> float:
     """What the largest logit of an image must reach to count as one of the classes.
 
-    Args:
-        logits: float32 (N, classes), N > 0, of validation images, of which at most `REFUSED` do not reach it.
+    At most `REFUSED` of the validation images, which have these logits, float32 (N, classes), N > 0, do not reach it.
     """
     return float(np.sort(logits.max(axis=1))[int(REFUSED * len(logits))])
 
 
 def check_finite(*values: np.ndarray | float) -> None:
-    """Make sure that a model's weights are not so large that what is computed from them overflows.
-
-    Raises a `UserError` if they are.
-
-    Args:
-        values: logits, a loss, gradients.
-    """
+    """Raise a `UserError` if logits, a loss or gradients are not finite, because the model's weights are too large."""
     if not all(np.isfinite(each).all() for each in values):
         raise UserError(
             "models/model.safetensors: its weights are too large, got logits, a loss or gradients that are not finite; "

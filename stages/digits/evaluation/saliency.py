@@ -13,16 +13,9 @@ def mean_saliency(
     """How much a typical change of each pixel is evidence for a class, averaged over its first 100 images.
 
     This is the derivative, with respect to the pixel, of the class's logit minus the mean logit (softmax ignores what
-    all share), times the pixel's standard deviation over the images (a pixel that is always blank has no effect).
-
-    Args:
-        slope: gives the mean of that derivative, (28, 28), over images, uint8 (N, 28, 28), for a class.
-        images: uint8 (N, 28, 28).
-        labels: int64 (N,).
-        classes: how many there are.
-
-    Returns:
-        float64 (classes, 28, 28); 0 for a class without images.
+    all share), times the pixel's standard deviation over the images (a pixel that is always blank has no effect). For
+    images, uint8 (N, 28, 28), and a class, `slope` gives the mean of that derivative, (28, 28). The labels are
+    int64 (N,); the result is float64 (classes, 28, 28), 0 for a class without images.
     """
     saliency = np.zeros((classes, 28, 28))
     for label in np.unique(labels).tolist():
@@ -33,11 +26,8 @@ def mean_saliency(
 
 
 def pixel_deviations(images: np.ndarray) -> np.ndarray:
-    """The standard deviation of each pixel, float64 (28, 28) in [0, 0.5], over images, uint8 (N, 28, 28), N > 0.
-
-    Computed from sums of integers, which are exact.
-    """
-    total = images.sum(axis=0, dtype=np.int64)
+    """The standard deviation of each pixel, float64 (28, 28) in [0, 0.5], over images, uint8 (N, 28, 28), N > 0."""
+    total = images.sum(axis=0, dtype=np.int64)  # of integers, and so exact, like the sum of the squares
     squares = np.square(images, dtype=np.uint16).sum(axis=0, dtype=np.int64)
     deviations: np.ndarray = np.sqrt(squares * len(images) - total * total) / (len(images) * 255)
     return deviations

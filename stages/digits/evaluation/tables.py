@@ -51,15 +51,10 @@ def list_classes(counts: np.ndarray, names: Sequence[str]) -> list[dict[str, Any
 
 
 def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int) -> list[dict[str, Any]]:
-    """Sort images into equally wide bins of confidence, and compare confidence and accuracy in each.
+    """Sort images into so many equally wide bins of confidence, and compare confidence and accuracy in each.
 
-    Args:
-        confidence: float (N,), the probability given to the predicted class, in [0, 1].
-        correct: bool (N,).
-        bins: number of bins.
-
-    Returns:
-        A row for each bin that is not empty: bin_low, bin_high, confidence (mean), accuracy, share (of all images).
+    Confidence, float (N,) in [0, 1], is the probability given to the predicted class, and `correct` is bool (N,). A row
+    for each bin that is not empty: bin_low, bin_high, confidence (mean), accuracy, share (of all images).
     """
     edges = np.linspace(0, 1, bins + 1)
     members = np.digitize(confidence, edges[1:-1], right=True)

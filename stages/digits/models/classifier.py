@@ -42,14 +42,7 @@ class Classifier(nn.Module):
 
 
 def build_layers(architecture: str, options: Mapping[str, Any], classes: int, seed: int) -> nn.Sequential:
-    """The layers of a network with the initial weights that `seed` gives, on the CPU.
-
-    Raises what `layers_of` does.
-
-    Args:
-        architecture, options, classes: as in `layers_of`.
-        seed: of PyTorch's default initialisation.
-    """
+    """The layers that `layers_of` lists, with PyTorch's initial weights for `seed`, on the CPU; raises what it does."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers = [getattr(nn, layer.module)(**layer.arguments) for layer in layers_of(architecture, options, classes)]

@@ -43,8 +43,7 @@ def mlp(classes: int, width: int, depth: int, dropout: float) -> list[Layer]:
 
 
 def lenet5(classes: int) -> list[Layer]:
-    """LeNet-5 with ReLU, max pooling, all feature maps connected and a linear output layer: 61,706 parameters for
-    10 classes.
+    """LeNet-5 with ReLU, max pooling, all feature maps connected and a linear output: 61,706 parameters for 10 classes.
 
     Source: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document recognition,
     Proceedings of the IEEE 86 (1998), section II.B.
@@ -123,14 +122,9 @@ NETWORKS: dict[str, tuple[Callable[..., list[Layer]], type[Section]]] = {
 
 
 def layers_of(architecture: str, options: Mapping[str, Any], classes: int) -> list[Layer]:
-    """The layers of a network.
+    """The layers of one of `NETWORKS`, for so many classes, with these options, the other arguments of its function.
 
     Raises a `ValidationError` if the options are missing, unknown, of the wrong type or out of range.
-
-    Args:
-        architecture: logistic, mlp, lenet5, small_cnn or cnn.
-        options: arguments of the function of that name.
-        classes: how many the network tells apart.
     """
     network, schema = NETWORKS[architecture]
     return network(classes, **schema(**options).model_dump())  # validated, because they may come from a model file

@@ -16,10 +16,8 @@ CPUINFO = Path("/proc/cpuinfo")
 SWITCHES = {
     # Intel MKL, PyTorch's matrix products. It is the slowest choice, but the only one that MKL also makes on AMD.
     "MKL_CBWR": "COMPATIBLE",
-    # PyTorch's own loops.
-    "ATEN_CPU_CAPABILITY": "avx2",
-    # oneDNN, PyTorch's convolutions.
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",  # PyTorch's own loops
+    "ONEDNN_MAX_CPU_ISA": "AVX2",  # oneDNN, PyTorch's convolutions
 }
 # Of all variables that these libraries read, and of those for threads.
 PREFIXES = "MKL_", "ATEN_", "ONEDNN_", "DNNL_", "OMP_", "GOMP_", "KMP_"

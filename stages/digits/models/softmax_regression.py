@@ -10,20 +10,16 @@ WEIGHT_BITS = 34
 PIXEL_BITS = 8
 PIXELS = 28 * 28  # fewer than 2^10, so a sum over them takes 34 + 8 + 10 = 52 bits
 SLOPE_BITS = 34  # for batches of up to 2^11 images, with which a sum over images takes 34 + 8 + 11 = 53 bits
-# Images at a time: they take 26 MB as float64.
-BLOCK = 4096
+BLOCK = 4096  # images at a time: they take 26 MB as float64
 
 
 class SoftmaxRegression:
     """Logits and slopes, by matrix products of whole numbers, which have no rounding.
 
     The scaling and normalisation of the pixels are left out of the products,
-    W (v / 255 - mean) / std = (W v) / (255 std) - (W 1) mean / std, so these are of the image values v, 0 to 255.
-
-    Args:
-        weight: float32 (classes, 784); like `bias`, shared with the caller, who may change it.
-        bias: float32 (classes,).
-        mean, std: of the pixels, in [0, 1].
+    W (v / 255 - mean) / std = (W v) / (255 std) - (W 1) mean / std, so these are of the image values v, 0 to 255. The
+    weight, float32 (classes, 784), and the bias, float32 (classes,), are shared with the caller, who may change them;
+    `mean` and `std` are those of the pixels, in [0, 1].
     """
 
     def __init__(self, weight: np.ndarray, bias: np.ndarray, mean: float, std: float) -> None:
@@ -60,20 +56,16 @@ class SoftmaxRegression:
     def slope_sums(
         self, images: np.ndarray, labels: np.ndarray, targets: np.ndarray, batch_size: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Logits, and sums that give the gradient of the cross-entropy.
+        """Logits, float64 (classes, N), and two sums over the images that give the gradient of the cross-entropy.
 
-        With respect to the logits, the gradient is P - Y, with P the softmax and Y the targets: the slopes.
+        With respect to the logits, the gradient is P - Y, with P the softmax and Y the targets: the slopes. Summed are
+        slope times value, float64 (classes, 784), and slope, float64 (classes,).
         Source: C. M. Bishop, Pattern Recognition and Machine Learning (2006), equation 4.109.
 
-        Args:
-            images: uint8 or float32 (N, 28, 28), 0 to 255, of a batch or a part of it; rounded to whole numbers.
-            labels: int64 (N,).
-            targets: float64 (classes, labels), the probabilities of all classes (row) for each label (column).
-            batch_size: of the whole batch, at most 2^25. Sums over its parts add up without rounding.
-
-        Returns:
-            The logits, float64 (classes, N); the sum over images of slope times value, float64 (classes, 784); the sum
-            of the slopes, float64 (classes,).
+        The images, uint8 or float32 (N, 28, 28), 0 to 255, are rounded to whole numbers. They are a batch of
+        `batch_size`, at most 2^25, or a part of it; sums over its parts add up without rounding. The labels are
+        int64 (N,), the targets, float64 (classes, labels), the probabilities of all classes (row) for each label
+        (column).
         """
         unit, weight = slope_unit(batch_size), self.whole_weights()
         weight_sums, bias_sums, logits = np.zeros(self.weight.shape), np.zeros(len(self.bias)), []

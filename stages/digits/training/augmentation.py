@@ -38,16 +38,10 @@ class Augmentation:
         self.smoothing = density / (self.sigma * math.sqrt(2 * math.pi))
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator, batch_size: int, part: slice) -> torch.Tensor:
-        """Transform images; pixels from outside the old image are 0.
+        """Transform images, uint8 (N, 28, 28), 0 to 255, to float32 in the same range.
 
-        Args:
-            images: uint8 (N, 28, 28), 0 to 255, all of a batch or a part of it.
-            generator: draws for the whole batch, so that each image gets the same whoever computes the others.
-            batch_size: of the whole batch.
-            part: which of its images these are.
-
-        Returns:
-            float32 (N, 28, 28) in the same range.
+        Pixels from outside the old image are 0. These images are `part` of a batch of `batch_size`. The generator draws
+        for the whole batch, so that each image gets the same whoever computes the others.
         """
         maps = self.affine_maps(batch_size, generator)[part]
         grid = functional.affine_grid(maps, [len(images), 1, SIZE, SIZE], align_corners=False)
@@ -90,11 +84,9 @@ def choose_augmentation(params: TrainParams) -> Augmentation | None:
 
 
 def change_strokes(values: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
-    """Move the edges of strokes.
+    """Values, float32 (N, 1, 28, 28), more for ink than for paper, with the edges of strokes moved.
 
-    Args:
-        values: float32 (N, 1, 28, 28), more for ink than for paper.
-        change: float32 (N,), -1 to 1, in pixels, outwards if positive.
+    They move by `change`, float32 (N,), -1 to 1, in pixels, outwards if positive.
     """
     thicker = functional.max_pool2d(values, kernel_size=3, stride=1, padding=1)
     thinner = -functional.max_pool2d(-values, kernel_size=3, stride=1, padding=1)

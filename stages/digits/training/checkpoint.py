@@ -29,11 +29,7 @@ DIGEST_BYTES = 32  # of the SHA-256 in front of the state
 
 
 class Checkpoint:
-    """The checkpoint of one training run; one process at a time can use it.
-
-    Args:
-        key: identifies the run; runs with the same key give the same bytes.
-    """
+    """The checkpoint of the training runs with one key, which give the same bytes; one process at a time can use it."""
 
     def __init__(self, key: str) -> None:
         self.path = repository_root(ROOT) / ".checkpoints" / f"{key}.pt"

@@ -19,15 +19,10 @@ class Gradient(Protocol):
     """Sets `grad` of a model's parameters, and predicts."""
 
     def __call__(self, images: torch.Tensor, labels: torch.Tensor, batch_size: int) -> torch.Tensor:
-        """Set `grad` of the parameters to the gradient of the mean cross-entropy over a batch.
+        """Set `grad` to the gradient of the mean cross-entropy over a batch; return the logits, (classes, N).
 
-        Args:
-            images: uint8 or float32 (N, 28, 28), 0 to 255: this process's share of the batch.
-            labels: int64 (N,), each the number of a class; for a shape of no class, the number of classes.
-            batch_size: of the whole batch.
-
-        Returns:
-            The logits of these images, (classes, N).
+        The images, uint8 or float32 (N, 28, 28), 0 to 255, are this process's share of the batch, whose whole size is
+        `batch_size`. A label, int64 (N,), is the number of a class or, for a shape of no class, the number of classes.
         """
 
     def predict(self, images: torch.Tensor) -> torch.Tensor:
@@ -35,15 +30,11 @@ class Gradient(Protocol):
 
 
 class ClosedForm:
-    """Softmax regression by a formula, in exact arithmetic, on the CPU.
+    """The `Gradient` of softmax regression, of one linear layer, by a formula, in exact arithmetic, on the CPU.
 
     Logits have the class first, (classes, N), the better layout for a softmax over so few classes. NumPy computes, on
-    the memory of PyTorch's tensors: for such small arrays its products and its other operations take half the time.
-
-    Args:
-        model: a classifier with one linear layer, whose parameters are shared, not copied.
-        label_smoothing: as in `target_table`.
-        processes: that share each batch; their sums add up without rounding, so their number changes no bit.
+    the memory of PyTorch's tensors: for such small arrays its products and its other operations take half the time. The
+    sums of the processes that share each batch add up without rounding, so the number of processes changes no bit.
     """
 
     def __init__(self, model: Classifier, label_smoothing: float, processes: Processes = ALONE) -> None:
@@ -58,7 +49,6 @@ class ClosedForm:
 
     @np.errstate(over="ignore", invalid="ignore")  # of a training that diverges
     def __call__(self, images: torch.Tensor, labels: torch.Tensor, batch_size: int) -> torch.Tensor:
-        """As in `Gradient`."""
         logits, weight_sums, bias_sums = self.regression.slope_sums(
             images.numpy(), labels.numpy(), self.targets, batch_size
         )
@@ -71,19 +61,14 @@ class ClosedForm:
         return torch.from_numpy(logits)
 
     def predict(self, images: torch.Tensor) -> torch.Tensor:
-        """As in `Gradient`."""
         return torch.from_numpy(self.regression.predict(images.numpy()))
 
 
 class Backpropagation:
-    """Any model, by autograd.
+    """The `Gradient` of any model, by autograd.
 
-    Args:
-        model: its parameters get the gradients.
-        label_smoothing: as in `target_table`.
-        precision: float32, or bfloat16 where autocast considers it safe; weights and updates stay float32.
-        channels_last: store images and convolution weights with the channels innermost.
-        processes: that share each batch.
+    The precision is float32, or bfloat16 where autocast considers it safe; weights and updates stay float32. With
+    `channels_last`, images and convolution weights are stored with the channels innermost.
     """
 
     def __init__(
@@ -96,7 +81,6 @@ class Backpropagation:
         self.processes = processes
 
     def __call__(self, images: torch.Tensor, labels: torch.Tensor, batch_size: int) -> torch.Tensor:
-        """As in `Gradient`."""
         self.model.zero_grad()
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits: torch.Tensor = self.model(to_pixels(images)).float()
@@ -106,18 +90,15 @@ class Backpropagation:
         return logits.detach().T
 
     def predict(self, images: torch.Tensor) -> torch.Tensor:
-        """As in `Gradient`."""
         return predict(self.model, images, PREDICTED_AT_ONCE)
 
 
 def target_table(classes: int, label_smoothing: float) -> np.ndarray:
     """The probabilities to learn for each label, float64 (classes + 1, classes); the last is for shapes of no class.
 
-    All classes are equally probable for these. Source: D. Hendrycks, M. Mazeika, T. Dietterich, Deep anomaly detection
-    with outlier exposure, ICLR (2019), section 4.
-
-    Args:
-        label_smoothing: share of the probability, in [0, 1), that is spread over all classes.
+    Of the probability, the share `label_smoothing`, in [0, 1), is spread over all classes, which are equally probable
+    for the shapes. Source of the latter: D. Hendrycks, M. Mazeika, T. Dietterich, Deep anomaly detection with outlier
+    exposure, ICLR (2019), section 4.
     """
     one_hot = np.eye(classes) * (1 - label_smoothing) + label_smoothing / classes
     return np.vstack([one_hot, np.full(classes, 1 / classes)])

@@ -26,12 +26,10 @@ IMAGES_PER_SCORE = 8000
 
 
 def resolve_device(name: str, processes: int = 1) -> torch.device:
-    """The device that `name` (auto, cpu, cuda or mps) means on this machine.
+    """The device that `name` (auto, cpu, cuda or mps) means on this machine, for so many processes that train together.
 
-    Raises a `UserError` if this machine has no such device, or not one for each process.
-
-    Args:
-        processes: that train together; a GPU serves one of them, and the processes of a Mac's GPU cannot be connected.
+    A GPU serves one of them, and the processes of a Mac's GPU cannot be connected. Raises a `UserError` if this machine
+    has no such device, or not one for each process.
     """
     gpus = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if name == "auto":
@@ -89,16 +87,10 @@ class Training:
 def fit(training: Training, schedule: Schedule, train: Dataset, val: Dataset) -> Iterator[dict[str, Any]]:
     """Train the model in place, starting from the state of `training`, and yield a row of metrics after each epoch.
 
-    The training metrics come from the batches, each scored just before its update, so they describe the changing model
-    during the epoch, on augmented images. The validation metrics describe the model at the end of the epoch. Raises a
-    `UserError` if the loss, a parameter or a running statistic is no longer finite.
-
-    Args:
-        schedule: the learning rate and the number of epochs.
-
-    Yields:
-        The row: epoch (from 1), train_loss, train_accuracy, val_loss and val_accuracy (None without validation images),
-        and lr (of the epoch's last update).
+    The row: epoch (from 1), train_loss, train_accuracy, val_loss and val_accuracy (None without validation images), and
+    lr (of the epoch's last update). The training metrics come from the batches, each scored just before its update, so
+    they describe the changing model during the epoch, on augmented images. The validation metrics describe the model at
+    the end of the epoch. Raises a `UserError` if the loss, a parameter or a running statistic is no longer finite.
     """
     model, processes, epochs = training.model, training.processes, schedule.epochs
     updates = math.ceil(len(train) / training.batch_size)
@@ -131,11 +123,7 @@ def fit(training: Training, schedule: Schedule, train: Dataset, val: Dataset) ->
 def train_epoch(
     training: Training, images: torch.Tensor, labels: torch.Tensor, lrs: list[float]
 ) -> tuple[float, float]:
-    """Train for an epoch with the learning rates `lrs`, one per update.
-
-    Returns:
-        Mean loss and accuracy on the images that have a class.
-    """
+    """Train for an epoch, with a learning rate per update; mean loss and accuracy on the images that have a class."""
     loss_sum, correct, scored = 0.0, 0, 0
     order = torch.randperm(len(labels), generator=training.generator).to(labels.device)
     lr, size = iter(lrs), training.batch_size

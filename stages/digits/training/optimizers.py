@@ -27,16 +27,12 @@ HISTORY = 10  # updates from which L-BFGS estimates the curvature; SciPy's defau
 
 
 class Optimizer:
-    """Stochastic gradient descent (sgd, with momentum), adam or adamw.
+    """Stochastic gradient descent (sgd), adam or adamw, of parameters that are updated in place from their `grad`.
 
-    Args:
-        name: sgd, adam or adamw.
-        parameters: updated in place from their `grad`.
-        weight_decay: an L2 penalty for sgd and adam, decoupled from the gradient for adamw.
-        momentum: in [0, 1); for sgd only, like nesterov.
-        nesterov: use Nesterov momentum.
-        exact: compute the same bits on every computer, on the CPU: in single operations, which IEEE 754 defines, where
-            PyTorch's functions fuse some, or not, as the processor can. They take longer for large models.
+    Weight decay is an L2 penalty for sgd and adam, decoupled from the gradient for adamw. The momentum, in [0, 1), and
+    Nesterov's are for sgd only. If `exact`, it computes the same bits on every computer, on the CPU: in single
+    operations, which IEEE 754 defines, where PyTorch's functions fuse some, or not, as the processor can. They take
+    longer for large models.
     """
 
     def __init__(
@@ -120,10 +116,8 @@ class Optimizer:
 class Lbfgs:
     """L-BFGS with a strong-Wolfe line search, for batches that are always the same images.
 
-    Args:
-        parameters: updated in place from their `grad`.
-        weight_decay: of an L2 penalty that is added to the cross-entropy.
-        targets: float32 (classes + 1, classes), the probabilities to learn for each label.
+    Parameters are updated in place from their `grad`. An L2 penalty is added to the cross-entropy, whose targets,
+    float32 (classes + 1, classes), are the probabilities to learn for each label.
     """
 
     def __init__(self, parameters: Iterable[torch.Tensor], weight_decay: float, targets: torch.Tensor) -> None:

@@ -80,10 +80,7 @@ class TrainParams(Section):
 
 
 def refuse_conflicts(params: TrainParams) -> None:
-    """Refuse settings that the chosen arithmetic, optimizer or model does not support.
-
-    Raises a `UserError` if there are conflicts; the message lists all of them.
-    """
+    """Raise a `UserError` that lists all settings that the chosen arithmetic, optimizer or model does not support."""
     problems = [
         f"\n  train.{name}: {reason}, got {str(attrgetter(name)(params)).lower()}; set it to {supported}"
         for name, reason, supported in _conflicts(params)

@@ -96,11 +96,8 @@ def lost_process() -> Iterator[None]:
 def connected(count: int, device: torch.device, key: str) -> Iterator[Processes]:
     """Start the other processes and connect to them; if torchrun has started all of them, only connect.
 
-    Raises a `UserError` if torchrun has started another number of processes, they cannot be connected, or the keys
-    differ.
-
-    Args:
-        key: of the training; must be the same in all of them.
+    Raises a `UserError` if torchrun has started another number of processes, they cannot be connected, or the keys of
+    their trainings differ.
     """
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started not in (1, count):
@@ -149,12 +146,9 @@ def others_started(count: int) -> Iterator[list["subprocess.Popen[bytes]"]]:
 
 
 def connect(backend: str, key: str, others: Sequence["subprocess.Popen[bytes]"]) -> None:
-    """Connect to the other processes, once it is clear that all have the same key.
+    """Connect to the other processes, of which this one has started `others`, once it is clear that all have one key.
 
     Raises a `RuntimeError` if one of them has ended, or does not answer; a `UserError` if they have other keys.
-
-    Args:
-        others: those that this process has started. PyTorch would wait for one that has died until its timeout.
     """
     rank, count = int(os.environ.get("RANK", "0")), int(os.environ["WORLD_SIZE"])
     if FOLDER in os.environ:
@@ -164,7 +158,7 @@ def connect(backend: str, key: str, others: Sequence["subprocess.Popen[bytes]"])
     store.set_timeout(TIMEOUT)
     store.set(f"key {rank}", key)
     names = [f"key {rank}" for rank in range(count)]
-    while others and not store.check(names):
+    while others and not store.check(names):  # PyTorch would wait for one that has died until its timeout
         for process in others:
             if process.poll() is not None:
                 raise RuntimeError(f"exit status {process.returncode}")
