@@ -62,10 +62,9 @@ def draw_exactly(linear: nn.Linear) -> None:
 
 def restore(model: Model) -> Classifier:
     """The classifier that was saved as `model`, on the CPU, in evaluation mode."""
+    info = model.info
     with torch.device("meta"):  # initialises nothing
-        classifier = Classifier(
-            build_layers(model.info.architecture, model.info.options, len(model.info.dataset.classes), seed=0)
-        )
+        classifier = Classifier(build_layers(info.architecture, info.options, len(info.dataset.classes), seed=0))
     # PyTorch aligns the copies in memory, which the last bits of sums may depend on.
     tensors = {name: torch.from_numpy(array).clone() for name, array in model.tensors.items()}
     classifier.load_state_dict(tensors, assign=True)

@@ -26,20 +26,14 @@ class NetworkOptions(SmallCnnOptions):
 
 def logistic(classes: int) -> list[Layer]:
     """Softmax regression, that is, multiclass logistic regression: 7,850 parameters for 10 classes."""
-    return [
-        flatten(),
-        linear(28 * 28, classes),
-    ]
+    return [flatten(), linear(28 * 28, classes)]
 
 
 def mlp(classes: int, width: int, depth: int, dropout: float) -> list[Layer]:
     """A multilayer perceptron: `depth` hidden layers of `width` units, each followed by dropout."""
     sizes = [28 * 28] + [width] * depth
-    return [
-        flatten(),
-        *(layer for i, o in pairwise(sizes) for layer in (linear(i, o), relu(), dropout_layer(dropout))),
-        linear(width, classes),
-    ]
+    hidden = [layer for i, o in pairwise(sizes) for layer in (linear(i, o), relu(), dropout_layer(dropout))]
+    return [flatten(), *hidden, linear(width, classes)]
 
 
 def lenet5(classes: int) -> list[Layer]:
@@ -88,12 +82,10 @@ def cnn(classes: int, width: int, depth: int, dropout: float) -> list[Layer]:
 
 def block(inputs: int, outputs: int, depth: int) -> list[Layer]:
     """`depth` 3 x 3 convolutions of `cnn`; the last halves height and width."""
-    pools = [False] * (depth - 1) + [True]
-    channels = pairwise([inputs] + [outputs] * depth)
+    channels = [inputs] + [outputs] * (depth - 1)
     return [
-        layer
-        for (i, o), pool in zip(channels, pools, strict=True)
-        for layer in convolution(i, o, 3, padding=1, pool=pool)
+        *(layer for i, o in pairwise(channels) for layer in convolution(i, o, 3, padding=1)),
+        *convolution(channels[-1], outputs, 3, padding=1, pool=True),
     ]
 
 
