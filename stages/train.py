@@ -86,15 +86,10 @@ def main() -> None:
     key = training_key(params.model_dump_json(), [TRAIN, VAL, OTHERS, SUMMARY], device, processor)
     checkpoint = Checkpoint(key) if FIRST else None
     with connected(params.processes, device, key) as processes:
-        training = Training(
-            model,
-            choose_optimizer(params, model),
-            choose_gradient(params, model, processes),
-            torch.Generator().manual_seed(params.seed),
-            len(train) + taught if params.optimizer == "lbfgs" else params.batch_size,
-            choose_augmentation(params),
-            processes,
-        )
+        optimizer, gradient = choose_optimizer(params, model), choose_gradient(params, model, processes)
+        generator = torch.Generator().manual_seed(params.seed)
+        batch_size = len(train) + taught if params.optimizer == "lbfgs" else params.batch_size
+        training = Training(model, optimizer, gradient, generator, batch_size, choose_augmentation(params), processes)
         saved = checkpoint.load() if checkpoint else None
         if saved:
             write_metrics(saved["rows"], parameters)
@@ -119,11 +114,10 @@ def main() -> None:
             print(progress(row, params.epochs, time.perf_counter() - start), flush=True)
             bar.update()
         bar.close()
-    if not checkpoint:
-        return
-    info = ModelInfo(architecture=params.model, options=options, dataset=summary.about, others=taught > 0)
-    save_model(MODEL, model.arrays(), info)
-    checkpoint.finish()
+    if checkpoint:
+        info = ModelInfo(architecture=params.model, options=options, dataset=summary.about, others=taught > 0)
+        save_model(MODEL, model.arrays(), info)
+        checkpoint.finish()
 
 
 def write_metrics(rows: list[dict[str, Any]], parameters: int) -> None:

@@ -42,17 +42,15 @@ class ClosedForm:
         self.processes = processes
         linear.weight.grad, linear.bias.grad = torch.zeros_like(linear.weight), torch.zeros_like(linear.bias)
         self.weight_grad, self.bias_grad = linear.weight.grad.numpy(), linear.bias.grad.numpy()
-        self.regression = SoftmaxRegression(
-            linear.weight.detach().numpy(), linear.bias.detach().numpy(), model.mean.item(), model.std.item()
-        )
+        weight, bias = linear.weight.detach().numpy(), linear.bias.detach().numpy()
+        self.regression = SoftmaxRegression(weight, bias, model.mean.item(), model.std.item())
         self.targets = target_table(model.classes, label_smoothing).T
 
     @np.errstate(over="ignore", invalid="ignore")  # of a training that diverges
     def __call__(self, images: torch.Tensor, labels: torch.Tensor, batch_size: int) -> torch.Tensor:
-        logits, weight_sums, bias_sums = self.regression.slope_sums(
-            images.numpy(), labels.numpy(), self.targets, batch_size
-        )
-        self.processes.sum([torch.from_numpy(weight_sums), torch.from_numpy(bias_sums)])
+        logits, *sums = self.regression.slope_sums(images.numpy(), labels.numpy(), self.targets, batch_size)
+        self.processes.sum([torch.from_numpy(each) for each in sums])
+        weight_sums, bias_sums = sums
         bias_sums /= batch_size
         weight_sums *= self.regression.scale / batch_size
         if self.regression.shift:

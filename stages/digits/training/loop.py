@@ -93,10 +93,9 @@ def fit(training: Training, schedule: Schedule, train: Dataset, val: Dataset) ->
     the end of the epoch. Raises a `UserError` if the loss, a parameter or a running statistic is no longer finite.
     """
     model, processes, epochs = training.model, training.processes, schedule.epochs
+    device = model.mean.device
     updates = math.ceil(len(train) / training.batch_size)
-    images, labels, val_images = (
-        from_dlpack(a).to(model.mean.device) for a in (train.images, train.labels, val.images)
-    )
+    images, labels, val_images = (from_dlpack(each).to(device) for each in (train.images, train.labels, val.images))
     for epoch in range(len(training.rows), epochs):
         # Taken at the middle of each update, so that no update at the start or the end has a learning rate of 0.
         lrs = [schedule.lr_at((epoch + (update + 0.5) / updates) / epochs) for update in range(updates)]

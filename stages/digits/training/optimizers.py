@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch.nn import functional
 from torch.optim.adam import adam
-from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
 from digits.models.classifier import Classifier
@@ -42,9 +41,8 @@ class Optimizer:
         self.name, self.parameters, self.exact = name, list(parameters), exact
         self.weight_decay, self.momentum, self.nesterov = weight_decay, momentum, nesterov
         adaptive = [] if name == "sgd" else self.parameters
-        self.momenta: list[Any] = [
-            torch.zeros_like(parameter) for parameter in (self.parameters if momentum else adaptive)
-        ]
+        averaged = self.parameters if momentum else adaptive
+        self.momenta: list[Any] = [torch.zeros_like(parameter) for parameter in averaged]
         self.squares = [torch.zeros_like(parameter) for parameter in adaptive]
         self.steps = [torch.zeros((), device=parameter.device) for parameter in adaptive]
         # BETAS to the power of the number of steps, which the C library's pow would not give to the last bit.
@@ -81,10 +79,10 @@ class Optimizer:
                 lr=lr, dampening=0, nesterov=self.nesterov, maximize=False, foreach=False,
             )  # fmt: skip
             return
-        update = {"adam": adam, "adamw": adamw}[self.name]
-        update(
+        adam(
             self.parameters, gradients, self.momenta, self.squares, [], self.steps, beta1=BETAS[0], beta2=BETAS[1],
-            lr=lr, weight_decay=self.weight_decay, eps=EPSILON, amsgrad=False, maximize=False, fused=True,
+            lr=lr, weight_decay=self.weight_decay, decoupled_weight_decay=self.name == "adamw", eps=EPSILON,
+            amsgrad=False, maximize=False, fused=True,
         )  # fmt: skip
 
     @np.errstate(over="ignore", invalid="ignore")  # of a training that diverges
@@ -154,7 +152,5 @@ def choose_optimizer(params: TrainParams, model: Classifier) -> Optimizer | Lbfg
     if params.optimizer == "lbfgs":
         targets = torch.from_numpy(target_table(model.classes, params.label_smoothing)).float()
         return Lbfgs(model.parameters(), params.weight_decay, targets)
-    return Optimizer(
-        params.optimizer, model.parameters(), params.weight_decay, **params.sgd.model_dump(),
-        exact=params.model == "logistic",
-    )  # fmt: skip
+    options = params.sgd.model_dump() | {"exact": params.model == "logistic"}
+    return Optimizer(params.optimizer, model.parameters(), params.weight_decay, **options)
