@@ -94,10 +94,8 @@ def main() -> None:
     save_figure(CONFUSED, draw_confused(test.images, *judged))
     save_figure(SALIENCY, draw_saliency(saliency, about.classes))
     save_figure(CURVES_FIGURE, draw_curves(curves))
-    print(
-        f"{about.name}: {metrics['accuracy']:.2%} of {metrics['images']:,} test images correct "
-        f"(95 % interval {metrics['accuracy_low']:.2%} to {metrics['accuracy_high']:.2%})"
-    )
+    interval = f"95 % interval {metrics['accuracy_low']:.2%} to {metrics['accuracy_high']:.2%}"
+    print(f"{about.name}: {metrics['accuracy']:.2%} of {metrics['images']:,} test images correct ({interval})")
     if len(drawings) > 0:
         print(f"drawings: {metrics['drawings_accuracy']:.2%} of {len(drawings):,} held-out ones correct")
 

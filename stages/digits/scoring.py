@@ -37,13 +37,8 @@ def loss_and_accuracy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, fl
 def score(correct: int, images: int) -> dict[str, Any]:
     """The accuracy, its 95 % interval `accuracy_low` to `accuracy_high`, and the numbers of `errors` and `images`."""
     low, high = wilson_interval(correct, images)
-    return {
-        "accuracy": correct / images,
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "errors": images - correct,
-        "images": images,
-    }
+    accuracy = {"accuracy": correct / images, "accuracy_low": low, "accuracy_high": high}
+    return accuracy | {"errors": images - correct, "images": images}
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
@@ -62,7 +57,5 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 def progress(row: Mapping[str, Any], epochs: int, seconds: float) -> str:
     """A line of at most 80 characters about an epoch, which `PROGRESS` matches if there are validation images."""
     val = f"  val loss {row['val_loss']:.4f} acc {row['val_accuracy']:.4f}" if row["val_loss"] is not None else ""
-    return (
-        f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}"
-        f"  train loss {row['train_loss']:.4f} acc {row['train_accuracy']:.4f}{val}  {seconds:.1f} s"
-    )
+    epoch = f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}"
+    return f"{epoch}  train loss {row['train_loss']:.4f} acc {row['train_accuracy']:.4f}{val}  {seconds:.1f} s"

@@ -107,14 +107,8 @@ def fit(training: Training, schedule: Schedule, train: Dataset, val: Dataset) ->
         finite = [tensor.isfinite().all() for tensor in model.state_dict().values()]
         if not (math.isfinite(train_loss + (val_loss or 0.0)) and all(finite)):
             raise params_error(f"train.lr: {DIVERGED} in epoch {epoch + 1}, got lr {schedule.lr:g}; lower it")
-        row = {
-            "epoch": epoch + 1,
-            "train_loss": train_loss,
-            "train_accuracy": train_accuracy,
-            "val_loss": val_loss,
-            "val_accuracy": val_accuracy,
-            "lr": lrs[-1],
-        }
+        row: dict[str, Any] = {"epoch": epoch + 1, "train_loss": train_loss, "train_accuracy": train_accuracy}
+        row |= {"val_loss": val_loss, "val_accuracy": val_accuracy, "lr": lrs[-1]}
         training.rows.append(row)
         yield row
 
