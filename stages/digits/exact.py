@@ -89,6 +89,7 @@ def _polynomial(terms: list[float], values: np.ndarray) -> np.ndarray:
     return result
 
 
+@np.errstate(invalid="ignore")  # of logits that are not finite
 def softmax(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Softmax in three parts: the probabilities are `exponentials / totals`, their logarithms `shifted - log(totals)`.
 

@@ -57,8 +57,7 @@ def choose_scorer(model: Model, batch_size: int) -> Scorer:
 def answer(scorer: Scorer, dataset: Dataset) -> Answers:
     """The answers to the images of a data set."""
     logits = scorer.predict(dataset.images)
-    with np.errstate(invalid="ignore"):
-        _, _, totals = softmax(np.ascontiguousarray(logits.T, dtype=np.float64))
+    _, _, totals = softmax(np.ascontiguousarray(logits.T, dtype=np.float64))
     return Answers(logits, dataset.labels, logits.argmax(axis=1), 1 / totals)  # the largest exponential is 1
 
 
