@@ -71,7 +71,7 @@ def main() -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"{summary.about.name}: {len(train):,} training and {len(val):,} validation images, on {device}")
     if taught:
-        print(f"and {taught:,} times a letter, which is no digit")
+        print(f"and {taught:,} images of printed letters, which are no digits")
     print(f"{params.model}: {parameters:,} parameters")
     installed = {"torch": torch.__version__.partition("+")[0], "numpy": np.__version__}
     if not params.is_exact and installed != (named := read_values("versions")):

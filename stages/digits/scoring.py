@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from digits.exact import exact_mean, log, softmax
+from digits.models.exact import exact_mean, log, softmax
 
 DIVERGED = "the loss is no longer finite"  # in the error with which train ends
 # The line about an epoch: its number and the validation accuracy.

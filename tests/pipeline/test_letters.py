@@ -20,7 +20,7 @@ def test_letters_are_taught_and_the_tools_know_the_limit(project: Path, run: Run
 
     edit(project / "params.yaml", "  others: 0.0", "  others: 0.5")
     output = run(project, "dvc", "repro")
-    assert "and 650 times a letter, which is no digit" in output
+    assert "and 650 images of printed letters, which are no digits" in output
     metrics = json.loads((project / "metrics/test.json").read_text())
     taught = Recognizer(project / "models/model.onnx")
     assert taught.metrics.least_logit == metrics["least_logit"]

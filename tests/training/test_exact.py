@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from conftest import Run
-from digits import exact
+from digits.models import exact
 from digits.models.classifier import build_layers
 from digits.models.softmax_regression import SoftmaxRegression, slope_unit, to_values
 from digits.training.gradients import target_table

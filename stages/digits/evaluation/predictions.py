@@ -6,8 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from digits.dataset import Dataset
-from digits.exact import softmax
 from digits.foundation.stage import UserError
+from digits.models.exact import softmax
 from digits.models.model_file import Model
 from digits.models.portable_arithmetic import use_portable_arithmetic
 from digits.models.softmax_regression import SoftmaxRegression

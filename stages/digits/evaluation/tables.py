@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from digits.exact import exact_mean
+from digits.models.exact import exact_mean
 
 
 def list_predictions(

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from digits import exact
+from digits.models import exact
 
 WEIGHT_BITS = 34
 PIXEL_BITS = 8

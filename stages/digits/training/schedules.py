@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from digits.exact import cosine_of_half_turns
+from digits.models.exact import cosine_of_half_turns
 
 
 @dataclass(frozen=True)
