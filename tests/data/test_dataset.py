@@ -1,15 +1,12 @@
-"""Data sets, their file, their split, and the bundled digits."""
-
-from pathlib import Path
+"""Data sets, their split, the bundled digits, and shapes that are no digits."""
 
 import numpy as np
 import pytest
 
-from digits.data.raw import read_raw, write_raw
+from digits.data.others import FONTS, LIKE_DIGITS, other_shapes
 from digits.data.split import split_every_class, stratified_split
 from digits.dataset import pixel_statistics
-from digits.foundation.stage import UserError
-from samples import IMAGES, LABELS, MNIST, some_digits
+from samples import CLASSES, IMAGES, LABELS, MNIST, some_digits
 
 
 def test_statistics_are_those_of_numpy() -> None:
@@ -26,28 +23,16 @@ def test_data_sets_follow_one_another() -> None:
     assert digits.extended(more, 0) is digits
 
 
-def test_raw_data_survives_its_files(tmp_path: Path) -> None:
-    written = MNIST, some_digits(0, 5), some_digits(5, 8)
-    write_raw(tmp_path, *written)
-    about, *read = read_raw(tmp_path)
-    assert about == MNIST
-    for dataset, expected in zip(read, written[1:], strict=True):
-        assert np.array_equal(dataset.images, expected.images)
-        assert np.array_equal(dataset.labels, expected.labels)
-    (tmp_path / "dataset.json").write_text('{"name": "mnist"}')
-    with pytest.raises(
-        UserError, match=r"dataset.json: is damaged: classes: is missing; delete it and run `dvc repro`"
-    ):
-        read_raw(tmp_path)
-
-
 @pytest.mark.parametrize("size", [0, 1, 137, 1000, 1797])
-def test_a_split_keeps_the_share_of_every_digit(size: int) -> None:
+def test_a_split_keeps_the_share_of_every_digit_and_follows_its_seed(size: int) -> None:
     rest, drawn = stratified_split(LABELS, size, seed=0)
     assert np.array_equal(np.sort(np.concatenate([rest, drawn])), np.arange(len(LABELS)))
     assert len(drawn) == size
     expected = np.bincount(LABELS, minlength=10) * size / len(LABELS)
     assert np.abs(np.bincount(LABELS[drawn], minlength=10) - expected).max() <= 1
+    again, other = (stratified_split(LABELS, size, seed)[1].tolist() for seed in (0, 1))
+    assert again == drawn.tolist()
+    assert (other == again) == (size in (0, len(LABELS)))
 
 
 @pytest.mark.parametrize("share", [0.01, 0.2, 0.9])
@@ -59,13 +44,25 @@ def test_every_class_is_on_both_sides(share: float) -> None:
     assert np.bincount(labels[drawn])[1] == 1000 * share
 
 
-def test_a_split_follows_its_seed() -> None:
-    splits = [stratified_split(LABELS, 100, seed)[1].tolist() for seed in (0, 0, 1)]
-    assert splits[0] == splits[1] != splits[2]
-
-
 def test_bundled_digits_have_the_format_of_mnist() -> None:
     assert (IMAGES.shape, str(IMAGES.dtype), str(LABELS.dtype)) == ((1797, 28, 28), "uint8", "int64")
     assert set(LABELS) == set(range(10))
     assert IMAGES[:, 4:24, 4:24].max() > 240
     assert IMAGES.sum() == IMAGES[:, 4:24, 4:24].sum()
+
+
+def test_letters_lie_as_digits_do() -> None:
+    others = other_shapes(MNIST.classes)
+    assert set(others.labels) == {CLASSES}
+    letters = others.images
+    assert letters.shape == (4 * len(FONTS) * (52 - len(LIKE_DIGITS)), 28, 28)
+    assert letters.dtype == np.uint8
+    assert len(np.unique(letters.reshape(len(letters), -1), axis=0)) == len(letters)
+    for letter in letters:
+        rows, columns = (np.flatnonzero(letter.any(axis=axis)) for axis in (1, 0))
+        assert max(int(places[-1] - places[0]) + 1 for places in (rows, columns)) == 20
+        assert all(abs(places[0] + places[-1] - 27) <= 1 for places in (rows, columns))
+
+
+def test_other_classes_have_none() -> None:
+    assert len(other_shapes(["shirt", "bag"])) == 0

@@ -106,12 +106,15 @@ def test_training_data_that_is_damaged_is_refused(project: Path, monkeypatch: py
         assert "got none" in refusal(train.main, train.TRAIN)
 
 
-def test_training_images_that_do_not_vary_are_refused(tmp_path: Path) -> None:
+def test_raw_data_that_is_damaged_or_does_not_vary_is_refused(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("preprocess: {val_size: 0, seed: 0, drawings: 0}")
     images, labels = np.full((20, 28, 28), 128, dtype=np.uint8), np.arange(20) % 10
     write_raw(tmp_path / preprocess.RAW, MNIST, Dataset(images, labels), Dataset(images, labels))
     with chdir(tmp_path):
         assert refusal(preprocess.main, preprocess.RAW)
+        (preprocess.RAW / "dataset.json").write_text('{"name": "mnist"}')
+        message = refusal(preprocess.main, preprocess.RAW / "dataset.json")
+        assert ": is damaged: classes: is missing; delete it and run `dvc repro`" in message
         assert not preprocess.TRAIN.exists()
 
 
