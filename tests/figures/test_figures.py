@@ -18,20 +18,15 @@ from samples import ACTUAL, CONFIDENCE, IMAGES, MNIST, PREDICTED
 IMAGES = IMAGES[:500]
 DIGITS = MNIST.classes
 MANY = [f"{n} dollars$ and some more" for n in range(22)]
+FOLDER = Description(name="folder", classes=MANY, pictures="whole")
 NAMES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 CURVES = [{"epoch": epoch, **dict.fromkeys(NAMES, 0.1 * epoch)} for epoch in (1, 2, 3)]
 SALIENCY = np.random.default_rng(0).normal(size=(10, 28, 28))
 
 
 def test_tiles_stand_in_rows_and_columns() -> None:
-    images = np.arange(5, dtype=float).reshape(5, 1, 1)
-    assert tile(images, 3, gap=1, fill=9).tolist() == [
-        [9] * 7,
-        [9, 0, 9, 1, 9, 2, 9],
-        [9] * 7,
-        [9, 3, 9, 4, 9, 9, 9],
-        [9] * 7,
-    ]
+    tiles = tile(np.arange(5).reshape(5, 1, 1), 3, gap=1, fill=9)
+    assert tiles.tolist() == [[9] * 7, [9, 0, 9, 1, 9, 2, 9], [9] * 7, [9, 3, 9, 4, 9, 9, 9], [9] * 7]
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {
@@ -43,9 +38,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "curves": lambda: draw_curves(CURVES),
     "curves without validation": lambda: draw_curves([{**row, "val_loss": "", "val_accuracy": ""} for row in CURVES]),
     "saliency": lambda: draw_saliency(SALIENCY, DIGITS),
-    "data of 22 classes": lambda: draw_data(
-        Description(name="folder", classes=MANY, pictures="whole"), IMAGES, {"train": ACTUAL, "val": ACTUAL[:9]}
-    ),
+    "data of 22 classes": lambda: draw_data(FOLDER, IMAGES, {"train": ACTUAL, "val": ACTUAL[:9]}),
     "most wrong of 22": lambda: draw_most_wrong(IMAGES, 2 * ACTUAL, 2 * PREDICTED, CONFIDENCE, MANY),
     "confused of 22": lambda: draw_confused(IMAGES, 2 * ACTUAL, 2 * PREDICTED, CONFIDENCE, MANY),
     "saliency of 3": lambda: draw_saliency(SALIENCY[:3], MANY[:3]),
