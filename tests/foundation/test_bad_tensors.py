@@ -233,9 +233,11 @@ def test_any_data_set(
 
 
 def test_files_are_those_of_safetensors(tmp_path: Path, files: Files) -> None:
-    for network, (content, state, _) in files.items():
+    for network, (content, state, logits) in files.items():
         save_file(state, tmp_path / "theirs", metadata_of(network))
         assert (tmp_path / "theirs").read_bytes() == content
+        assert not load(tmp_path / "theirs", logits)
+        assert load_model(tmp_path / "theirs").info == info_of(network, NETWORKS[network])
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
