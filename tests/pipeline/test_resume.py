@@ -261,17 +261,10 @@ def test_a_finished_checkpoint_is_kept_until_another_training_starts(
     assert left() == {"interrupted.finished", "interrupted.lock", "new.pt", "new.lock"}
 
 
-@pytest.mark.parametrize(
-    ("folder", "expected"),
-    [
-        ("/a/digits", "/a/digits"),
-        ("/a/digits/.dvc/tmp/exps/standalone/tmpab", "/a/digits"),
-        ("/a/digits/.dvc/tmp/exps/tmpab", "/a/digits"),
-        ("/a/.dvc/digits", "/a/.dvc/digits"),
-    ],
-)
-def test_a_copy_for_an_experiment_belongs_to_its_repository(folder: str, expected: str) -> None:
-    assert repository_root(Path(folder)) == Path(expected)
+def test_a_copy_for_an_experiment_belongs_to_its_repository() -> None:
+    for root in Path("/a/digits"), Path("/a/.dvc/digits"):
+        for copy in "", ".dvc/tmp/exps/standalone/tmpab", ".dvc/tmp/exps/tmpab":
+            assert repository_root(root / copy) == root
 
 
 def test_a_checkpoint_belongs_to_all_code_of_the_training_and_to_what_it_reads(
