@@ -7,14 +7,11 @@ import sys
 from conftest import ROOT
 
 RULES = "S102,S301,S302,S307,S506,TID251"
-PREAMBLE = "import marshal, os, pickle, shelve, dill, numpy as np, pandas as pd, torch, yaml\n"
+PREAMBLE = "import marshal, os, pickle, numpy as np, pandas as pd, torch, yaml\n"
 DANGEROUS = """
 pickle.loads(data)
-pickle.Unpickler(file).load()
-dill.load(file)
 import cloudpickle
 from joblib import load
-shelve.open(path)
 marshal.loads(data)
 eval('1')
 exec(text)
