@@ -47,14 +47,6 @@ def imported_modules(path: Path) -> list[str]:
     return modules
 
 
-def imported_files(script: Path) -> set[str]:
-    """The project's files that `script` imports anywhere in it, directly or not, and itself."""
-    finder = ModuleFinder([str(ROOT / "stages")])
-    finder.run_script(str(script))
-    files = [vars(module)["__file__"] for module in finder.modules.values()]  # None for what is built into Python
-    return {Path(file).relative_to(ROOT).as_posix() for file in files if file}
-
-
 def outputs(entry: dict[str, Any]) -> set[str]:
     """The paths that a stage writes, by its entry in dvc.yaml."""
     listed = [out for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])]
@@ -139,8 +131,11 @@ def test_an_entry_names_what_its_script_imports_reads_and_writes(stage: str) -> 
     assert entry["params"] == params
 
     code = {dep for dep in entry["deps"] if dep.startswith("stages/")}
+    finder = ModuleFinder([str(ROOT / "stages")])
+    finder.run_script(str(ROOT / f"stages/{stage}.py"))
+    files = [vars(module)["__file__"] for module in finder.modules.values()]  # None for what is built into Python
     # A script, a single file, or the room of a file: whatever a stage imports from, directly or not, and no other.
-    assert code == {"/".join(path.split("/")[:3]) for path in imported_files(ROOT / f"stages/{stage}.py")}
+    assert code == {"/".join(Path(file).relative_to(ROOT).parts[:3]) for file in files if file}
     declared = {*entry["deps"]} - code | outputs(entry)
     read = {"${download.folder.path}"} if stage == "download" else set()  # its path is a parameter
     module = importlib.import_module(stage)
