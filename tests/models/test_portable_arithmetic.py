@@ -50,19 +50,17 @@ OTHER = {
 suitable = pytest.mark.skipif(unsuitable_machine() is not None, reason=f"got {unsuitable_machine()}")
 
 
-def compute(run: Run, mode: str, **variables: str) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(run(ROOT, "python", "-c", LIBRARIES, mode, **variables))
-    return values
-
-
 @suitable
 def test_every_library_obeys_and_the_environment_has_no_say(run: Run) -> None:
-    portable = compute(run, "portable", **OTHER)
+    def compute(mode: str, variables: dict[str, str]) -> Any:
+        return json.loads(run(ROOT, "python", "-c", LIBRARIES, mode, **variables))
+
+    portable = compute("portable", OTHER)
     assert portable["torch"] == "AVX2"
     assert portable["mkl"] == MKL_CBWR_COMPATIBLE
     # The switches are what makes the difference: set by hand, they are enough, and others give other sums.
-    assert compute(run, "native", **SWITCHES) == portable
-    other = compute(run, "native", **{name: value for name, value in OTHER.items() if name in SWITCHES})
+    assert compute("native", SWITCHES) == portable
+    other = compute("native", {name: value for name, value in OTHER.items() if name in SWITCHES})
     assert other["sums"] != portable["sums"]
 
 
