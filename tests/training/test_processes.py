@@ -144,20 +144,15 @@ def disturb(first: int, children: list[int]) -> Path:
     """Attack a training, by its processes; return the folder in which they meet."""
     folder = Path(psutil.Process(children[0]).environ()[processes.FOLDER])
     assert folder.stat().st_mode & 0o777 == 0o700
-    found = listening([first, *children])
-    assert found
-    assert {address for address, _ in found} == {"127.0.0.1"}
-    attacker = multiprocessing.get_context("fork").Process(target=attack, args=(folder, [port for _, port in found]))
+    connections = [each for pid in (first, *children) for each in psutil.Process(pid).net_connections("tcp")]
+    listening = {each.laddr for each in connections if each.status == psutil.CONN_LISTEN}
+    assert {address.ip for address in listening} == {"127.0.0.1"}
+    ports = [address.port for address in listening]
+    attacker = multiprocessing.get_context("fork").Process(target=attack, args=(folder, ports))
     attacker.start()
     attacker.join(120)
     assert attacker.exitcode == 0
     return folder
-
-
-def listening(pids: list[int]) -> set[tuple[str, int]]:
-    """Addresses and TCP ports at which these processes listen."""
-    connections = [each for pid in pids for each in psutil.Process(pid).net_connections("tcp")]
-    return {(each.laddr.ip, each.laddr.port) for each in connections if each.status == psutil.CONN_LISTEN}
 
 
 def attack(folder: Path, ports: list[int]) -> None:
