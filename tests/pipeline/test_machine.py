@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Run, edit
+from pipeline_runs import set_params
 
 # Mounts that only the command sees which follows them, as far as the system grants them to everybody.
 NAMESPACE = "unshare", "--map-root-user", "--mount"
@@ -99,9 +100,7 @@ def write_blank(path: Path, count: int) -> None:
 
 @pytest.mark.long
 def test_training_images_need_not_fit_into_memory_but_a_batch_and_the_raw_data_must(project: Path, run: Run) -> None:
-    edit(project / "params.yaml", "model: logistic", "model: cnn")
-    edit(project / "params.yaml", "    width: 16\n    depth", "    width: 256\n    depth")
-    edit(project / "params.yaml", "  batch_size: 100\n", "  batch_size: 1300\n")
+    set_params(project, {"model": "cnn", "cnn": {"width": 256, "depth": 1, "dropout": 0.0}, "batch_size": 1300})
     before = files(project)
     output = run(project, *with_memory(900, "train"), status=1)
     assert "error: memory: not enough for this stage; " in output
@@ -115,8 +114,7 @@ def test_training_images_need_not_fit_into_memory_but_a_batch_and_the_raw_data_m
     assert output.count("\n") == 1
 
     write_blank(project / "data/tensors/train.safetensors", 600_000)
-    edit(project / "params.yaml", "model: cnn", "model: logistic")
-    edit(project / "params.yaml", "  epochs: 3", "  epochs: 1")
+    set_params(project, {"model": "logistic", "epochs": 1})
     output = run(project, *with_memory(800, "train"))
     assert "600,000 training" in output
     assert "epoch 1/1" in output
