@@ -182,9 +182,7 @@ def test_if_no_mirror_delivers_the_reason_is_said_for_each(cache: Path, folder: 
     assert content(cache) == {"small.gz": CONTENT["small.gz"]}
 
 
-def test_a_slow_mirror_is_given_up_below_the_slowest_rate(
-    cache: Path, server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mirror_below_the_slowest_rate_is_given_up(cache: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirrors, "MIN_BYTES_PER_SECOND", 10**9)
     monkeypatch.setattr(mirrors, "STALL_SECONDS", 0.2)
     with pytest.raises(UserError, match=r"slow/small.gz: stalled"):

@@ -119,10 +119,8 @@ def test_killed_at_any_moment(project: Path, run: Run, environment: dict[str, st
 
 
 @pytest.mark.long
-def test_killed_while_it_writes_a_checkpoint_without_or_with_dvc_and_dvc_alone(
-    project: Path, run: Run, environment: dict[str, str]
-) -> None:
-    """One training, which is killed again and again, and one that is not."""
+def test_killed_with_and_without_dvc_and_dvc_alone(project: Path, run: Run, environment: dict[str, str]) -> None:
+    """One training, which is killed again and again, first while it writes a checkpoint, and one that is not."""
     run(project, "python", "-c", KILLED_AT_SECOND_CHECKPOINT, status=-signal.SIGKILL)
     (left,) = (project / ".checkpoints").glob(".*.tmp")
     assert left.stat().st_size > 0
@@ -173,9 +171,7 @@ UNTIL_DONE = 'until dvc queue status | grep -E "(Failed|Success)"; do dvc queue 
 
 
 @pytest.mark.long
-def test_a_queued_experiment_is_killed_and_goes_on_in_another_copy(
-    project: Path, run: Run, environment: dict[str, str]
-) -> None:
+def test_a_queued_one_is_killed_and_goes_on_elsewhere(project: Path, run: Run, environment: dict[str, str]) -> None:
     experiment = "-S", "train.epochs=17", "train"
     run(project, "dvc", "exp", "run", "--queue", "--name", "first", *experiment)
     with start(project, environment, ("timeout", "240", "sh", "-c", UNTIL_DONE)) as process:
@@ -233,9 +229,7 @@ class Harmful:
         return os.system, ("touch harmed",)
 
 
-def test_a_finished_checkpoint_is_kept_until_another_training_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_finished_checkpoint_stays_until_the_next_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "ROOT", tmp_path)
 
     def saved(key: str) -> Checkpoint:
@@ -267,9 +261,7 @@ def test_a_copy_for_an_experiment_belongs_to_its_repository() -> None:
             assert repository_root(root / copy) == root
 
 
-def test_a_checkpoint_belongs_to_all_code_of_the_training_and_to_what_it_reads(
-    project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_belongs_to_all_code_and_inputs(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     output = run(project, "python", "-c", CODE_OF_KEY, status=1)
     found = {(project / line).resolve() for line in output.splitlines() if line.endswith(".py")}
     deps = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]["train"]["deps"]

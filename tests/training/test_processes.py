@@ -91,9 +91,7 @@ def test_the_result_is_that_of_one_process(project: Path, run: Run) -> None:
 
 
 @pytest.mark.long
-def test_neither_a_process_that_is_killed_nor_another_user_changes_the_result(
-    project: Path, run: Run, environment: dict[str, str]
-) -> None:
+def test_neither_a_kill_nor_another_user_changes_results(project: Path, run: Run, environment: dict[str, str]) -> None:
     expected = train(project, run, SLOW)
     saved: dict[Path, int] = {}
 
