@@ -7,6 +7,7 @@ import re
 import shutil
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import chdir
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def predictions(probabilities: np.ndarray) -> list[Prediction]:
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_file_gives_the_answers_of_pytorch_and_says_what_it_is(network: str) -> None:
-    content = exported(network)
+    content = to_onnx(random_model(network), METADATA, "a card")
     for count, batch_size in ((1, 1), (100, 30)):
         logits, probabilities = predict_onnx(content, IMAGES[:count], batch_size)
         expected = Network(random_model(network), count).predict(IMAGES[:count])
@@ -60,14 +61,12 @@ def test_the_file_gives_the_answers_of_pytorch_and_says_what_it_is(network: str)
     assert session.get_modelmeta().custom_metadata_map == METADATA
 
 
-def exported(network: str) -> bytes:
-    return to_onnx(random_model(network), METADATA, "a card")
-
-
 def test_another_process_in_another_folder_writes_the_same_bytes(tmp_path: Path) -> None:
+    models = [random_model(network) for network in NETWORKS]
+    to_file = partial(to_onnx, metadata=METADATA, description="a card")
     with chdir(tmp_path), ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        contents = list(pool.map(exported, NETWORKS))
-    assert contents == [exported(network) for network in NETWORKS]
+        contents = list(pool.map(to_file, models))
+    assert contents == [to_file(model) for model in models]
     assert not re.search(rb"/\w+/|\w\.py|site-packages", b"".join(contents))
 
 
