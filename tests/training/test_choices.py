@@ -36,5 +36,5 @@ def test_the_augmentation() -> None:
     }
     assert choose_augmentation(given()) is None
     for name, strengths in groups.items():
-        expected = Augmentation(**groups["affine"] | strengths)
+        expected = Augmentation(**{"alpha": 0.0, "share": 0.0} | groups["affine"] | strengths)
         assert choose_augmentation(given(augment=name, **groups)) == expected
