@@ -25,19 +25,17 @@ from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageDraw
-from selenium.webdriver import Chrome
-from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.actions.interaction import POINTER_MOUSE, POINTER_TOUCH
 from selenium.webdriver.common.actions.pointer_input import PointerInput
 from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 import draw as tools_draw
 from bad_input import many
 from browser import open_browser
-from conftest import Call, MakeProject, Once, Run, edit
+from conftest import Call, MakeProject, Once, Run
 from digits.pictures.conversion import to_gray_square
 from digits.pictures.mnist_format import to_mnist_format
 from handwriting import server
@@ -45,6 +43,7 @@ from handwriting.answers import answer as predicted
 from handwriting.answers import percent
 from handwriting.drawings import Drawings
 from handwriting.recognizer import UNKNOWN, Recognizer
+from pipeline_runs import set_params
 from small_networks import with_metadata
 
 HEIC = Path(__file__).parents[1] / "pictures/seven.heic"
@@ -62,8 +61,7 @@ def project(copy_finished: MakeProject, run: Run, once: Once, tmp_path_factory: 
 
     def make() -> Path:
         folder = copy_finished()
-        for name, old, new in [("model", "logistic", "cnn"), ("augment", "none", "affine"), ("epochs", "3", "10")]:
-            edit(folder / "params.yaml", f"  {name}: {old}\n", f"  {name}: {new}\n")
+        set_params(folder, {"model": "cnn", "augment": "affine", "epochs": 10})
         run(folder, "dvc", "repro")
         return folder
 
@@ -218,19 +216,6 @@ def test_the_keyboard_draws(page: Chrome) -> None:
         WebDriverWait(page, 10).until(lambda page: text(page, "digit") == "")
 
 
-def test_a_problem_stands_in_place_of_the_answer(page: Chrome) -> None:
-    for x in (-0.2, 0.2):
-        draw(page, [(x, -0.3), (x, 0.3)])
-    problem = "it shows 2 shapes; one at a time"
-    WebDriverWait(page, 10).until(lambda page: text(page, "live") == problem)
-    assert text(page, "message") == problem
-    assert text(page, "digit") == text(page, "share") == ""
-    # As after its server was restarted with a model of other classes.
-    page.execute_script("window.fetch = async () => ({ json: () => ({ probabilities: { cat: 1, dog: 0 } }) })")
-    draw(page, SHAPES["1"])
-    WebDriverWait(page, 10).until(lambda page: text(page, "message").startswith("The model has changed. Load"))
-
-
 def test_saves_are_counted_and_undone_and_the_server_waited_for(browser: Chrome, project: Path, tmp_path: Path) -> None:
     def counted(number: str) -> str:
         WebDriverWait(browser, 10).until(lambda page: text(page, "count") == number)
@@ -238,36 +223,32 @@ def test_saves_are_counted_and_undone_and_the_server_waited_for(browser: Chrome,
 
     with serving(project, "--port", "0", "--drawings", str(tmp_path)) as url:
         browser.get(url)
-        undo = browser.find_element(By.ID, "unsave")
+        undo, screen = (browser.find_element(By.ID, name) for name in ("unsave", "screen"))
         assert counted("0 drawings saved.") == ""
         draw(browser, SHAPES["1"])
-        browser.find_element(By.ID, "screen").send_keys("1")
+        screen.send_keys("1")
         first = saved(browser, 1)
         assert counted("1 drawing saved.") == "1 drawing saved."  # the pipeline does not read this folder
+        undo.click()
+        WebDriverWait(browser, 10).until(lambda page: text(page, "note") == "Undone: no longer saved.")
+        counted("0 drawings saved.")
+        assert not first.exists()
+        screen.send_keys("1")
+        saved(browser, 1)
         draw(browser, [(-0.1, -0.2)])
         assert not undo.is_displayed()
-        browser.find_element(By.ID, "screen").send_keys("7")
+        screen.send_keys("7")
         second = saved(browser, 7)
-        counted("2 drawings saved.")
 
         # It was another digit, then none after all. Clear leaves the button; the keyboard reaches it, and goes on.
-        browser.find_element(By.ID, "screen").send_keys("8", Keys.ESCAPE)
+        screen.send_keys("8", Keys.ESCAPE)
         saved(browser, 8)
         browser.find_element(By.ID, "choose").send_keys(Keys.TAB)
         assert browser.switch_to.active_element == undo
         undo.send_keys(Keys.ENTER)
         WebDriverWait(browser, 10).until(lambda page: text(page, "note") == "Undone: saved as a 7 again.")
         assert not undo.is_displayed()
-        assert browser.switch_to.active_element == browser.find_element(By.ID, "screen")
-        assert {*tmp_path.rglob("*.png")} == {first, second}
-
-        draw(browser, SHAPES["7"])
-        browser.find_element(By.ID, "screen").send_keys("7")
-        saved(browser, 7)
-        counted("3 drawings saved.")
-        undo.click()
-        WebDriverWait(browser, 10).until(lambda page: text(page, "note") == "Undone: no longer saved.")
-        counted("2 drawings saved.")
+        assert browser.switch_to.active_element == screen
         assert {*tmp_path.rglob("*.png")} == {first, second}
 
         browser.get(url)
@@ -333,16 +314,28 @@ def test_the_digits_on_a_picture_are_in_their_boxes(page: Chrome, project: Path,
     assert page.execute_script("return document.documentElement.scrollWidth") <= 390
 
 
-def test_what_looks_like_no_digit_has_no_probabilities(browser: Chrome, project: Path, tmp_path: Path) -> None:
+def test_a_problem_stands_in_place_of_the_answer(browser: Chrome, project: Path, tmp_path: Path) -> None:
+    def says(problem: str) -> None:
+        WebDriverWait(browser, 10).until(lambda page: text(page, "live").startswith(problem))
+        assert text(browser, "message") == text(browser, "live")
+        assert text(browser, "digit") == text(browser, "share") == ""
+
     with_metadata(project / "models/model.onnx", tmp_path / "strict.onnx", metrics={"least_logit": 1000})
     with serving(project, "--port", "0", "--model", str(tmp_path / "strict.onnx")) as address:
         browser.get(address)
         draw(browser, SHAPES["1"])
-        WebDriverWait(browser, 10).until(lambda page: text(page, "message") == UNKNOWN)
-        assert text(browser, "digit") == text(browser, "share") == ""
-        said = give(browser, photograph(tmp_path, "71", 200))
-        assert said == "?; ?"
+        says(UNKNOWN)
+        assert give(browser, photograph(tmp_path, "71", 200)) == "?; ?"
         assert text(browser, "message") == UNKNOWN
+        browser.get(address)
+        for x in (-0.2, 0.2):
+            draw(browser, [(x, -0.3), (x, 0.3)])
+        says("it shows 2 shapes; one at a time")
+        # As after its server was restarted with a model of other classes.
+        browser.execute_script("fetch = async () => ({ json: () => ({ probabilities: { cat: 1, dog: 0 } }) })")
+        draw(browser, SHAPES["1"])
+        WebDriverWait(browser, 10).until(lambda page: text(page, "message").startswith("The model has changed. Load"))
+        assert browser.get_log("browser") == []
 
 
 def test_a_picture_gives_way_to_the_drawing(page: Chrome, tmp_path: Path) -> None:
@@ -505,18 +498,6 @@ def test_the_page_may_load_nothing_else(url: str) -> None:
     assert "cnn, trained on optdigits" in response.text
 
 
-def test_a_drawing_is_saved_as_it_comes(url: str, project: Path) -> None:
-    for label in (7, 1, 1):
-        saved = Path(requests.post(f"{url}drawings/{label}", png(), timeout=10).json()["saved"])
-    assert saved.read_bytes() == png()
-    assert [*(project / "data/drawings").rglob(saved.name)] == [saved]
-
-    (project / "data/drawings/9").write_text("a file, where a folder must be")
-    answered = requests.post(f"{url}drawings/9", png(), timeout=10)
-    assert answered.status_code == 500
-    assert answered.json()["problem"].startswith(str(project / "data/drawings/9"))
-
-
 def test_a_class_may_have_any_name_and_a_network_is_let_in_aloud(project: Path, tmp_path: Path) -> None:
     names = ["50 % & more", "a?b#c+d", "für ツ", "<script>", *"456789"]
     with_metadata(project / "models/model.onnx", tmp_path / "names.onnx", classes=names)
@@ -528,41 +509,41 @@ def test_a_class_may_have_any_name_and_a_network_is_let_in_aloud(project: Path, 
             assert requests.post(f"{url}answer", png(), headers={"Host": host}, timeout=10).status_code == status
         for name in names:
             content = requests.post(f"{url}drawings/{quote(name, safe='')}", png(), timeout=10).json()
-            assert Path(content["saved"]).parent == tmp_path / "new" / name
+            saved = Path(content["saved"])
+            assert saved.parent == tmp_path / "new" / name
+            assert saved.read_bytes() == png()
+        assert [*(tmp_path / "new").rglob("*.png")] == [saved]
         assert '"<script>"' not in requests.get(url, timeout=10).text
-
-
-def post_pictures(recognizer: Recognizer, folder: Path, *pictures: Any) -> list[Any]:
-    """What the server says to pictures that are sent at once."""
-
-    async def post() -> list[Any]:
-        async with TestClient(TestServer(server.make_app(recognizer, Drawings(folder, recognizer.classes)))) as client:
-            answers = await asyncio.gather(*(client.post("/picture", data=picture) for picture in pictures))
-            return [await each.json() for each in answers]
-
-    return asyncio.run(post())
-
-
-def test_a_picture_may_be_taken_whole(project: Path, tmp_path: Path) -> None:
-    recognizer = Recognizer(project / "models/model.onnx")
-    recognizer.pictures = "whole"
-    (answered,) = post_pictures(recognizer, tmp_path, png(60, 40))
-    assert answered["size"] == [60, 40]
-    (found,) = answered["digits"]
-    with Image.open(io.BytesIO(png(60, 40))) as image:
-        assert found["image"] == to_gray_square(image).ravel().tolist()
-    assert found.keys() == {"probabilities", "image"}
+        saved.unlink()
+        saved.parent.rmdir()
+        saved.parent.write_text("a file, where a folder must be")
+        answered = requests.post(f"{url}drawings/9", png(), timeout=10)
+        assert answered.status_code == 500
+        assert answered.json()["problem"].startswith(str(saved.parent))
 
 
 def test_a_picture_that_stalls_stops_no_other(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one is taken whole."""
+    recognizer, picture = Recognizer(project / "models/model.onnx"), png(60, 40)
+    recognizer.pictures = "whole"
+    monkeypatch.setattr(server, "RECEIVE_SECONDS", 0.5)
+
     async def stalled() -> AsyncIterator[bytes]:
-        yield png()[:9]
+        yield picture[:9]
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(server, "RECEIVE_SECONDS", 0.5)
-    first, second = post_pictures(Recognizer(project / "models/model.onnx"), tmp_path, stalled(), png())
+    async def post_both() -> list[Any]:
+        app = server.make_app(recognizer, Drawings(tmp_path, recognizer.classes))
+        async with TestClient(TestServer(app)) as client:
+            answers = await asyncio.gather(*(client.post("/picture", data=data) for data in (stalled(), picture)))
+            return [await each.json() for each in answers]
+
+    first, second = asyncio.run(post_both())
     assert first == {"problem": "it took too long to arrive"}
-    assert len(second["digits"]) == 1
+    assert second["size"] == [60, 40]
+    (found,) = second["digits"]
+    assert found.keys() == {"probabilities", "image"}
+    assert found["image"] == to_gray_square(Image.open(io.BytesIO(picture))).ravel().tolist()
 
 
 def test_a_save_is_undone_once(tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
 """Machines that share a study run each trial once, lose none, and see each other's experiments."""
 
 import os
+import re
 import signal
 import sqlite3
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from threading import Timer
@@ -24,7 +24,7 @@ from digits.foundation.stage import UserError
 from experiments import remote
 from experiments.processes import Runner
 from experiments.proposals import Sampler
-from experiments.snapshot import Snapshot, differences
+from experiments.snapshot import Snapshot
 from experiments.study import AGREEMENT, MEMBER, Database, add_trial, member_of, open_study
 from experiments.workers import Workers
 from postgresql import PASSWORD, needs_postgresql, running_server
@@ -47,9 +47,7 @@ Machines = tuple[Path, Path, Path]
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning", "ignore:Heartbeat of storage")
 
 
-def test_experiments_that_cannot_be_pulled_are_no_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_pull_that_fails_is_no_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(remote, "git", lambda *_: "1234\trefs/exps/ab/cd/e-0")
     monkeypatch.setattr(remote, "experiments", lambda _: {})
     monkeypatch.setattr(remote, "dvc", lambda *_: SimpleNamespace(returncode=1, stdout="no cache\n"))
@@ -126,12 +124,9 @@ def test_a_machine_is_lost_the_database_restarts_and_goes(
 
     secret = environment | {"PGPASSWORD": PASSWORD}
     with running_server() as server:
-        before = trainings(first), trainings(second)
+        before, command = (trainings(first), trainings(second)), search(3, 60, server.url)
         # Both begin with an empty database, in the same moment.
-        with (
-            start(first, secret, search(3, 60, server.url)) as lost,
-            start(second, secret, search(3, 60, server.url)) as left,
-        ):
+        with start(first, secret, command) as lost, start(second, secret, command) as left:
             wait_for(lambda: trainings(first) - before[0] and trainings(second) - before[1])
             os.kill(lost.pid, signal.SIGKILL)
             server.stop()
@@ -164,72 +159,47 @@ def test_a_machine_is_lost_the_database_restarts_and_goes(
 
 def test_an_agreement_has_all_that_a_result_depends_on() -> None:
     here = Snapshot("abc", {"data/drawings": "d.dir"}).agreement(["train.lr"])
-    wanted = {"commit", "parameter train.seed", "data/drawings", "Python", "torch", "dvc"}
-    assert wanted <= set(here)
+    assert {"commit", "parameter train.seed", "data/drawings", "Python", "torch", "dvc"} <= set(here)
     assert "parameter train.lr" not in here
-    assert differences(here, here) == []
-    there = here | {"torch": "1.0", "space": {"train.lr": [1]}}
-    assert differences(there, here) == [
-        f"torch: 1.0 there, {here['torch']} here",
-        "space.train.lr: [1] there, none here",
-    ]
 
 
 def test_what_is_no_study_of_this_command_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("experiments.study.ATTEMPTS", 1)
     url = f"sqlite:///{tmp_path}/study.db"
     optuna.create_study(storage=Database(url), study_name="minimised")
-    optuna.create_study(storage=Database(url), study_name="foreign", direction="maximize").add_trial(
-        optuna.create_trial(value=0.5)
-    )
-    optuna.create_study(storage=Database(url), study_name="empty", direction="maximize")
+    for name in "foreign", "empty":
+        optuna.create_study(storage=Database(url), study_name=name, direction="maximize")
+    optuna.load_study(storage=Database(url), study_name="foreign").add_trial(optuna.create_trial(value=0.5))
     for name in "minimised", "foreign":
         with pytest.raises(UserError, match=f"^{name}: must be a study of this command, got another program's"):
             open_study(url, name, {})
-    study, _ = open_study(url, "empty", {"torch": "1"})
-    assert study.user_attrs == {AGREEMENT: {"torch": "1"}}
-    with pytest.raises(UserError, match=r"^empty: was begun .*, got\n  torch: 1 there, 2 here\nMake them equal"):
+    here: dict[str, Any] = {"torch": "1", "space": {"train.lr": [1]}}
+    study, _ = open_study(url, "empty", here)
+    assert study.user_attrs == {AGREEMENT: here}
+    problem = "torch: 1 there, 2 here\n  space.train.lr: [1] there, none here\nMake them equal"
+    with pytest.raises(UserError, match=rf"^empty: was begun .*, got\n  {re.escape(problem)}"):
         open_study(url, "empty", {"torch": "2"})
 
-    for wrong in "postgresql://somebody:open-sesame@host/name", "postgresql://somebody@host/name?password=open-sesame":
-        with pytest.raises(UserError, match=r"^--storage: must not have a password") as caught:
-            open_study(wrong, "study", {})
-        assert "open-sesame" not in str(caught.value)
-    for wrong in "nonsense", "sqlite:////no/where":
-        with pytest.raises(UserError, match=r"^--storage: must be a database that can be used, got [^\n]*$"):
-            open_study(wrong, "study", {})
-    with Database(url).engine.begin() as connection:
+    with Database(f"sqlite:///{tmp_path}/old.db").engine.begin() as connection:
         connection.execute(text("UPDATE version_info SET schema_version = 1, library_version = '0.1'"))
         connection.execute(text("UPDATE alembic_version SET version_num = 'v0.9.0.a'"))
-    with pytest.raises(UserError, match=r"^--storage: must be a database that can be used, got [^\n]*$"):
-        open_study(url, "empty", {"torch": "1"})
+    secret, unusable = "must not have a password", "must be a database that can be used, got [^\n]*$"
+    for wrong, problem in [
+        ("postgresql://somebody:open-sesame@host/name", secret),
+        ("postgresql://somebody@host/name?password=open-sesame", secret),
+        ("nonsense", unusable),
+        ("sqlite:////no/where", unusable),
+        (f"sqlite:///{tmp_path}/old.db", unusable),
+    ]:
+        with pytest.raises(UserError, match=f"^--storage: {problem}") as caught:
+            open_study(wrong, "study", {})
+        assert "open-sesame" not in str(caught.value)
 
 
-def workers(
-    url: str | None, names: list[str], run: Callable[[Runner, Trial, str], float | None], window: int = 9
-) -> Workers:
+def workers(url: str | None, names: list[str], run: Callable[[Runner, Trial, str], float]) -> Workers:
     """Workers on trials that are no trainings."""
     study, place = open_study(url, "study", {})
-    return Workers(study, place, names, {}, cast(Any, SimpleNamespace(run=run)), window)
-
-
-@pytest.mark.parametrize("shared", [False, True])
-def test_each_member_runs_once(tmp_path: Path, shared: bool) -> None:
-    ran, names = list[str](), [f"s-{number}" for number in range(9)]
-
-    def run(_runner: Runner, _trial: Trial, name: str) -> float | None:
-        ran.append(name)
-        time.sleep(0.05)
-        return None if name == "s-3" else 0.5
-
-    url = f"sqlite:///{tmp_path}/study.db" if shared else None
-    with ThreadPoolExecutor(3) as threads:  # three commands begin in the same moment, with a database that is empty
-        machines = list(threads.map(lambda _: workers(url, names, run), range(3 if shared else 1)))
-        list(threads.map(lambda each: each.work(), [*machines, *machines]))
-    assert sorted(ran) == names
-    states = [trial.state for trial in machines[0].study.trials]
-    assert (states.count(TrialState.COMPLETE), states.count(TrialState.PRUNED)) == (8, 1)
-    assert TrialState.RUNNING not in states
+    return Workers(study, place, names, {}, cast(Any, SimpleNamespace(run=run)), window=9)
 
 
 def test_a_member_is_run_by_the_earliest_of_its_trials() -> None:

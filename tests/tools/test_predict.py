@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from math import inf, nan
 from pathlib import Path
@@ -21,6 +22,7 @@ import predict as command
 from bad_input import many, refusal
 from conftest import Call, Run
 from digits.pictures.mnist_format import to_mnist_format
+from digits.scoring import score
 from handwriting.answers import percent
 from handwriting.recognizer import UNKNOWN, Recognizer
 from samples import SHAPES, draw, draw_shapes, some_digits
@@ -158,8 +160,9 @@ def test_evaluate_counts_what_is_correct(pictures: Path, tmp_path: Path, predict
     for hidden in "._empty.png", ".ipynb_checkpoints/empty-checkpoint.png":
         shutil.copy(known / "3/empty.png", known / "3" / hidden)
     output, _ = predict("--evaluate", known)
-    answers = answers_of(predict, *paths, status=1)
-    wrong = [answer for answer in answers if answer.get("class") != Path(answer["file"]).parent.name]
+    found = answers_of(predict, *paths, status=1)
+    answers = [{"actual": path.parent.name, **answer} for path, answer in zip(paths, found, strict=True)]
+    wrong = [answer for answer in answers if answer.get("class") != answer["actual"]]
     correct = 21 - len(wrong)
     assert f"{correct} of 21 correct: {correct / 21:.1%} (95 % interval " in output
     assert "1 without an answer" in output
@@ -167,21 +170,17 @@ def test_evaluate_counts_what_is_correct(pictures: Path, tmp_path: Path, predict
     assert output.count(".png: ") == len(wrong)
 
     found = answers_of(predict, "--evaluate", known, "--show", seen)
-    assert (found["images"], found["errors"], found["unanswered"]) == (21, len(wrong), 1)
-    assert found["accuracy"] == correct / 21
+    images, errors = (Counter(answer["actual"] for answer in some) for some in (answers, wrong))
+    classes = [{"class": name, "images": count, "errors": errors[name]} for name, count in images.items()]
+    assert found == score(correct, 21) | {"unanswered": 1, "classes": classes, "wrong": wrong}
     assert f"{found['accuracy_low']:.1%} to {found['accuracy_high']:.1%}" in output
-    for count in found["classes"]:
-        assert count["images"] == sum(path.parent.name == count["class"] for path in paths)
-        assert count["errors"] == sum(Path(answer["file"]).parent.name == count["class"] for answer in wrong)
-        row = [count["class"], str(count["images"] - count["errors"]), str(count["images"])]
-        assert row in [line.split() for line in output.splitlines()]
-    assert found["wrong"] == [{"actual": Path(answer["file"]).parent.name, **answer} for answer in wrong]
+    rows = [line.split() for line in output.splitlines()]
+    assert all([name, str(count - errors[name]), str(count)] in rows for name, count in images.items())
     assert len(list(seen.iterdir())) == 20
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status", "message"),
-    [
+def test_wrong_arguments(predict: Predict) -> None:
+    for arguments, status, message in [
         ([], 2, "give either pictures or --evaluate"),
         (["--evaluate", "tests", "README.md"], 2, "give either pictures or --evaluate"),
         (["--all", "--evaluate", "tests"], 2, "--evaluate: not allowed with argument --all"),
@@ -192,14 +191,13 @@ def test_evaluate_counts_what_is_correct(pictures: Path, tmp_path: Path, predict
         # Control characters do not reach the terminal.
         (["--model", "\x1b[31m.onnx", "x"], 1, "error: \\x1b[31m.onnx: No such file or directory; `dvc repro` makes "),
         (["--model", "README.md", "plots"], 1, "error: README.md: must be a model that `dvc repro` made"),
-    ],
-)
-def test_wrong_arguments(predict: Predict, arguments: list[str], status: int, message: str) -> None:
-    assert message in predict(*arguments, status=status)[1]
+    ]:
+        assert message in predict(*arguments, status=status)[1]
 
 
-def constant(values: "np.ndarray[Any, Any]", kind: int = TensorProto.FLOAT) -> onnx.ModelProto:
+def constant(values: "np.ndarray[Any, Any]") -> onnx.ModelProto:
     """A model that always answers with these values, whatever it is shown."""
+    kind = helper.np_dtype_to_tensor_dtype(values.dtype)
     graph = helper.make_graph(
         [helper.make_node("Identity", ["k"], [name]) for name in OUTPUTS],
         "constant",
@@ -220,35 +218,30 @@ def test_a_model_of_whole_pictures_has_classes_of_any_name(finished: Path, tmp_p
 
 
 def test_what_is_no_model_of_the_pipeline_is_refused(finished: Path, tmp_path: Path, predict: Predict) -> None:
-    digits = list("0123456789")
-    file = finished / "models/model.onnx"
-    good, damaged = onnx.load(file), onnx.load(file)
-    about = {entry.key: entry.value for entry in good.metadata_props}
-    weights = numpy_helper.to_array(damaged.graph.initializer[0]) * np.float32(np.nan)
-    damaged.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, damaged.graph.initializer[0].name))
+    digits, file, path = list("0123456789"), finished / "models/model.onnx", tmp_path / "wrong.onnx"
+    damaged, anonymous = onnx.load(file), onnx.load(file)
+    weights = damaged.graph.initializer[0]
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * np.float32(np.nan), weights.name))
+    # The third would be right for one image, but not for two.
+    answers = [np.full(shape, 0.1, np.float32) for shape in [(10,), (2, 5), (1, 10)]]
+    constants = [constant(values) for values in (*answers, *(np.full((1, 10), 7, kind) for kind in ("f4", "i8")))]
+    for each in constants:
+        each.metadata_props.extend(anonymous.metadata_props)
+    del anonymous.metadata_props[:]
     classes = [["7"] * 10, [[name] for name in digits], digits[1:]]
     classes += [[name, *digits[1:]] for name in ("a\0b", "\x1b[31m", "a/b", ".a", "a" * 101)]
-    metrics = [
-        {"accuracy": accuracy, "accuracy_low": 0.4, "accuracy_high": high, "images": images}
-        for accuracy, high, images in [(nan, 0.6, 100), (0.5, inf, 100), (0.5, 0.6, 10**30)]
+    wrong: list[tuple[onnx.ModelProto | None, dict[str, Any]]] = [
+        *((model, {}) for model in (damaged, anonymous, *constants)),
+        (None, {"architecture": "\x1b[2J\x1b]0;title\x07"}),
+        (None, {"dataset": "\n"}),
+        (None, {"pictures": "none"}),
+        *((None, {"classes": names}) for names in classes),
+        *((None, {"metrics": values}) for values in ({"accuracy": nan}, {"accuracy_high": inf}, {"images": 10**30})),
     ]
-    models: list[tuple[onnx.ModelProto, dict[str, str] | None]] = [
-        (good, None),
-        (damaged, {}),
-        # The last would be right for one image, but not for two.
-        *((constant(np.full(shape, 0.1, np.float32)), {}) for shape in [(10,), (2, 5), (1, 10)]),
-        (constant(np.full((1, 10), 7, np.float32)), {}),
-        (constant(np.full((1, 10), 7, np.int64), TensorProto.INT64), {}),
-        (good, {"architecture": "\x1b[2J\x1b]0;title\x07"}),
-        (good, {"dataset": "\n"}),
-        (good, {"pictures": "none"}),
-        *((good, {"classes": json.dumps(names)}) for names in classes),
-        *((good, {"metrics": json.dumps(values)}) for values in metrics),
-    ]
-    for number, (model, changes) in enumerate(models):
-        helper.set_model_props(model, {} if changes is None else about | changes)
-        path = tmp_path / f"{number}.onnx"
-        path.write_bytes(model.SerializeToString())
+    for model, changes in wrong:
+        with_metadata(file, path, **changes)
+        if model:
+            path.write_bytes(model.SerializeToString())
         _, said = predict("--model", path, "plots", status=1)
         assert said.startswith(f"error: {path}: must be a model that `dvc repro` made, got "), (changes, said)
         assert said.count("\n") == 1 and said[:-1].isprintable()

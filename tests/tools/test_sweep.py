@@ -5,10 +5,10 @@ import re
 import shutil
 import signal
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil  # which DVC brings and constraints.txt pins
 import pytest
 from PIL import Image
 
@@ -28,12 +28,6 @@ from samples import draw, some_digits
 SWEEP = "python", "tools/sweep.py"
 
 
-def tree(project: Path, name: str, run: RunCommand) -> str:
-    """All files of an experiment, with their contents' hashes."""
-    (commit,) = run(project, "git", "for-each-ref", "--format=%(objectname)", f"refs/exps/??/*/{name}").split()
-    return run(project, "git", "ls-tree", "-r", commit)
-
-
 def test_every_combination_is_a_member_with_a_name() -> None:
     sweep = members(["train.lr=0.1,1e-3", "train.seed=range(0,2)", "train.epochs=2"], prefix="a-")
     assert list(sweep) == ["a-lr=0.1,seed=0", "a-lr=0.1,seed=1", "a-lr=0.001,seed=0", "a-lr=0.001,seed=1"]
@@ -44,13 +38,11 @@ def test_every_combination_is_a_member_with_a_name() -> None:
     assert list(members(["preprocess.seed=1,2"], "")) == ["preprocess.seed=1", "preprocess.seed=2"]
 
 
-NO_SWEEPS = "train.lr=0.1 train.lr=0.1,0.10 train.lr train.lr=[0.1 train.model='a/b','a-b' train.eppochs=1,2 lr=0.1,0.2"
-
-
-@pytest.mark.parametrize("setting", NO_SWEEPS.split())
-def test_what_makes_no_sweep_is_refused(setting: str) -> None:
-    with pytest.raises(UserError, match="-S: "):
-        members([setting], "")
+def test_what_makes_no_sweep_is_refused() -> None:
+    wrong = "train.lr=0.1 train.lr=0.1,0.10 train.lr train.lr=[0.1 train.model='a/b','a-b' train.eppochs=1,2 lr=0.1,0.2"
+    for setting in wrong.split():
+        with pytest.raises(UserError, match="-S: "):
+            members([setting], "")
 
 
 def test_a_snapshot_has_what_experiments_see(project: Path, run: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +116,10 @@ def test_members_are_those_that_dvc_runs(project: Path, tmp_path: Path, run: Run
     assert run(project, "git", "status", "--porcelain") == before
     settings = "-S", "train.lr=0.2", "-S", "train.arithmetic=native"
     run(alone, "dvc", "exp", "run", "--temp", "--name", "lr=0.2", *settings)
-    assert tree(project, "lr=0.2", run) == tree(alone, "lr=0.2", run)
+    # All files, with their contents' hashes.
+    commits = "git", "for-each-ref", "--format=%(objectname)", "refs/exps/??/*/lr=0.2"
+    found, expected = (run(each, "git", "ls-tree", "-r", run(each, *commits).strip()) for each in (project, alone))
+    assert found == expected
 
     run(project, "git", "checkout", "params.yaml")
     output = run(project, *command, status=1)
@@ -133,14 +128,10 @@ def test_members_are_those_that_dvc_runs(project: Path, tmp_path: Path, run: Run
     assert "`dvc exp remove lr=0.2` deletes it" in output
 
 
-def processes(project: Path) -> list[bytes]:
-    """The command lines of what DVC and the stages run in a project."""
-    arguments = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):  # it has ended
-            if str(project) in str((path.parent / "cwd").readlink()):
-                arguments.append(path.read_bytes())
-    return [text for text in arguments if b"dvc" in text or b"stages/" in text]
+def processes(project: Path) -> list[psutil.Process]:
+    """What DVC and the stages run in a project."""
+    found = [each for each in psutil.process_iter(["cwd", "cmdline"]) if str(project) in str(each.info["cwd"])]
+    return [each for each in found if re.search("dvc|stages/", " ".join(each.info["cmdline"] or []))]
 
 
 @pytest.mark.long
@@ -199,21 +190,18 @@ def made_up(name: str, seed: int, accuracy: float, **params: object) -> Run:
     return Run(name, given, {"code": "a"}, {}, {"val_accuracy": accuracy, "accuracy": accuracy})
 
 
-@pytest.mark.parametrize(
-    ("path", "text", "message"),
-    [
+def test_damaged_results_are_named() -> None:
+    files = read_files(["HEAD"], RESULTS)["HEAD"]
+    assert run_of(files).params["train.epochs"] > 0
+    for path, text, message in [
         ("dvc.lock", "<<<<<<< HEAD\nstages:", "HEAD: dvc.lock is damaged"),
         ("dvc.lock", "[]", "HEAD: dvc.lock is damaged"),
         ("dvc.lock", "schema: '2.0'\nstages: {}", "dvc.lock: has no stage train in HEAD"),
         ("metrics/train.json", "{", "HEAD: metrics/train.json is damaged"),
         ("metrics/test.json", None, "metrics/test.json: is missing in HEAD"),
-    ],
-)
-def test_damaged_results_are_named(path: str, text: str | None, message: str) -> None:
-    files = read_files(["HEAD"], RESULTS)["HEAD"]
-    assert run_of(files).params["train.epochs"] > 0
-    with pytest.raises(UserError, match=f"^{message}"):
-        run_of(Files("HEAD", None, {**files.texts, path: text}))
+    ]:
+        with pytest.raises(UserError, match=f"^{message}"):
+            run_of(Files("HEAD", None, {**files.texts, path: text}))
 
 
 def test_what_sets_runs_apart() -> None:
