@@ -41,7 +41,7 @@ def main() -> None:
     options, arguments = parser.parse_known_args()
     for cpu in options.cpu:
         check_emulator(cpu)
-    pythons = {f"emulated {cpu}": emulated(cpu) for cpu in options.cpu}
+    pythons = {f"emulated {cpu}": [EMULATOR, "-cpu", cpu, sys.executable] for cpu in options.cpu}
     pythons |= {file: [str(Path(file).absolute())] for file in options.python}
     command = ["dvc", "exp", "run", *arguments] if arguments else ["dvc", "repro"]
     commit = printed_by("git", "rev-parse", "--short", "HEAD")
@@ -118,11 +118,6 @@ def run_once(project: Path, command: list[str], name: str, python: list[str]) ->
     if status == WRONG_USAGE:
         sys.exit(2)
     raise UserError(f"reproduce: `{shlex.join(command)}` left no results, got status {status}; see above")
-
-
-def emulated(cpu: str) -> list[str]:
-    """This Python on an emulated processor, as a command."""
-    return [EMULATOR, "-cpu", cpu, sys.executable]
 
 
 def folder_of_python(project: Path, command: list[str]) -> Path:

@@ -7,8 +7,21 @@ when it is loaded. So a script imports nothing but the standard library and the 
 
 import os
 import sys
+from importlib.util import find_spec
+from types import TracebackType
 
-from digits.foundation import explain_missing_package
+
+def explain_missing_package(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Print one line instead of a traceback if a package is missing: DVC runs the first `python` on PATH."""
+    if isinstance(error, ModuleNotFoundError) and find_spec(name := str(error.name).partition(".")[0]) is None:
+        print(
+            f"error: python: {name} not installed for {sys.executable}; `source .venv/bin/activate`, or install it by "
+            "`pip install -r requirements.txt`",
+            file=sys.stderr,
+        )
+    else:
+        sys.__excepthook__(kind, error, traceback)
+
 
 sys.excepthook = explain_missing_package
 # For matrices as small as ours, OpenBLAS takes several times as long if its threads share them.

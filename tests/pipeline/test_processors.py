@@ -4,13 +4,14 @@ import os
 import re
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 from conftest import MakeProject, Run, commit, edit
 from pipeline_runs import KILLED_AT_SECOND_CHECKPOINT, results, set_params
-from reproduce import EMULATOR, emulated, folder_of_python
+from reproduce import EMULATOR, folder_of_python
 from samples import draw, some_digits
 
 # pip cannot install the emulator; without it, the other tests still run. CI installs it.
@@ -56,7 +57,7 @@ def test_a_training_goes_on_where_another_processor_left_it(
     expected = results(project)
     shutil.rmtree(project / ".checkpoints")
     run(project, "python", "-c", KILLED_AT_SECOND_CHECKPOINT, status=-signal.SIGKILL)
-    there = folder_of_python(project, emulated("Haswell"))
+    there = folder_of_python(project, [EMULATOR, "-cpu", "Haswell", sys.executable])
     path = f"{there}{os.pathsep}{environment['PATH']}"
     output = run(project, "python", "stages/train.py", timeout=TIMEOUT, PATH=path)
     assert "resuming after epoch 1 of 3" in output
