@@ -1,4 +1,4 @@
-"""The way from a benchmark to the packages of tools/ and stages/, named so that it is imported before them; clones."""
+"""The way to the packages of tools/ and stages/, so named that it is imported before them; clones to run recipes in."""
 
 import os
 import subprocess

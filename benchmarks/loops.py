@@ -67,7 +67,7 @@ def recipe_params(name: str, **others: Any) -> TrainParams:
 def fit_recipe(params: TrainParams, train: Dataset, val: Dataset) -> tuple[Classifier, Iterator[object]]:
     """A classifier, and the pipeline's loop that trains it, an epoch for each item."""
     options = dict(getattr(params, params.model, {}))
-    statistics = (0.13, 0.31) if params.normalize else ()
+    statistics = (0.13, 0.31) if params.normalize else ()  # of MNIST's pixels, about
     model = Classifier(build_layers(params.model, options, CLASSES, params.seed), *statistics)
     training = Training(
         model,

@@ -29,7 +29,7 @@ import child
 import seed_script
 from bench import ROOT, cloned, run
 from command import Parser
-from digits.dataset import Dataset, load_dataset
+from digits.dataset import Dataset, load_dataset, load_summary
 from digits.models.classifier import predict, to_pixels
 from digits.sources.mirrors import cache_of
 from doc_tables import table, write_table
@@ -44,6 +44,8 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="measure fewer rounds, in some minutes")
     quick = parser.parse_args().quick
+    if load_summary(ROOT / "data/tensors/dataset.json").about.name != "mnist":
+        sys.exit("error: data/tensors: must hold MNIST, got other data; `git checkout HEAD params.yaml`, `dvc repro`")
     torch.set_num_threads(1)
     threadpool_limits(1)
     train, val, test = (

@@ -60,7 +60,7 @@ class DownloadParams(Section):
 def main() -> None:
     params = read_params("download", DownloadParams)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="keep data/raw; exit with 3 if no mirror has the data")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 3 if no mirror has the data")
     only_check = parser.parse_args().check
     if params.dataset == "optdigits":
         print("optdigits: the 1,797 digits bundled with scikit-learn, not MNIST (params.yaml: download.dataset)")
@@ -125,7 +125,7 @@ def write_folder(params: FolderParams) -> None:
     dataset, _ = read_pictures(folder, files, about)
     if few := [name for label, name in enumerate(about.classes) if (dataset.labels == label).sum() < 2]:
         raise params_error(
-            f"download.folder: each class needs 2 pictures, one to train on and one to test, got fewer of "
+            f"download.folder: each class needs 2 pictures or more, to train on and to test, got fewer of "
             f"{', '.join(map(repr, few))} in {folder}; add some"
         )
     print(f"{about.name}: {len(dataset):,} pictures of {len(about.classes)} classes, brought to 28 x 28 gray pixels")

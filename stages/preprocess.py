@@ -53,13 +53,13 @@ def main() -> None:
     taught, held_out = drawings.take(~is_held_out), drawings.take(is_held_out)
     if params.drawings > 0 and len(taught) == 0:
         raise params_error(
-            f"preprocess.drawings: needs pictures of these classes in {DRAWINGS}, got none but held-out ones; `make "
-            f"draw` saves more, `git add {DRAWINGS}` shows them to sweeps, DVC's queue and --temp, and 0 does without"
+            f"preprocess.drawings: needs pictures of these classes in {DRAWINGS}, got none, or held-out ones; "
+            f"`make draw` saves more, `git add {DRAWINGS}` shows them to sweeps, the queue and --temp, 0 does without"
         )
     train = train.extended(taught, params.drawings)
     mean, std = pixel_statistics(train.images)
     if std < 1e-6:
-        raise UserError(f"{RAW}: training pixels must vary, got a deviation of {std:g}; delete it and run `dvc repro`")
+        raise UserError(f"{RAW}: pixels must vary, got a standard deviation of {std:g}; delete it and run `dvc repro`")
 
     others = other_shapes(about.classes)
     for path, dataset in ((TRAIN, train), (VAL, val), (TEST, test), (HELD_OUT, held_out), (OTHERS, others)):

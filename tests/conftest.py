@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +17,6 @@ from dvc.utils.serialize import modify_yaml
 from filelock import FileLock
 
 from command import run_command
-from warm_start import warm_start
 
 ROOT = Path(__file__).resolve().parents[1]
 # Ctrl-C must reach the commands that tests start, also where the tests run in the background, which ignores it.
@@ -61,23 +60,16 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def warm_path(environment: dict[str, str]) -> Iterator[str]:
-    """A PATH with which `dvc`, and `python` in its stages, start without loading their libraries anew."""
-    yield from warm_start(environment["PATH"])
-
-
-@pytest.fixture(scope="session")
-def run(environment: dict[str, str], warm_path: str) -> Run:
-    """Run a command in a folder; check its status; return all it printed. DVC and stages start warm, others cold."""
+def run(environment: dict[str, str]) -> Run:
+    """Run a command in a folder; check its status; return all that it printed."""
 
     def run_here(folder: Path, *command: str, status: int = 0, timeout: float = 300, **variables: str) -> str:
-        is_warm = command[0] == "dvc" or (command[0] == "python" and command[1].startswith("stages/"))
         # A file, not a pipe: a worker of DVC's queue, which lives on, would keep a pipe open.
         with tempfile.TemporaryFile("w+") as printed:
             status_now = subprocess.run(
                 command,
                 cwd=folder,
-                env=environment | ({"PATH": warm_path} if is_warm else {}) | variables,
+                env=environment | variables,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
                 timeout=timeout,

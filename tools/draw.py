@@ -27,12 +27,8 @@ PORTS = range(8000, 8020)
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument(
-        "--model", type=Path, default=MODEL, metavar="FILE", help="ONNX file (default: models/model.onnx)"
-    )
-    parser.add_argument(
-        "--port", type=port_number, metavar="N", help="0 for any (default: the first free one from 8000)"
-    )
+    parser.add_argument("--model", type=Path, default=MODEL, metavar="ONNX", help="file (default: models/model.onnx)")
+    parser.add_argument("--port", type=port_number, metavar="N", help="0 for any (default: a free one from 8000)")
     everybody = "IPv4 address to listen on; with 0.0.0.0, others can reach the page (default: %(default)s)"
     parser.add_argument("--host", type=address, default="127.0.0.1", metavar="ADDRESS", help=everybody)
     place = "save drawings here (default: data/drawings)"

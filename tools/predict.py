@@ -23,9 +23,7 @@ from handwriting.recognizer import MODEL, Recognizer
 
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument(
-        "--model", type=Path, default=MODEL, metavar="FILE", help="ONNX file (default: models/model.onnx)"
-    )
+    parser.add_argument("--model", type=Path, default=MODEL, metavar="ONNX", help="file (default: models/model.onnx)")
     parser.add_argument("--json", action="store_true", help="print JSON, with the probability of each class")
     parser.add_argument(
         "--show",

@@ -19,7 +19,7 @@ from command import ROOT, Parser, png_file, positive, run_command
 from digits.foundation.stage import UserError
 from digits.scoring import wilson_interval
 from experiments.processes import set_options
-from experiments.proposals import Sampler, Space, read_space, settings
+from experiments.proposals import Sampler, Space, as_settings, read_space
 from experiments.remote import check_remotes, pull
 from experiments.revisions import experiments
 from experiments.snapshot import take_snapshot, used_pictures
@@ -65,8 +65,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--prune", type=positive, metavar="EPOCHS", help=worse)
     figures = "at the end, draw the trials by parameter to this file, NAME.png, and all together to NAME-parallel.png"
     parser.add_argument("--picture", type=png_file, metavar="FILE", help=figures)
-    parser.add_argument("--seed", type=positive, default=1, metavar="N", help="propose other parameters (default: 1)")
-    known = "propose a trial from those N or more before it, so that N can run at a time on all machines (default: 4)"
+    parser.add_argument("--seed", type=positive, default=1, metavar="N", help="propose others (default: %(default)s)")
+    known = "propose a trial from those N or more before it, so that N can run at a time (default: %(default)s)"
     parser.add_argument("--window", type=positive, default=4, metavar="N", help=known)
     arguments = parser.parse_args()
     if arguments.jobs > arguments.window:
@@ -94,7 +94,7 @@ def report_best(workers: Workers, space: Space, params: dict[str, Any]) -> None:
     print("The accuracy of the best of several trials is probably an overestimate.")
     # Not `&&`: where the pipeline has never run, DVC complains of missing outputs, which `dvc repro` makes.
     here = f"dvc exp apply {name}; dvc repro"
-    elsewhere = shlex.join(["dvc", "exp", "run", "--name", name, *set_options(settings(space | best.params))])
+    elsewhere = shlex.join(["dvc", "exp", "run", "--name", name, *set_options(as_settings(space | best.params))])
     print(f"To apply it and score it on the test images:\n  {here if name in experiments() else elsewhere}")
 
 

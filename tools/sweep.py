@@ -52,7 +52,7 @@ def parse_arguments() -> argparse.Namespace:
     values = "run experiments with these values, written as for `dvc exp run --queue`"
     parser.add_argument("-S", action="append", default=[], dest="settings", metavar="NAME=VALUES", help=values)
     parser.add_argument("--name", default="", metavar="PREFIX", help="begin the names of the experiments with this")
-    parser.add_argument("--x", metavar="PARAMETER", help="of the x axis (default: the first that varies, or train.lr)")
+    parser.add_argument("--x", metavar="PARAMETER", help="on the x axis (default: the first that varies, or train.lr)")
     curves = "draw a curve for each of its values (default: the next that varies, or train.optimizer)"
     parser.add_argument("--by", metavar="PARAMETER", help=curves)
     parser.add_argument(

@@ -70,11 +70,13 @@ class Summary(Section):
     """What data/tensors/dataset.json holds."""
 
     about: Description
-    train: Annotated[int, Field(ge=1)]  # the size of this split, as of the next two
+    # The sizes of the splits.
+    train: Annotated[int, Field(ge=1)]
     val: Annotated[int, Field(ge=0)]
     test: Annotated[int, Field(ge=1)]
     drawings: Annotated[int, Field(ge=0)]  # of the user's own, among the training images, repetitions included
-    pixel_mean: Annotated[float, Field(ge=0, le=1)]  # of the training pixels in [0, 1], as the standard deviation
+    # The mean and the standard deviation of the training pixels, which are in [0, 1].
+    pixel_mean: Annotated[float, Field(ge=0, le=1)]
     pixel_std: Annotated[float, Field(gt=0, le=0.5)]
 
 

@@ -116,24 +116,23 @@ def test_the_python_on_the_pages_runs(finished: Path, monkeypatch: pytest.Monkey
     assert (found["logits"].argmax(1).numpy() == found["probabilities"].argmax(1)).all()
 
 
-def test_the_commands_of_the_readme_run_in_their_order(project: Path, run: Run, warm_path: str) -> None:
+def test_the_commands_of_the_readme_run_in_their_order(project: Path, run: Run) -> None:
     for command in commands(README):
         if command not in NOT_RUN and not tool_of(command):
-            run(project, "sh", "-c", re.sub(r"epochs=\d+", "epochs=2", command), PATH=warm_path)
+            run(project, "sh", "-c", re.sub(r"epochs=\d+", "epochs=2", command))
 
 
 @pytest.mark.long
-def test_the_commands_that_no_other_test_runs(project: Path, run: Run, warm_path: str, tmp_path: Path) -> None:
+def test_the_commands_that_no_other_test_runs(project: Path, run: Run, tmp_path: Path) -> None:
     shapes = draw_shapes(tmp_path / "shapes", 1)
     for command in dict.fromkeys(command for page in PAGES if page != README for command in to_run(page)):
-        path = {} if tool_of(command) else {"PATH": warm_path}  # tools start cold
-        run(project, "sh", "-c", command.replace("/path/to/shapes", str(shapes)), **path)
+        run(project, "sh", "-c", command.replace("/path/to/shapes", str(shapes)))
 
 
 @pytest.mark.long
-def test_the_notebook_runs_and_shows_what_it_printed(project: Path, run: Run, warm_path: str) -> None:
+def test_the_notebook_runs_and_shows_what_it_printed(project: Path, run: Run) -> None:
     code = cells("code")
-    run(project, sys.executable, "-c", "\n".join("".join(cell["source"]) for cell in code), PATH=warm_path)
+    run(project, sys.executable, "-c", "\n".join("".join(cell["source"]) for cell in code))
     assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
     assert not any(output["output_type"] == "error" for cell in code for output in cell["outputs"])
     assert TOUR.stat().st_size < 50_000

@@ -352,7 +352,7 @@ def test_real_experiments(copy_with_experiments: MakeProject, run: Run, call: Ca
     advice = "`dvc exp apply unscored; dvc repro` scores it in the workspace"
     assert f"got predictions of an earlier one; {advice}" in call(compare, project, "HEAD", "unscored", status=1)[1]
     for recipes, problem in [
-        (("HEAD", "seed-1"), "error: revisions: must differ in more than train.seed got HEAD, seed-1; "),
+        (("HEAD", "seed-1"), "error: revisions: must differ in more than train.seed, got HEAD, seed-1; "),
         (("unscored",), "error: train.seed: unscored must have two seeds or more, with test results, got [2]; `dvc "),
         (("HEAD", "unscored"), "and unscored must have two seeds or more in common, with test results, got none; "),
     ]:

@@ -75,14 +75,11 @@ def pushed(hub: Path, run: Run) -> list[str]:
 
 
 @pytest.mark.long
-def test_a_sweep_of_two_machines(
-    machines: Machines, environment: dict[str, str], run: Run, tmp_path: Path, warm_path: str
-) -> None:
+def test_a_sweep_of_two_machines(machines: Machines, environment: dict[str, str], run: Run, tmp_path: Path) -> None:
     first, second, hub = machines
     command = [sys.executable, SWEEP, "-S", "train.lr=0.01,0.2", "-S", "train.epochs=1"]
     command += ["--storage", f"sqlite:///{tmp_path}/study.db", "--push"]
-    warm = environment | {"PATH": warm_path}
-    with start(first, warm, command) as one, start(second, warm, command) as other:
+    with start(first, environment, command) as one, start(second, environment, command) as other:
         printed = [process.communicate(timeout=300)[0] for process in (one, other)]
     names = ["lr=0.01", "lr=0.2"]
     assert (one.returncode, other.returncode) == (0, 0), printed

@@ -38,8 +38,7 @@ def test_the_pipeline_as_committed(project: Path, tmp_path: Path, run: Run) -> N
 @pytest.mark.long
 def test_what_depends_on_time_is_named(make_project: MakeProject, tmp_path: Path, run: Run) -> None:
     project = make_project()
-    save = "write_json(folder / DESCRIPTION, about.model_dump())"
-    now = save.replace("()", '() | {"now": str(__import__("os").times())}')
+    save, now = "about.model_dump()", 'about.model_dump() | {"now": str(__import__("os").times())}'
     edit(project / "stages/digits/data/raw.py", save, now)
     (project / "dvc.lock").unlink()
     commit(project, run)

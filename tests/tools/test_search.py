@@ -99,8 +99,8 @@ import runpy, sys
 from functools import partial
 sys.path.insert(0, "tools")
 import command
-from experiments import space
-space.TPESampler, space.UNPRUNED = partial(space.TPESampler, n_startup_trials=2), 1
+from experiments import proposals
+proposals.TPESampler, proposals.UNPRUNED = partial(proposals.TPESampler, n_startup_trials=2), 1
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -117,7 +117,7 @@ def outcomes(study: optuna.Study) -> dict[str, Outcome]:
 
 @pytest.mark.long
 def test_two_at_once_find_the_same_to_the_last_digit_though_one_is_killed_and_the_other_interrupted(
-    prepared: Path, copy_finished: MakeProject, environment: dict[str, str], run: Run, warm_path: str
+    prepared: Path, copy_finished: MakeProject, environment: dict[str, str], run: Run
 ) -> None:
     other = copy_finished()
     alone, shared = (
@@ -134,8 +134,8 @@ def test_two_at_once_find_the_same_to_the_last_digit_though_one_is_killed_and_th
         assert printed.endswith("error: search: interrupted; the same command continues it\n")
     begun = trainings(other) - before
     assert len(begun) == 2
-    run(prepared, *alone, PATH=warm_path, timeout=900)
-    run(other, *shared, "--jobs", "2", PATH=warm_path, timeout=900)
+    run(prepared, *alone, timeout=900)
+    run(other, *shared, "--jobs", "2", timeout=900)
     # Both were repeated as the very same trainings: what is not finished would stay.
     assert all(lock.with_suffix(".finished").exists() for lock in begun & trainings(other))
     databases = [Database(f"sqlite:///{folder}/search.db-same") for folder in (prepared, other)]
@@ -221,14 +221,14 @@ def test_a_proposal_follows_from_the_trials_before_its_window_alone() -> None:
 
 
 @pytest.mark.long
-def test_what_every_trial_fails_of_ends_the_search(prepared: Path, run: Run, warm_path: str) -> None:
+def test_what_every_trial_fails_of_ends_the_search(prepared: Path, run: Run) -> None:
     command = [*SEARCH, *options(prepared, "high", "train.lr: {low: 1e+37, high: 1e+38}\ntrain.epochs: 1\n", 1)]
-    output = run(prepared, *command, status=1, PATH=warm_path)
+    output = run(prepared, *command, status=1)
     assert output.count("  loss diverged  ") == 1
     assert output.splitlines()[-1].startswith("error: high: no trial has a value, since all diverged; lower")
 
     arguments = options(prepared, "wrong", "train.optimizer: [sdg, adamm]\n", 3)
-    output = run(prepared, *SEARCH, *arguments, status=1, PATH=warm_path)
+    output = run(prepared, *SEARCH, *arguments, status=1)
     assert "error: params.yaml" in output
     assert output.splitlines()[-1].startswith("error: wrong-0: the experiment failed, got the output above; ")
     assert "Traceback" not in output

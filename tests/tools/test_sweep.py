@@ -69,7 +69,7 @@ def test_a_snapshot_has_what_experiments_see(project: Path, run: RunCommand, mon
     (project / DRAWINGS / ".DS_Store").write_text("no picture")
     assert DRAWINGS in take_snapshot({DRAWINGS}).files
     draw(project / DRAWINGS, some_digits(0, 1))
-    with pytest.raises(UserError, match=rf"^{DRAWINGS}: has files .*\.png; try `git add -f {DRAWINGS}`$"):
+    with pytest.raises(UserError, match=rf"^{DRAWINGS}: has files .*\.png; `git add -f {DRAWINGS}` shows them$"):
         take_snapshot({DRAWINGS})
     run(project, "git", "add", "-f", DRAWINGS)
     assert DRAWINGS in take_snapshot({DRAWINGS}).files
@@ -99,14 +99,14 @@ def test_an_experiment_of_other_code_or_pictures_is_no_member() -> None:
 
 
 @pytest.mark.long
-def test_members_are_those_that_dvc_runs(project: Path, tmp_path: Path, run: RunCommand, warm_path: str) -> None:
+def test_members_are_those_that_dvc_runs(project: Path, tmp_path: Path, run: RunCommand) -> None:
     """Those of native arithmetic and of uncommitted changes, too; one that diverges is none."""
     alone = Path(shutil.copytree(project, tmp_path / "alone"))
     for folder in (project, alone):
         edit(folder / "params.yaml", "\n  batch_size: 100\n", "\n  batch_size: 90\n")
     before = run(project, "git", "status", "--porcelain")
     command = [*SWEEP, "-S", "train.arithmetic=native", "-S", "train.lr=0.2,1e38", "--jobs", "2"]
-    begin, *lines, missing, end = run(project, *command, PATH=warm_path).splitlines()
+    begin, *lines, missing, end = run(project, *command).splitlines()
     assert begin == "0 of 2 experiments are finished"
     finished, diverged = sorted(lines)
     assert re.fullmatch(r"lr=0.2 +val acc 0\.\d{4}  \d+\.\d s", finished)
@@ -136,7 +136,7 @@ def processes(project: Path) -> list[psutil.Process]:
 
 @pytest.mark.long
 def test_an_interrupted_sweep_leaves_no_process_and_continues(
-    project: Path, environment: dict[str, str], run: RunCommand, warm_path: str
+    project: Path, environment: dict[str, str], run: RunCommand
 ) -> None:
     # Only the first training must be slow.
     command = [*SWEEP, "-S", "train.epochs=20", "-S", "train.lr=1e-4", "-S", "train.batch_size=1,1000"]
@@ -151,7 +151,7 @@ def test_an_interrupted_sweep_leaves_no_process_and_continues(
         else:
             assert (process.returncode, processes(project)) == (130, [])
             assert output == "error: sweep: interrupted; the same command continues it\n"
-    assert run(project, *command, PATH=warm_path).count(" val acc ") == 2
+    assert run(project, *command).count(" val acc ") == 2
 
 
 @pytest.mark.long

@@ -40,9 +40,10 @@ def average(members: Mapping[str, onnx.ModelProto], commits: list[str]) -> onnx.
         members: by name; a `UserError` is raised if they tell different classes apart.
         commits: one for each.
     """
-    first_name, first = next(iter(members.items()))
-    for name, model in members.items():
-        if (got := properties(model)["classes"]) != (classes := properties(first)["classes"]):
+    (first_name, first), *others = members.items()
+    classes = properties(first)["classes"]
+    for name, other in others:
+        if (got := properties(other)["classes"]) != classes:
             raise UserError(f"{name}: has other classes than {first_name}, got {got} and {classes}")
     nodes, tensors = [], []
     for number, model in enumerate(members.values()):
@@ -68,7 +69,7 @@ def properties(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def with_scores(ensemble: onnx.ModelProto) -> tuple[bytes, dict[str, dict[str, Any]]]:
-    """The file of a model that says how good it is, the same bytes every time; and the scores of `score_model`."""
+    """Add the scores of `score_model` to a model's metadata; return its file, the same bytes every time, and them."""
     scores = score_model(ensemble.SerializeToString(), len(json.loads(properties(ensemble)["classes"])))
     helper.set_model_props(ensemble, properties(ensemble) | {"metrics": json.dumps(scores["test"])})
     content: bytes = ensemble.SerializeToString(deterministic=True)

@@ -72,7 +72,8 @@ def results_of(files: Files) -> Results:
     md5 = files.stages["evaluate"].deps.get(TEST)
     if not rows or not all(actual + predicted) or not md5:
         raise UserError(
-            f"{revision}: {PREDICTIONS} or {LOCK} is damaged, got no predictions or images; `dvc repro` rewrites both"
+            f"{revision}: {PREDICTIONS} or {LOCK} is damaged, got no predictions or no hash of their images; "
+            "`dvc repro` rewrites both"
         )
     return Results(revision, md5, actual, predicted)
 

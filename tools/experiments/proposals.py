@@ -94,7 +94,7 @@ def read_space(path: Path) -> Space:
         raise UserError(f"{path}:{''.join(problems)}")
     if not params.get("preprocess.val_size"):
         raise UserError(
-            "preprocess.val_size: must be above 0, since these images judge the trials, got none; set it in params.yaml"
+            "preprocess.val_size: must be above 0, since validation images judge, got none; set it in params.yaml"
         )
     return space
 
@@ -138,7 +138,7 @@ class Sampler:
         trial.study.sampler = PartialFixedSampler(values, RandomSampler())
         for name, entry in self.space.items():
             suggest(trial, name, entry)
-        return Proposal(settings(values), self.params | values, twin if self.prune else None)
+        return Proposal(as_settings(values), self.params | values, twin if self.prune else None)
 
 
 def suggest(trial: Trial, name: str, entry: Any) -> Any:
@@ -154,6 +154,6 @@ def suggest(trial: Trial, name: str, entry: Any) -> Any:
     return entry
 
 
-def settings(values: dict[str, Any]) -> list[str]:
+def as_settings(values: dict[str, Any]) -> list[str]:
     """Parameters as `dvc exp run -S` takes them."""
     return [f"{name}={json.dumps(value)}" for name, value in values.items()]

@@ -40,7 +40,8 @@ class Files:
             return parse_lock(self[LOCK])
         except ValueError:
             raise UserError(
-                f"{self.revision}: {LOCK} is damaged, got text that DVC did not write; try `git checkout HEAD {LOCK}`"
+                f"{self.revision}: {LOCK} is damaged, got text that DVC did not write; `git checkout HEAD {LOCK}` "
+                "restores that of the last commit"
             )
 
 

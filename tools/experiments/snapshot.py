@@ -85,7 +85,7 @@ def refuse_hidden(path: str, repo: Repo) -> None:
     hidden = [file for file in hidden if not any((ROOT / file).is_relative_to(out) for out in outs)]
     if hidden:
         raise UserError(
-            f"{path}: has files that experiments do not see, got {', '.join(hidden[:3])}; try `git add -f {path}`"
+            f"{path}: has files that experiments miss, got {', '.join(hidden[:3])}; `git add -f {path}` shows them"
         )
 
 

@@ -35,7 +35,7 @@ class Proposal(NamedTuple):
 
 @dataclass
 class Judge:
-    """Hears of the epochs of a training, tells the study, and ends it if it is worse than earlier ones were.
+    """Hears of the epochs of a training, tells the study, and ends a training that is worse than earlier ones were.
 
     It decides after the same epoch whatever interrupts the training.
     """

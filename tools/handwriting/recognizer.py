@@ -1,7 +1,7 @@
 """The exported model. It needs no PyTorch."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from PIL import Image
 from pydantic import BaseModel, Field, Json, ValidationError
 
 from command import ROOT
-from digits.dataset import Classes, Name
+from digits.dataset import Classes, Name, Pictures
 from digits.export.runtime import ONNX_ERRORS, open_session, run_session
 from digits.foundation.params import first_problem, printable
 from digits.foundation.stage import UserError
@@ -37,7 +37,7 @@ class About(BaseModel):
     architecture: Annotated[str, Field(pattern=r"^[ -~]{1,100}$")]
     dataset: Name
     classes: Json[Classes]
-    pictures: Literal["strokes", "whole"]
+    pictures: Pictures
     metrics: Json[Metrics]
 
 
@@ -65,7 +65,8 @@ class Recognizer:
         except ONNX_ERRORS as error:
             problem = first_problem(error) if isinstance(error, ValidationError) else str(error).partition("\n")[0]
             raise UserError(
-                f"{path}: must be a model that `dvc repro` made, got {printable(problem)}; try `dvc checkout --force`"
+                f"{path}: must be a model that `dvc repro` made, got {printable(problem)}; `dvc checkout --force` "
+                "restores that"
             )
 
     def convert(self, picture: Image.Image) -> NDArray[np.uint8]:

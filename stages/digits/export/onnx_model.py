@@ -67,10 +67,10 @@ def predict_onnx(model: bytes, images: np.ndarray, batch_size: int) -> tuple[np.
 def compare(
     expected: Sequence[Prediction], classes: Sequence[str], logits: np.ndarray, probabilities: np.ndarray
 ) -> float:
-    """The largest difference between the N confidences of evaluate, rounded to 6 digits, and those of ONNX Runtime.
+    """The largest difference between the confidences of evaluate, rounded to 6 digits, and those of ONNX Runtime.
 
-    These are for the predicted class and for the one with the largest of its probabilities, float32 (N, classes), like
-    its logits. Raises a `UserError` if the difference is larger than rounding explains.
+    There is an expected prediction for each row of ONNX Runtime's logits and probabilities, float32 (N, classes), of
+    which that of the predicted class and the largest count. Raises a `UserError` if rounding does not explain it.
     """
     given = probabilities[np.arange(len(expected)), [classes.index(row.predicted) for row in expected]]
     confidence = np.array([row.confidence for row in expected])

@@ -14,8 +14,8 @@ def acquire(path: Path, *, wait: bool = False) -> BaseFileLock | None:
     """Take the lock `path`, or `path`.soft on a file system without locks: a file that exists while the lock is held.
 
     filelock notes in that one which process holds it, and takes it over from one of this machine that has died. The
-    folder of `path` is created. If another process holds the lock, `wait` until that has ended, or give up and return
-    None. The lock is released when it is garbage-collected.
+    folder of `path` is created. Returns None if another process holds the lock, unless `wait` says to wait for its end.
+    The lock is released when it is garbage-collected.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     timeout = -1 if wait else 0
@@ -24,7 +24,7 @@ def acquire(path: Path, *, wait: bool = False) -> BaseFileLock | None:
         try:
             lock.acquire(timeout, poll_interval=0.5)
             path.write_text(f"{os.getpid()}\n", encoding="utf-8")
-        except OSError as error:  # Timeout, too
+        except OSError as error:  # or a Timeout, which has no errno
             if error.errno not in NO_LOCKS:
                 error.filename = str(path)  # on a full disk, the system names no file
                 raise

@@ -14,7 +14,8 @@ from digits.foundation.yaml_text import parse_yaml
 PARAMS = Path("params.yaml")
 MAX_BYTES = 100_000  # of params.yaml; PyYAML takes seconds to read that many
 MAX_PROBLEMS = 20  # listed in one message
-WORDS = {"missing": "is missing", "extra_forbidden": "is unknown"}  # for pydantic's; a key that is misspelt is both
+# What pydantic says in other words. A key that is misspelt is both.
+WORDS = {"missing": "is missing", "extra_forbidden": "is unknown"}
 
 
 class Section(BaseModel):

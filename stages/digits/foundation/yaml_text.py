@@ -54,7 +54,7 @@ class LockedStage:
 
 
 def parse_yaml(text: str) -> Any:
-    """The values in a text of people; raises a `ValueError` if it is no YAML, or goes beyond what params.yaml needs."""
+    """The values in text that people wrote; raises a `ValueError` if it is no YAML, or more than params.yaml needs."""
     try:
         return _Loader(text).get_single_data()
     # PyYAML lets Python's own errors through if text is not a value of its type, such as !!timestamp x.

@@ -1,1 +1,1 @@
-"""The networks, the classifier and its file, and the ONNX model."""
+"""The networks, the classifier and its file, and the arithmetic that makes them reproducible."""

@@ -15,7 +15,7 @@ THICKEST = 0.02  # of the longer side
 
 
 def without_lines(contrast: Floats, ink: Mask) -> Floats:
-    """The contrast without thin lines from side to side or from top to bottom, float32 (H, W).
+    """The contrast without thin lines across a picture of at least `SMALLEST` pixels, float32 (H, W).
 
     The `ink` is that of strokes and of lines, bool (H, W).
     """

@@ -34,7 +34,8 @@ class ClosedForm:
 
     Logits have the class first, (classes, N), the better layout for a softmax over so few classes. NumPy computes, on
     the memory of PyTorch's tensors: for such small arrays its products and its other operations take half the time. The
-    sums of the processes that share each batch add up without rounding, so the number of processes changes no bit.
+    sums of the processes that share each batch add up without rounding, so the number of processes changes no bit. The
+    parameters of the model are shared, not copied; label smoothing is as in `target_table`.
     """
 
     def __init__(self, model: Classifier, label_smoothing: float, processes: Processes = ALONE) -> None:
