@@ -59,7 +59,7 @@ def test_a_snapshot_has_what_experiments_see(project: Path, run: RunCommand, mon
     }
     assert found.commit == run(project, "git", "rev-parse", "HEAD").strip()
     (project / "stages/digits/models/new.py").write_text("")
-    with pytest.raises(UserError, match=r"^stages/digits/models: has files that experiments do not see, got "):
+    with pytest.raises(UserError, match=r"^stages/digits/models: has files that experiments miss, got "):
         take_snapshot()
     run(project, "git", "add", "stages")
     changed = {path for path, md5 in take_snapshot().files.items() if md5 != found.files[path]}
