@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def check_images(revision: Files) -> None:
-    """Raise a `UserError` unless a revision has a model, which was judged by the images that are here."""
+    """Raise a `UserError` unless a revision has a model, which was scored on the images that are here."""
     name, stages = revision.revision, revision.stages
     if not is_current(stages, "export"):
         raise UserError(
@@ -61,7 +61,7 @@ def check_images(revision: Files) -> None:
             raise UserError(f"{path}: is missing; `dvc checkout` brings it back, or `dvc repro`")
         if md5_of_file(ROOT / path) != used[path]:
             raise UserError(
-                f"{path}: has other images than {name} was judged by; take experiments of the same data, and "
+                f"{path}: has other images than {name} was scored on; take experiments of the same data, and "
                 f"`dvc exp apply {name}; dvc checkout` for theirs"
             )
 

@@ -5,7 +5,7 @@ Example: python tools/verify.py
 DVC considers a file unchanged as long as its time, size and inode are those it
 remembers, so it misses what a failing disk does, or a program that writes
 through a link into the cache. This command reads every file, changes nothing,
-and tells how to restore what is damaged. The exit status is 1 if a file is.
+and explains how to restore what is damaged. The exit status is 1 if a file is.
 """
 
 import json

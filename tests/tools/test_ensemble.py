@@ -62,7 +62,7 @@ def test_what_cannot_be_averaged_is_refused(copy_with_experiments: MakeProject, 
         (["HEAD", "workspace"], 2, "REVISION: must be an experiment or a commit, got workspace"),
         (["HEAD", "nothing"], 1, "error: revision: must be a commit, an experiment or workspace, got nothing; "),
         (["HEAD", "unscored"], 1, "error: unscored: has no ONNX model, since the stage export has not run; `dvc "),
-        (["HEAD", "split"], 1, "error: data/tensors/val.safetensors: has other images than split was judged by; "),
+        (["HEAD", "split"], 1, "error: data/tensors/val.safetensors: has other images than split was scored on; "),
         (["HEAD", "seed-1", "--model", "README.md/a"], 1, "error: README.md/a: cannot be read or written, got "),
     ]:
         assert message in call(ensemble, project, *arguments, status=status)[1]
