@@ -52,11 +52,11 @@ reproduce: .venv/run.done $(GIT)
 	@.venv/bin/python tools/reproduce.py $(ARGS)
 
 # Lists the experiments by validation accuracy, best first, with the parameters in which they differ, as Markdown, which
-# DVC does not cut to the width of the terminal. ARGS="--all-commits" is passed to `dvc exp show`.
+# DVC does not cut to the width of the terminal. ARGS="--num 2" is passed to `dvc exp show`.
 experiments: .venv/run.done $(GIT)
 	@dvc exp show --no-pager --md --only-changed --hide-workspace --sort-by metrics/train.json:val_accuracy --sort-order desc \
 		--drop 'Created|State|Executor|(stages|data|models|metrics|plots)/.*|.*(loss|ece|low|high|images|errors|refused|least_logit|parameters|train_accuracy)' \
-		$(ARGS) | awk '{ print } /──/ { found = 1 } END { if (!NR) exit 1; if (!found) print "no experiments: `dvc exp run` runs one" }'
+		$(ARGS) | awk '{ print } /──/ { found = 1 } END { if (!NR) exit 1; if (!found) print "no experiments of this commit: `dvc exp run` runs one; docs/many-experiments.md says how to see earlier ones" }'
 
 # QUICK=1 measures less, in some minutes, and does not overwrite the committed results.
 bench: .venv/run.done $(GIT)

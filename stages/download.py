@@ -9,7 +9,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from digits.data.picture_folder import check_unchanged, describe_folder, list_files, read_pictures
 from digits.data.raw import read_raw, write_raw
@@ -51,8 +51,8 @@ class FolderParams(Section):
 class DownloadParams(Section):
     """Section `download` of params.yaml."""
 
-    dataset: Annotated[str, Field(pattern=f"^({'|'.join([*PUBLISHED, 'folder'])})$")]
-    mirrors: MirrorsParams  # type: ignore[valid-type]  # made from the data sets
+    dataset: Literal[*PUBLISHED, "folder"]  # type: ignore[valid-type]  # like the mirrors, made from the data sets
+    mirrors: MirrorsParams  # type: ignore[valid-type]
     optdigits: OptdigitsParams
     folder: FolderParams
 

@@ -230,7 +230,7 @@ def test_what_every_trial_fails_of_ends_the_search(prepared: Path, run: Run) -> 
     arguments = options(prepared, "wrong", "train.optimizer: [sdg, adamm]\n", 3)
     output = run(prepared, *SEARCH, *arguments, status=1)
     assert "error: params.yaml" in output
-    assert output.splitlines()[-1].startswith("error: wrong-0: the experiment failed, got the output above; ")
+    assert output.splitlines()[-1].startswith("error: wrong-0: failed, got the output above; ")
     assert "Traceback" not in output
 
 

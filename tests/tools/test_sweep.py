@@ -182,7 +182,7 @@ def test_experiments_are_drawn_and_listed(copy_with_experiments: MakeProject, ru
     accuracies = [float(match[1]) for row in rows if (match := re.search(r"\] +\| ([01][.]\d+)", row))]
     assert len(accuracies) == 5
     assert accuracies == sorted(accuracies, reverse=True)
-    assert lines("--rev HEAD~1")[-1] == "no experiments: `dvc exp run` runs one"
+    assert lines("--rev HEAD~1")[-1].startswith("no experiments of this commit: `dvc exp run` runs one; ")
 
 
 def made_up(name: str, seed: int, accuracy: float, **params: object) -> Run:
@@ -219,7 +219,10 @@ def test_what_sets_runs_apart() -> None:
     ]:
         with pytest.raises(UserError, match=problem):
             draw_runs(runs, "train.lr", "train.optimizer", Path("never.png"))
-    dots, mean = draw_sweep(table, "train.lr", "train.optimizer").axes[0].lines
+    figure = draw_sweep(table, "train.lr", "train.optimizer")
+    figure.draw_without_rendering()
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["0.1", "0.2"]
+    dots, mean = figure.axes[0].lines
     assert (dots.get_marker(), mean.get_linestyle()) == (".", "-")
     for line in (dots, mean):
         assert np.asarray(line.get_ydata()) == pytest.approx([10, 20])

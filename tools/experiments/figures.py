@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter
 from optuna import Study
 from optuna.visualization.matplotlib import plot_parallel_coordinate, plot_slice
 
@@ -69,6 +70,9 @@ def draw_sweep(table: pd.DataFrame, x: str, by: str) -> Figure:
         low, high = zip(*[wilson_interval(round(accuracy * images), images) for accuracy in mean], strict=True)
         axes.fill_between(mean.index, errors(high), errors(low), color=color, alpha=0.15)
     axes.set(xlabel=x, xscale="log" if table[x].min() > 0 else "linear")
+    axes.xaxis.set_major_locator(FixedLocator(sorted(table[x].unique()), nbins=10))
+    axes.xaxis.set_major_formatter("{x:g}")  # Matplotlib's own has TeX for a logarithmic axis
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend(frameon=False)
     return figure
 

@@ -107,10 +107,11 @@ def read_groups(revisions: Sequence[str]) -> dict[str, Group]:
     first = revisions[0]
     for name, runs in names.items():
         if len(shared := runs.keys() & names[first].keys()) < 2:
+            apply = f"`dvc exp apply {name}`, then " if name in experiments() else ""
             raise UserError(
                 f"{SEED}: {' and '.join(dict.fromkeys((first, name)))} must have two seeds or more"
                 f"{' in common' if name != first else ''}, with test results, got {sorted(shared) or 'none'}; "
-                f"`dvc exp apply {name}`, then `python tools/sweep.py -S 'train.seed=range(0,6)'` runs more"
+                f"{apply}`python tools/sweep.py -S 'train.seed=range(0,6)'` runs more"
             )
     results = read_results([run for runs in names.values() for run in runs.values()])
     correct = {item.name: item.correct.astype(np.int64) for item in results}

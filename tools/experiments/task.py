@@ -117,9 +117,7 @@ class Task:
             return None, f"val acc {accuracy:.4f} in epoch {epoch}, pruned"
         if not (diverged := re.search(rf"{DIVERGED} in epoch (\d+)", printed)):
             print(printed, file=sys.stderr)
-            raise UserError(
-                f"{name}: the experiment failed, got the output above; without the cause, the same command continues"
-            )
+            raise UserError(f"{name}: failed, got the output above; once that is mended, the same command continues")
         trial.report(math.nan, int(diverged[1]))  # or Optuna would take the last accuracy for the value
         return None, "loss diverged"
 

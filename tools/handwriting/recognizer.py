@@ -64,10 +64,8 @@ class Recognizer:
             raise UserError(f"{path}: {error.strerror}; `dvc repro` makes models/model.onnx")
         except ONNX_ERRORS as error:
             problem = first_problem(error) if isinstance(error, ValidationError) else str(error).partition("\n")[0]
-            raise UserError(
-                f"{path}: must be a model that `dvc repro` made, got {printable(problem)}; `dvc checkout --force` "
-                "restores that"
-            )
+            advice = "`dvc checkout --force` restores that" if path == MODEL else f"take {MODEL}"
+            raise UserError(f"{path}: must be a model that `dvc repro` made, got {printable(problem)}; {advice}")
 
     def convert(self, picture: Image.Image) -> NDArray[np.uint8]:
         """A picture as an image like those that the model was trained on, uint8 (28, 28).
