@@ -39,6 +39,11 @@ def test_a_mean_does_not_depend_on_the_order(scale: float, count: int) -> None:
     assert {exact.exact_mean(RANDOM.permutation(values)) for _ in range(20)} == {mean}
 
 
+def test_the_totals_of_a_softmax_over_the_most_classes_do_not_depend_on_their_order() -> None:
+    logits = RANDOM.normal(size=(8192, 1))
+    assert len({exact.softmax(RANDOM.permutation(logits))[2].item() for _ in range(20)}) == 1
+
+
 @pytest.mark.parametrize("largest", [0.0, 1e-38, 0.03, 1.0, 1e38])
 def test_logits_of_the_largest_weights_and_the_worst_image_are_not_rounded(largest: float) -> None:
     weight = RANDOM.uniform(-largest, largest, (10, 784)).astype(np.float32)
