@@ -11,6 +11,7 @@ import pytest
 import reproduce
 from background import start, wait_for
 from conftest import ROOT, Call, MakeProject, Run, commit, edit
+from digits.foundation.stage import UserError
 from samples import draw_shapes
 
 REPRODUCE = ("python", "tools/reproduce.py")
@@ -76,6 +77,12 @@ def test_a_run_that_fails_is_shown(project: Path, tmp_path: Path, run: Run) -> N
     assert f"{project}/no/mirror/t10k-labels-idx1-ubyte.gz: No such file" in output
     assert "error: reproduce: `dvc exp run download" in output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_python_that_is_given_takes_the_place_of_our_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="`python c` left no results, got status 0"):
+        reproduce.run_once(tmp_path, ["python", "c"], "another", ["echo", "a b"])
+    assert capsys.readouterr().err == "a b c\n\n"
 
 
 def test_a_processor_that_cannot_be_emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
