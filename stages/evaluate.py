@@ -102,7 +102,7 @@ def main() -> None:
 
 def read_curves(path: Path) -> list[dict[str, Any]]:
     """The rows of metrics/train.csv; raises a `UserError` if it is missing or damaged, or holds something else."""
-    rows = read_csv(path, Epoch)
+    rows = read_csv(path, list[Epoch])
     epochs = [row.epoch for row in rows]
     if not rows or epochs != list(range(1, len(rows) + 1)):
         raise damaged_file(path, f"expected a row for each epoch, starting at 1, got epochs {short_repr(epochs)}")

@@ -64,7 +64,7 @@ class Recognizer:
             raise UserError(f"{path}: {error.strerror}; `dvc repro` makes models/model.onnx")
         except ONNX_ERRORS as error:
             problem = first_problem(error) if isinstance(error, ValidationError) else str(error).partition("\n")[0]
-            advice = "`dvc checkout --force` restores that" if path == MODEL else f"take {MODEL}"
+            advice = "`dvc checkout --force` restores that" if path.resolve() == MODEL else f"take {MODEL}"
             raise UserError(f"{path}: must be a model that `dvc repro` made, got {printable(problem)}; {advice}")
 
     def convert(self, picture: Image.Image) -> NDArray[np.uint8]:

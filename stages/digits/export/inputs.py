@@ -30,7 +30,7 @@ def read_metrics(path: Path, needed: set[str]) -> dict[str, Any]:
 
 def read_predictions(path: Path, images: int, classes: Sequence[str]) -> list[Prediction]:
     """Evaluate's rows for so many images of these classes; raises a `UserError` if the file does not hold them."""
-    rows = read_csv(path, Prediction)
+    rows = read_csv(path, list[Prediction])
     if len(rows) != images:
         raise damaged_file(path, f"expected a row for each of {images:,} images, got {len(rows):,}")
     if unknown := {name for row in rows for name in (row.actual, row.predicted)} - {*classes}:

@@ -77,11 +77,10 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         temporary.write_text(content, encoding="utf-8", newline="\n")
 
 
-def read_csv(path: Path, row: type[Value]) -> list[Value]:
-    """Read a file that `write_csv` wrote and check its rows against `row`, a `Row`; raises as `reading` does."""
+def read_csv(path: Path, schema: type[Value]) -> Value:
+    """Read a CSV file and check its rows against `schema`, a list of a kind of `Row`; raises as `reading` does."""
     with reading(path), path.open(encoding="utf-8", newline="") as file:
-        # All rows at once, so that an error names the row; mypy wants the types in a list's brackets to be constant.
-        return TypeAdapter(list[row]).validate_python(csv.DictReader(file))  # type: ignore[valid-type]
+        return TypeAdapter(schema).validate_python(csv.DictReader(file))  # all rows at once: an error names the row
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
