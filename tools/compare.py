@@ -44,9 +44,9 @@ def main() -> None:
     if arguments.seeds:
         numbers, parts = report_seeds(names, arguments.md)
     else:
-        numbers, parts = report_images(
-            names if len(names) > 1 else [*names, WORKSPACE], arguments.classes, arguments.md
-        )
+        if len(names) == 1:
+            names = ["HEAD" if names == [WORKSPACE] else names[0], WORKSPACE]
+        numbers, parts = report_images(names, arguments.classes, arguments.md)
     if arguments.json:
         print(json.dumps(numbers, indent=2))
     else:
