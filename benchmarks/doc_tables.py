@@ -1,20 +1,13 @@
 """Tables in Markdown that benchmarks write into the pages of the documentation, each between two comments."""
 
-from collections.abc import Sequence
 from pathlib import Path
-
-
-def table(header: list[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """A Markdown table, right-aligned but for its first columns, `left` of them."""
-    head, *lines = (f"| {' | '.join(row)} |\n" for row in (header, *rows))
-    return "".join([head, f"|{'---|' * left}{'---:|' * (len(header) - left)}\n", *lines])
 
 
 def with_table(text: str, name: str, table: str) -> str:
     """The text of a page with `table` between the comments `<!-- name -->` and `<!-- end of name -->`."""
     head, begin, rest = text.partition(f"<!-- {name} -->\n")
     _, end, tail = rest.partition(f"<!-- end of {name} -->\n")
-    return f"{head}{begin}\n{table}\n{end}{tail}"
+    return f"{head}{begin}\n{table}\n\n{end}{tail}"
 
 
 def write_table(page: Path, name: str, table: str) -> None:

@@ -32,7 +32,8 @@ from digits.foundation.files import write_csv
 from digits.models.classifier import predict, restore
 from digits.models.model_file import load_model
 from digits.scoring import wilson_interval
-from doc_tables import table, write_table
+from doc_tables import write_table
+from tables import table
 
 PAGE = ROOT / "README.md"
 RESULTS = ROOT / "recipes/results.csv"
@@ -163,7 +164,7 @@ def recipes_table(results: pd.DataFrame) -> str:
             "ECE": f"{rows['ece'].mean():.3f}",
         }
         lines.append(cells)
-    return table([*lines[0]], [[*cells.values()] for cells in lines], left=2)
+    return table([*lines[0]], [[*cells.values()] for cells in lines], markdown=True, left=2)
 
 
 def draw_curves(curves: pd.DataFrame) -> Figure:

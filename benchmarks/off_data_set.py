@@ -41,9 +41,10 @@ from digits.pictures.ink import NoDigitError
 from digits.pictures.mnist_format import to_mnist_format
 from digits.scoring import wilson_interval
 from digits.sources.optdigits import load_optdigits
-from doc_tables import table, write_table
+from doc_tables import write_table
 from handwriting.recognizer import Recognizer
 from other_writers import READERS, Condition
+from tables import table
 
 SUMMARY = ROOT / "data/tensors/dataset.json"
 PAGE, RESULTS = ROOT / "docs/your-own-pictures.md", ROOT / "benchmarks/off_data_set.csv"
@@ -105,8 +106,8 @@ def measure(models: dict[str, Recognizer], conditions: Iterable[Condition]) -> I
         formats = {ORIGINAL: resized, CONVERTED: converted}
         for (model, recognizer), (format_, pixels) in product(models.items(), formats.items()):
             kept = answered & recognizer.knows(pixels) if format_ == CONVERTED else np.ones_like(answered)
-            right = kept & (recognizer.probabilities(pixels).argmax(axis=1) == labels)
-            accuracy, (low, high) = float(right.mean()), wilson_interval(int(right.sum()), len(right))
+            correct = kept & (recognizer.probabilities(pixels).argmax(axis=1) == labels)
+            accuracy, (low, high) = float(correct.mean()), wilson_interval(int(correct.sum()), len(correct))
             print(f"{model}, {name}, {format_}: {accuracy:.2%} of {len(labels):,}", flush=True)
             numbers = {"accuracy": accuracy, "low": low, "high": high, "refused": int((~kept).sum())}
             yield {"model": model, "images": name, "format": format_, **numbers, "count": len(labels)}
@@ -172,7 +173,7 @@ def accuracies_table(results: pd.DataFrame) -> str:
         [images, *(f"{percent[images, model, ORIGINAL]} / {percent[images, model, CONVERTED]}" for model in models)]
         for images in results["images"].unique()
     ]
-    return table(["test accuracy, %", *models], rows)
+    return table(["test accuracy, %", *models], rows, markdown=True)
 
 
 def intervals_table(results: pd.DataFrame) -> str:
@@ -181,9 +182,9 @@ def intervals_table(results: pd.DataFrame) -> str:
     lines = []
     for (images, format_, count), rows in results.groupby(["images", "format", "count"], sort=False):
         percent = 100 * rows.set_index("model")[["accuracy", "low", "high"]].loc[models]
-        cells = [f"**{right:.1f}** ({low:.1f} to {high:.1f})" for right, low, high in percent.itertuples(index=False)]
+        cells = [f"**{share:.1f}** ({low:.1f} to {high:.1f})" for share, low, high in percent.itertuples(index=False)]
         lines.append([f"{images}, as {'here' if format_ == CONVERTED else 'tutorials'}", f"{count:,}", *cells])
-    return table(["right, % (95 % interval)", "images", *models], lines)
+    return table(["correct, % (95 % interval)", "images", *models], lines, markdown=True)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def main() -> None:
     heads = [f"{name}: {way}" for name in models for way in ("ours", "tutorials")]
     table = shares({kind: [scores(kind, seed, models) for seed in seeds] for kind in KINDS}, [*heads, "refused"])
     table.loc[f"all {len(KINDS) * len(seeds)}"] = table.mean()
-    show(table, "right, %")
+    show(table, "correct, %")
     numbers = {kind: [number_scores(kind, seed, models) for seed in seeds] for kind in NUMBERS}
     print()
     show(shares(numbers, [*models, "refused"]), "numbers without an error, %")
@@ -56,7 +56,7 @@ def show(table: pd.DataFrame, title: str) -> None:
 
 
 def scores(kind: str, seed: int, models: dict[str, Recognizer]) -> list[bool]:
-    """Whether each model is right about our 28 x 28 pixels, and the tutorials', and whether we refuse the picture."""
+    """Whether each model reads our 28 x 28 pixels, and the tutorials', correctly, and whether we refuse the picture."""
     digit = seed // 2 % 10
     image = KINDS[kind](digit, np.random.default_rng([seed, *kind.encode()]))
     ours = converted_or_none(image)

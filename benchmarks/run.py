@@ -32,8 +32,9 @@ from command import Parser
 from digits.dataset import Dataset, load_dataset, load_summary
 from digits.models.classifier import predict, to_pixels
 from digits.sources.mirrors import cache_of
-from doc_tables import table, write_table
+from doc_tables import write_table
 from loops import CLASSES, autograd, fit_recipe, floor, ours, recipe_params
+from tables import table
 
 RESULTS = ROOT / "benchmarks/RESULTS.md"
 BATCH_SIZES = (400, 100)
@@ -56,7 +57,7 @@ def main() -> None:
         folder = Path(name)
         unpack_archives(folder / "MNIST/raw")
         found = {
-            "machine": describe_machine() + "\n",
+            "machine": describe_machine(),
             "loops": compare_loops(folder, everything, val, rounds=1 if quick else 5),
             "arithmetics": compare_arithmetics(rounds=1 if quick else 5),
             "linear models": compare_linear_models(train, val, test, quick),
@@ -64,7 +65,7 @@ def main() -> None:
             "experiments": compare_experiments(clone, rounds=1 if quick else 3),
         }
     for name, text in found.items():
-        print(f"\n{name}\n\n{text}", end="")
+        print(f"\n{name}\n\n{text}")
         if not quick:
             write_table(RESULTS, name, text)
 
@@ -124,7 +125,7 @@ def compare_loops(folder: Path, train: Dataset, val: Dataset, rounds: int) -> st
         for name in variants
     ]
     header = ["loop", *(text for size in BATCH_SIZES for text in (f"ms per epoch, batch {size}", "times faster"))]
-    return table(header, rows)
+    return table(header, rows, markdown=True)
 
 
 def compare_arithmetics(rounds: int) -> str:
@@ -139,7 +140,7 @@ def compare_arithmetics(rounds: int) -> str:
         native, portable = (statistics.median(measured) for measured in seconds.values())
         ratio = statistics.median(p / n for n, p in zip(*seconds.values(), strict=True))
         rows.append([name, f"{images:,}", f"{1000 * native:,.0f}", f"{1000 * portable:,.0f}", f"{ratio:.2f}"])
-    return table(["recipe", "images", "native, ms", "portable, ms", "median ratio"], rows)
+    return table(["recipe", "images", "native, ms", "portable, ms", "median ratio"], rows, markdown=True)
 
 
 def compare_linear_models(train: Dataset, val: Dataset, test: Dataset, quick: bool) -> str:
@@ -174,7 +175,7 @@ def compare_linear_models(train: Dataset, val: Dataset, test: Dataset, quick: bo
         [name, f"{accuracy[name]:.2%}", f"{seconds:.1f}", f"{seconds / medians[first]:.1f}"]
         for name, seconds in medians.items()
     ]
-    return table(["model", "test accuracy", "seconds", "times as long"], rows)
+    return table(["model", "test accuracy", "seconds", "times as long"], rows, markdown=True)
 
 
 def compare_pipelines(folder: Path, clone: Path, rounds: int, epochs: int) -> str:
@@ -198,8 +199,8 @@ def compare_pipelines(folder: Path, clone: Path, rounds: int, epochs: int) -> st
     command = sys.executable, seed_script.__file__, str(folder), str(epochs)
     medians |= in_turn({script: lambda: run(*command)}, 1, warm_up=False)
     rows = [[name, f"{seconds:.2f}"] for name, seconds in medians.items()]
-    note = f"\nThe script takes {medians[script] / medians[repro]:.1f} times as long.\n" if epochs == 50 else ""
-    return table(["command", "seconds"], rows) + note
+    note = f"\n\nThe script takes {medians[script] / medians[repro]:.1f} times as long." if epochs == 50 else ""
+    return table(["command", "seconds"], rows, markdown=True) + note
 
 
 def compare_experiments(clone: Path, rounds: int) -> str:
@@ -227,7 +228,7 @@ def compare_experiments(clone: Path, rounds: int) -> str:
         [name, f"{seconds:.1f}", f"{seconds / (SWEEP_SIZE if 'sweep' in name else 1):.1f}"]
         for name, seconds in medians.items()
     ]
-    return table(["command", "seconds", "seconds per experiment"], rows)
+    return table(["command", "seconds", "seconds per experiment"], rows, markdown=True)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def main() -> None:
         rows.append([f"{scenario.images:,}", accuracies, f"{100 * scenario.sd:.2g}", *found])
         print(*rows[-1], sep="  ", flush=True)
     header = ["images", "true accuracies, %", "sd between seeds", *(f"{seeds} seeds" for seeds in SEEDS)]
-    write_table(PAGE, "coverage", table(header, rows, markdown=True) + "\n")
+    write_table(PAGE, "coverage", table(header, rows, markdown=True))
 
 
 def coverage(scenario: Scenario, seeds: int, draws: int) -> float:
