@@ -1,7 +1,7 @@
 """Teach models a hand that MNIST does not know, and see how many drawings that takes.
 
-A program draws it from a few straight strokes per digit, which strokes.py holds: the 1 has a foot, the
-7 and the 0 are crossed, the 4 is open. The points vary, and so do slant, size and the width of the pen.
+A program draws it from the strokes that strokes.py holds: the 1 has a foot, the 7 and the 0 are crossed,
+the 4 is open. Their points vary, and so do slant, size and the width of the pen.
 Example: python benchmarks/own_hand.py
 """
 
@@ -19,7 +19,8 @@ from command import Parser
 from digits.data.picture_folder import is_held_out, list_files, read_pictures
 from digits.known_datasets import PUBLISHED
 from handwriting.recognizer import Recognizer
-from strokes import HAND, Points, drawing
+from picture_kinds import drawn, picture
+from strokes import HAND, ink, write
 
 COUNTS = [0, 1, 3, 10, 30]  # drawings per digit that are taught
 TIMES = 10
@@ -30,15 +31,9 @@ SIDE = 200  # pixels of a drawing
 
 def draw(digit: int, random: np.random.Generator) -> Image.Image:
     """A drawing, `SIDE` x `SIDE` pixels, dark on light."""
-    size = random.uniform(0.5, 0.75, 2) * SIDE * np.array([0.7, 1])
-    width = int(4 * random.uniform(0.05, 0.1) * SIDE) / 4  # in whole pixels of what `drawing` makes smaller
-    slant, corner = random.normal(0, 0.15), random.uniform(0.12, 0.2, 2) * SIDE
-    strokes: list[Points] = []
-    for stroke in HAND[digit]:
-        points = (np.array(stroke) + random.normal(0, 0.035, (len(stroke), 2))) * size
-        points[:, 0] += slant * (size[1] - points[:, 1])
-        strokes.append(points + corner)
-    return drawing(strokes, (SIDE, SIDE), width, 0, 255)
+    size, corner = random.uniform(0.5, 0.75) * SIDE, random.uniform(0.12, 0.2, 2) * SIDE
+    strokes = [size * stroke + corner for stroke in write(digit, random, HAND)]
+    return picture(drawn(ink(strokes, (SIDE, SIDE), size * random.uniform(0.08, 0.16))))
 
 
 def save(folder: Path, count: int, seed: int, taught: bool) -> None:
@@ -67,8 +62,8 @@ def main() -> None:
             save(clone / "data/drawings", count, 0, taught=True)
             run_recipe(clone, recipe, f"taught-{recipe}-{count}", f"preprocess.drawings={TIMES if count else 0}")
             model = Recognizer(clone / "models/model.onnx")
-            right = (model.probabilities(unseen.images).argmax(axis=1) == unseen.labels).sum() / (10 * UNSEEN)
-            print(f"| {recipe} | {count} | {100 * right:.1f} | {100 * model.metrics.accuracy:.2f} |", flush=True)
+            correct = (model.probabilities(unseen.images).argmax(axis=1) == unseen.labels).sum() / (10 * UNSEEN)
+            print(f"| {recipe} | {count} | {100 * correct:.1f} | {100 * model.metrics.accuracy:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 Points = NDArray[np.float64]
+Forms = dict[int, list[list[tuple[float, float]]]]
 # Points of the strokes of each digit, in a square with the origin at the upper left.
 TURN = [
     (0.5 + 0.5 * x, 0.5 + 0.5 * y) for x, y in ((0, -1), (-0.8, -0.5), (-0.9, 0.3), (-0.4, 1), (0.4, 1), (0.9, 0.3))
 ]
 ROUND = [*TURN, (0.9, 0.3), TURN[0]]
 # A hand that is rare in MNIST: the 1 has a foot, the 7 and the 0 are crossed, the 4 is open.
-HAND: dict[int, list[list[tuple[float, float]]]] = {
+HAND: Forms = {
     0: [ROUND, [(0.8, 0.1), (0.2, 0.9)]],
     1: [[(0.25, 0.35), (0.5, 0), (0.5, 1)], [(0.2, 1), (0.8, 1)]],
     2: [[(0.15, 0.25), (0.4, 0), (0.8, 0.15), (0.7, 0.5), (0.15, 1), (0.9, 1)]],
@@ -24,7 +25,7 @@ HAND: dict[int, list[list[tuple[float, float]]]] = {
     9: [[(x, 0.5 * y) for x, y in ROUND], [(0.95, 0.1), (0.95, 1)]],
 }
 # Forms that MNIST has, too.
-PLAIN: dict[int, list[list[tuple[float, float]]]] = HAND | {
+PLAIN: Forms = HAND | {
     0: [[*ROUND, TURN[1]]],
     1: [[(0.5, 0), (0.5, 0.5), (0.5, 1)]],
     4: [[(0.1, 0), (0.05, 0.5), (0.85, 0.5)], [(0.75, 0), (0.75, 1)]],
@@ -34,9 +35,12 @@ PLAIN: dict[int, list[list[tuple[float, float]]]] = HAND | {
 }
 
 
-def write(digit: int, random: np.random.Generator) -> list[Points]:
-    """The strokes of a digit as somebody may write it, each float64 (N, 2), x and y, in a box of height 1."""
-    forms = PLAIN if random.random() < 0.7 else HAND
+def write(digit: int, random: np.random.Generator, forms: Forms | None = None) -> list[Points]:
+    """The strokes of a digit as somebody may write it, each float64 (N, 2), x and y, in a box of height 1.
+
+    Their forms are those of `PLAIN` or `HAND`, by chance, if none are given.
+    """
+    forms = forms or (PLAIN if random.random() < 0.7 else HAND)
     wide, slant = random.uniform(0.5, 0.75), random.normal(0, 0.12)
     strokes = []
     for stroke in forms[digit]:
@@ -67,21 +71,14 @@ def ink(strokes: list[Points], shape: tuple[int, int], pen: float, gaps: Points 
         strokes: in pixels.
         gaps: float64 (N, 2), points around which there is no ink.
     """
-    return np.asarray(drawing(strokes, shape, pen, 255, 0, gaps), np.float64) / 255
-
-
-def drawing(
-    strokes: list[Points], shape: tuple[int, int], pen: float, color: int, paper: int, gaps: Points | None = None
-) -> Image.Image:
-    """What `ink` measures, as a picture in grays."""
     fine = 4  # the factor by which it is drawn larger, for smooth edges
-    image = Image.new("L", (fine * shape[1], fine * shape[0]), paper)
+    image = Image.new("L", (fine * shape[1], fine * shape[0]))
     brush, radius = ImageDraw.Draw(image), fine * pen / 2
     for stroke in strokes:
         line = [(x, y) for x, y in (fine * stroke).tolist()]
-        brush.line(line, color, round(2 * radius), joint="curve")
+        brush.line(line, 255, round(2 * radius), joint="curve")
         for point in line:
-            brush.circle(point, radius, color)
+            brush.circle(point, radius, 255)
     for x, y in [] if gaps is None else (fine * gaps).tolist():
-        brush.circle((x, y), 1.4 * radius, paper)
-    return image.resize(shape[::-1], Image.Resampling.BOX)
+        brush.circle((x, y), 1.4 * radius, 0)
+    return np.asarray(image.resize(shape[::-1], Image.Resampling.BOX), np.float64) / 255
