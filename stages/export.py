@@ -36,7 +36,10 @@ def main() -> None:
     about = model.info.dataset
     images = load_dataset(TEST, len(about.classes)).images
     predictions = read_predictions(PREDICTIONS, len(images), about.classes)
-    metrics = read_metrics(METRICS, {"accuracy", "accuracy_low", "accuracy_high", "images", "ece"})
+    scores = {"accuracy", "accuracy_low", "accuracy_high", "images"}
+    metrics = read_metrics(METRICS, scores | {"ece"})
+    if "drawings_accuracy" in metrics:
+        read_metrics(METRICS, {f"drawings_{name}" for name in scores})
     parameters = read_metrics(TRAINING, {"parameters"})["parameters"]
     params = {section: read_values(section) for section in ("download", "preprocess", "train")}
 

@@ -1,7 +1,7 @@
 """Convert the raw data and the user's drawings to tensors: training, validation and test images with their labels.
 
 Reads data/raw and data/drawings; writes train.safetensors, val.safetensors, test.safetensors, drawings.safetensors
-(those that are never trained on), others.safetensors (shapes that are no digits, if these are) and dataset.json in
+(those that are never trained on), others.safetensors (shapes that are not digits, if these are) and dataset.json in
 data/tensors, and plots/data.png.
 Command: python stages/preprocess.py
 """
@@ -53,8 +53,8 @@ def main() -> None:
     taught, held_out = drawings.take(~is_held_out), drawings.take(is_held_out)
     if params.drawings > 0 and len(taught) == 0:
         raise params_error(
-            f"preprocess.drawings: needs pictures of these classes in {DRAWINGS}, got none, or held-out ones; "
-            f"`make draw` saves more, `git add {DRAWINGS}` shows them to sweeps, the queue and --temp, 0 does without"
+            f"preprocess.drawings: needs drawings of these classes in {DRAWINGS} that are not held out, got none; save "
+            f"some with `make draw`, run `git add {DRAWINGS}` if this is a sweep, the queue or --temp, or set it to 0"
         )
     train = train.extended(taught, params.drawings)
     mean, std = pixel_statistics(train.images)
@@ -71,7 +71,7 @@ def main() -> None:
     save_figure(FIGURE, draw_data(about, train.images, labels))
     print(f"{about.name}:", ", ".join(f"{size:,} {split}" for split, size in sizes.items()), "images")
     if files:
-        print(f"drawings: {len(taught):,} taught {params.drawings} times each, {len(held_out):,} held out")
+        print(f"drawings: {len(taught):,} used for training, {params.drawings} times each, {len(held_out):,} held out")
     check_unchanged(DRAWINGS, files)
 
 

@@ -1,8 +1,8 @@
 """Train the classifier on the training images and score it on the validation images after every epoch.
 
 Reads train.safetensors, val.safetensors, others.safetensors and dataset.json in data/tensors; writes
-models/model.safetensors, metrics/train.csv (a row per epoch) and metrics/train.json (the last row, and the number of
-parameters), both also while it trains.
+models/model.safetensors, metrics/train.csv (a row per epoch) and metrics/train.json (the metrics of the
+last epoch, and the number of parameters), both also while it trains.
 Command: python stages/train.py
 """
 
@@ -71,7 +71,7 @@ def main() -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"{summary.about.name}: {len(train):,} training and {len(val):,} validation images, on {device}")
     if taught:
-        print(f"and {taught:,} images of printed letters, which are no digits")
+        print(f"plus {taught:,} images of printed letters, which are not digits")
     print(f"{params.model}: {parameters:,} parameters")
     installed = {"torch": torch.__version__.partition("+")[0], "numpy": np.__version__}
     if not params.is_exact and installed != (named := read_values("versions")):
@@ -80,7 +80,7 @@ def main() -> None:
     processor = {} if portable or params.is_exact else torch.cpu.get_capabilities()
     supported = any(has for name, has in processor.items() if "bf16" in name)
     if processor and params.precision == "bfloat16" and device.type == "cpu" and not supported:
-        print("note: this processor has no bfloat16 support; float32 is many times as fast here:")
+        print("note: this processor has no bfloat16 support; float32 is many times faster here:")
         print("dvc exp run -S train.precision=float32")
 
     key = training_key(params.model_dump_json(), [TRAIN, VAL, OTHERS, SUMMARY], device, processor)
@@ -134,12 +134,14 @@ def tell_editor(step: int) -> None:
 
 
 def require_shares(params: TrainParams, images: int) -> None:
-    """Raise a `UserError` if the last batch of an epoch of so many images has fewer than one for each process."""
+    """Raise a `UserError` if the last batch of an epoch of so many images has too few for each process."""
     last = images % params.batch_size or params.batch_size
-    if last < params.processes:
+    # small_cnn ends in a single pixel, and batch normalisation needs two values.
+    least = params.processes * (2 if params.model == "small_cnn" else 1)
+    if last < least:
         raise params_error(
-            f"train.batch_size: each of the {params.processes} processes needs an image of every batch, got "
-            f"{params.batch_size}, which leaves {last} of {images:,} images for the last batch; set it to another value"
+            f"train.batch_size: {params.model} in {params.processes} processes needs {least} images in every batch, "
+            f"got {params.batch_size}, which leaves {last} of {images:,} for the last one; set it to another value"
         )
 
 

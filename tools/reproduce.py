@@ -59,7 +59,7 @@ def main() -> None:
         print("no dvc.lock is committed to compare with")
         return
     advice = "Was it committed with its code and parameters, portable arithmetic, and the packages of requirements.txt?"
-    check_same(first, outputs_in(committed), "this machine does not give the committed dvc.lock", advice)
+    check_same(first, outputs_in(committed, "HEAD"), "this machine does not give the committed dvc.lock", advice)
     print("this machine gives the committed bytes, those of dvc.lock")
 
 
@@ -113,7 +113,7 @@ def run_once(project: Path, command: list[str], name: str, python: list[str]) ->
     print(f" {time.perf_counter() - start:.0f} s", flush=True)
     lock = project / "dvc.lock"
     if status == 0 and lock.exists():
-        return outputs_in(lock.read_text(encoding="utf-8"))
+        return outputs_in(lock.read_text(encoding="utf-8"), "workspace")
     print(printed, file=sys.stderr)
     if status == WRONG_USAGE:
         sys.exit(2)
@@ -129,9 +129,9 @@ def folder_of_python(project: Path, command: list[str]) -> Path:
     return script.parent
 
 
-def outputs_in(lock: str) -> Outputs:
-    """The outputs that a dvc.lock names, in running order."""
-    return {(name, path): md5 for name, stage in parse_lock(lock).items() for path, md5 in stage.outs.items()}
+def outputs_in(lock: str, where: str) -> Outputs:
+    """The outputs that a dvc.lock names, in running order; raises what `parse_lock` does."""
+    return {(name, path): md5 for name, stage in parse_lock(lock, where).items() for path, md5 in stage.outs.items()}
 
 
 def check_same(first: Outputs, second: Outputs, problem: str, advice: str) -> None:

@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 from command import ROOT, Parser, run_command
 from digits.foundation.params import printable
-from experiments.revisions import LOCK, WORKSPACE, Files
+from digits.foundation.yaml_text import parse_lock
+from experiments.revisions import LOCK, WORKSPACE
 from experiments.run_cache import sha256_of_entry
 from repository import cache_folder, md5_of_file
 
@@ -62,8 +63,8 @@ def locked_outputs() -> dict[Path, str]:
     lock = Path(LOCK)
     if not lock.exists():
         return {}
-    stages = Files(WORKSPACE, None, {LOCK: lock.read_text(encoding="utf-8", errors="replace")}).stages
-    return {Path(path): md5 for stage in stages.values() for path, md5 in stage.outs.items()}
+    text = lock.read_text(encoding="utf-8", errors="replace")
+    return {Path(path): md5 for stage in parse_lock(text, WORKSPACE).values() for path, md5 in stage.outs.items()}
 
 
 def files_of(output: File, cache: Path) -> Iterator[File]:

@@ -1,4 +1,4 @@
-"""Data sets, their split, the bundled digits, and shapes that are no digits; folders of pictures become data sets."""
+"""Data sets, their split, the bundled digits, and shapes that are not digits; folders of pictures become data sets."""
 
 import os
 from pathlib import Path

@@ -191,6 +191,17 @@ def test_what_is_no_file_of_tensors_is_refused(tmp_path: Path, name: str) -> Non
     assert all(refusal(partial(read, named), path) for read in READERS for named in (path, str(path)))
 
 
+def test_a_lack_of_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lack(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    write_tensors(tmp_path / "file", {"a": np.zeros(1)})
+    monkeypatch.setattr("mmap.mmap", lack)
+    with pytest.raises(OSError, match="Cannot allocate memory") as caught:
+        read_tensors(tmp_path / "file")
+    assert caught.value.filename == str(tmp_path / "file")
+
+
 SHAPES = [(), (0,), (1,), (2,), (2, 1), (0, 28, 28), (2, 28, 28), (2, 28, 27), (2, 784), (2, 1, 28, 28)]
 DTYPES = [torch.uint8, torch.int64, torch.int32, torch.float32, torch.bool]
 RIGHT = {"images": ((2, 28, 28), torch.uint8), "labels": ((2,), torch.int64)}

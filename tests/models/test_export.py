@@ -160,3 +160,11 @@ def test_what_is_missing_or_damaged_is_refused_before_anything_is_written(folder
                 path.write_bytes(content.encode(errors="surrogateescape"))
                 assert "is damaged" in refusal(export.main, path)
         assert not export.EXPORTED.exists()
+
+
+def test_the_interval_of_the_drawings_comes_with_their_accuracy(folder: Path) -> None:
+    metrics = json.loads((folder / export.METRICS).read_text())
+    for name in OWN.keys() - {"drawings_accuracy"}:
+        (folder / export.METRICS).write_text(json.dumps({key: metrics[key] for key in metrics if key != name}))
+        with chdir(folder):
+            assert f"expected {name}, got none" in refusal(export.main, export.METRICS)

@@ -1,4 +1,4 @@
-"""Letters that a model is taught to be no digits, from the training to what the tools make of it."""
+"""Letters that a model is taught not to be digits, from the training to what the tools make of it."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_letters_are_taught_and_the_tools_know_the_limit(project: Path, run: Run
 
     edit(project / "params.yaml", "  others: 0.0", "  others: 0.5")
     output = run(project, "dvc", "repro")
-    assert "and 650 images of printed letters, which are no digits" in output
+    assert "plus 650 images of printed letters, which are not digits" in output
     metrics = json.loads((project / "metrics/test.json").read_text())
     taught = Recognizer(project / "models/model.onnx")
     assert taught.metrics.least_logit == metrics["least_logit"]

@@ -58,7 +58,7 @@ def test_drawings_are_learned(project: Path, run: Run) -> None:
     output = run(project, "dvc", "exp", "run", "-S", "preprocess.drawings=3", "--name", "taught")
     assert stages_run(output) == STAGES[1:]
     taught = 40 - metrics["drawings_images"]
-    assert f"drawings: {taught} taught 3 times each, {metrics['drawings_images']} held out" in output
+    assert f"drawings: {taught} used for training, 3 times each, {metrics['drawings_images']} held out" in output
     assert json.loads((project / "data/tensors/dataset.json").read_text())["train"] == 1300 + 3 * taught
     taught_commit = run(project, "git", "for-each-ref", "--format=%(objectname)", "refs/exps/??/*/taught").strip()
     assert "data/drawings/0/" in run(project, "git", "ls-tree", "-r", "--name-only", taught_commit)
@@ -131,7 +131,7 @@ def test_a_parameter_that_does_not_fit_the_data_is_refused(project: Path) -> Non
     path = project / "params.yaml"
     with chdir(project):
         edit(path, "drawings: 0", "drawings: 3")
-        with pytest.raises(UserError, match="needs pictures of these classes in data/drawings"):
+        with pytest.raises(UserError, match="needs drawings of these classes in data/drawings"):
             preprocess.main()
         edit(path, "val_size: 137", "val_size: 1437")
         message = r"smaller than the 1,437 .* of optdigits, got 1437; `-S preprocess\.val_size=143`"

@@ -213,8 +213,12 @@ def test_what_does_not_go_together_is_refused(monkeypatch: pytest.MonkeyPatch, t
     three = TrainParams(**BASELINE | {"processes": 3, "batch_size": 64})
     require_shares(three, 67)
     for images in (2, 65, 66):
-        with pytest.raises(UserError, match=rf"train.batch_size: each of the 3 .*, got 64, .* of {images} images"):
+        with pytest.raises(UserError, match=rf"train.batch_size: logistic in 3 .*, got 64, .* of {images} for"):
             require_shares(three, images)
+    small = TrainParams(**BASELINE | {"model": "small_cnn", "batch_size": 64})  # whose normalisation needs two images
+    require_shares(small, 66)
+    with pytest.raises(UserError, match=r"train.batch_size: small_cnn in 1 processes needs 2 images in every batch, "):
+        require_shares(small, 65)
     with pytest.raises(UserError, match=r"train.processes: must be at most \d+ on this .*, got 10,000; "):
         processes.connected(10_000, CPU, "a").__enter__()
     monkeypatch.setattr(os, "environ", os.environ | {"WORLD_SIZE": "2", processes.FOLDER: str(tmp_path)})

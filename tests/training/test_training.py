@@ -166,12 +166,16 @@ def test_a_device_must_be_there_for_every_process(monkeypatch: pytest.MonkeyPatc
     assert resolve_device("auto") == torch.device("mps")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")  # of torchrun, on each of two machines
-    with pytest.raises(UserError, match=r"train\.processes: each needs a GPU of its own, got 2 here; "):
+    with pytest.raises(
+        UserError, match=r"train\.processes: must be at most 1 on this machine, one for each GPU, got 2; "
+    ):
         resolve_device("mps", processes=2)
     chosen: list[int] = []
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     assert resolve_device("auto", processes=2) == torch.device("cuda")
     assert chosen == [0]
     monkeypatch.delenv("LOCAL_WORLD_SIZE")
-    with pytest.raises(UserError, match=r"train\.processes: each needs a GPU of its own, got 2 here; "):
+    with pytest.raises(
+        UserError, match=r"train\.processes: must be at most 1 on this machine, one for each GPU, got 2; "
+    ):
         resolve_device("cuda", processes=2)

@@ -36,21 +36,13 @@ class Files:
     @cached_property
     def stages(self) -> dict[str, LockedStage]:
         """What dvc.lock, one of the files, says of the last run of each stage; a `UserError` if it cannot be read."""
-        try:
-            return parse_lock(self[LOCK])
-        except ValueError:
-            raise UserError(
-                f"{self.revision}: {LOCK} is damaged, got text that DVC did not write; `git checkout HEAD {LOCK}` "
-                "restores that of the last commit"
-            )
+        return parse_lock(self[LOCK], self.revision)
 
 
 def read_files(revisions: Collection[str], paths: Sequence[str]) -> dict[str, Files]:
-    """Files of revisions, by revision, in one call of Git for all contents.
+    """Files of revisions, by revision, in one call of Git for all contents; paths are relative to the project's root.
 
-    Args:
-        revisions: "workspace", names of experiments, or what Git accepts for a commit; else a `UserError` is raised.
-        paths: relative to the root of the project.
+    A revision is "workspace", the name of an experiment, or what Git accepts for a commit; else raises a `UserError`.
     """
     known = experiments()
     commits = {revision: known.get(revision) or commit_of(revision) for revision in revisions if revision != WORKSPACE}

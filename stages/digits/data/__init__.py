@@ -1,1 +1,1 @@
-"""The data: where the archives come from, what they hold, and the tensors made from them."""
+"""From raw files to data sets: data/raw, folders of pictures, splits, and shapes that are not digits."""

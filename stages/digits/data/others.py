@@ -1,4 +1,4 @@
-"""Shapes that are no digits, which teach a model to say so: printed letters.
+"""Shapes that are not digits, which teach a model to say so: printed letters.
 
 Everything is computed from whole numbers, so that it is the same on every computer.
 """
@@ -13,15 +13,15 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from digits.dataset import Dataset
+from digits.pictures.mnist_format import BOX, SIDE
 
-DIGITS = list("0123456789")  # a copy, since known_datasets.py changes with the mirrors
+DIGITS = list("0123456789")  # a copy, or preprocess would depend on known_datasets.py
 FONTS = "DejaVuSans", "DejaVuSansMono", "DejaVuSerif"  # with their bold and slanted forms, of those in Matplotlib
 LIKE_DIGITS = frozenset("BIOSZgiloqsz")  # letters that a digit resembles
-SIDE, BOX = 28, 20
 
 
 def other_shapes(classes: Sequence[str]) -> Dataset:
-    """The letters that resemble no digit, as large as MNIST's digits, in every form of `FONTS`.
+    """The letters that do not resemble a digit, as large as MNIST's digits, in every form of `FONTS`.
 
     They are labelled like a class after the last one. If the classes are not the digits, there are none.
     """

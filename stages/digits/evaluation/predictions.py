@@ -44,7 +44,7 @@ class Answers:
 
 
 def choose_scorer(model: Model, batch_size: int) -> Scorer:
-    """NumPy for softmax regression, PyTorch for the other models, with so many images at a time."""
+    """NumPy for softmax regression; for the other models PyTorch, `batch_size` images at a time."""
     if model.info.architecture == "logistic":
         weight, bias, mean, std = (model.tensors[name] for name in ("layers.1.weight", "layers.1.bias", "mean", "std"))
         return SoftmaxRegression(weight, bias, mean.item(), std.item())

@@ -35,9 +35,9 @@ pictures are recognised less well; by how much has not been measured.""",
 OTHERS = {
     False: "They do not refuse what is not among the classes: a model of digits takes a letter for a digit.",
     True: """\
-The model was also taught that printed letters (DejaVu's) are no digits. The tools refuse an image whose largest logit
-is below `least_logit` of the metrics, which is so for at most 0.2 % of the validation images. Letters in other writing,
-and shapes that are not letters, may still be taken for digits.""",
+The model was also taught that printed letters (in the DejaVu fonts) are not digits. The tools refuse an image whose
+largest logit is below `least_logit` of the metrics, which is so for at most 0.2 % of the validation images. Letters in
+other writing, and shapes that are not letters, may still be taken for digits.""",
 }
 TEMPLATE = Path(__file__).with_name("card.md")
 

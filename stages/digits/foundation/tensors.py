@@ -30,14 +30,14 @@ def read_tensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str
 
     The tensors are read-only and mapped from the file: what is used is read, several processes share it, and the system
     drops it again where memory is scarce. safetensors itself would copy them. Raises a `UserError` if it is missing or
-    damaged.
+    damaged, and an `OSError` if it cannot be read.
     """
     path = Path(path)
     if not path.is_file():
         raise missing_file(path)
     tensors: dict[str, np.ndarray] = {}
     try:
-        with safe_open(path, framework="np") as file, path.open("rb") as opened:
+        with path.open("rb") as opened, safe_open(path, framework="np") as file:
             content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
             start = 8 + int.from_bytes(content[:8], "little")  # after the header and its size
             for name in file.offset_keys():  # they fill the file without a gap: safe_open has checked that
@@ -49,6 +49,9 @@ def read_tensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str
                 start += tensors[name].nbytes
             metadata = file.metadata() or {}
     except (OSError, SafetensorError, ValueError) as error:  # ValueError: no element, but a side longer than any
+        if isinstance(error, OSError) and error.errno:  # no damage, but a lack of permission or memory
+            error.filename = str(path)
+            raise
         raise damaged_file(path, str(error).partition("\n")[0])
     return tensors, metadata
 

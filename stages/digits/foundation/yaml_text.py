@@ -8,9 +8,14 @@ from typing import Any
 
 import yaml
 
-# YAML 1.1, PyYAML's version, takes 1e-05 for text and has dates and merge keys (`<<`); DVC reads YAML 1.2.
+from digits.foundation.stage import UserError
+
+# YAML 1.1, PyYAML's version, takes 1e-05 for text, 010 for 8 and `no` for false, and has dates and merge keys (`<<`);
+# DVC reads YAML 1.2.
+_BOOL = re.compile(r"(true|True|TRUE|false|False|FALSE)$")
+_INT = re.compile(r"[-+]?([0-9][0-9_]*|0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+)$")
 _FLOAT = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$")
-_OTHERS = {f"tag:yaml.org,2002:{name}" for name in ("float", "timestamp", "merge")}
+_OTHERS = {f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "timestamp", "merge")}
 
 
 class _Loader(yaml.SafeLoader):
@@ -36,19 +41,27 @@ class _FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignor
     """For what DVC writes: libyaml's parser, which takes a sixth of the time, and may crash if nested deeply."""
 
 
+def _whole_number(_: Any, node: yaml.ScalarNode) -> int:
+    text = node.value.replace("_", "")
+    return int(text, 0 if set(text) & set("box") else 10)  # Python rejects 010 for base 0
+
+
 for _loader in (_Loader, _FastLoader):
     _loader.yaml_implicit_resolvers = {
         first: [pair for pair in pairs if pair[0] not in _OTHERS]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+    _loader.add_implicit_resolver("tag:yaml.org,2002:bool", _BOOL, list("tTfF"))
+    _loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
     _loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+    _loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
 
 
 @dataclass(frozen=True)
 class LockedStage:
     """What dvc.lock says of the last run of a stage."""
 
-    deps: dict[str, str]  # MD5 by path
+    deps: dict[str, str]  # MD5 by path, empty for what DVC knows by something else
     outs: dict[str, str]  # MD5 by path, too
     params: dict[str, Any]  # values by dotted name, such as train.lr
 
@@ -62,14 +75,17 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(str(error))
 
 
-def parse_lock(text: str) -> dict[str, LockedStage]:
-    """The stages in the text of a dvc.lock, in running order; raises a `ValueError` if DVC did not write it."""
+def parse_lock(text: str, where: str) -> dict[str, LockedStage]:
+    """The stages in the text of a dvc.lock, in running order; a `UserError` about `where` if DVC did not write it."""
     try:
         loader: Any = _FastLoader
         stages = loader(text).get_single_data()["stages"]
         return {name: _locked_stage(entry) for name, entry in stages.items()}
-    except (yaml.YAMLError, LookupError, AttributeError, TypeError) as error:
-        raise ValueError(str(error))
+    except (yaml.YAMLError, LookupError, AttributeError, TypeError, ValueError):
+        raise UserError(
+            f"{where}: dvc.lock is damaged, got text that DVC did not write; `git checkout HEAD dvc.lock` restores "
+            "that of the last commit"
+        )
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -82,6 +98,6 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def _locked_stage(entry: Mapping[str, Any]) -> LockedStage:
-    deps, outs = ({each["path"]: str(each["md5"]) for each in entry.get(kind, [])} for kind in ("deps", "outs"))
+    deps, outs = ({each["path"]: str(each.get("md5", "")) for each in entry.get(kind, [])} for kind in ("deps", "outs"))
     params = {name: value for section in entry.get("params", {}).values() for name, value in flattened(section)}
     return LockedStage(deps, outs, params)

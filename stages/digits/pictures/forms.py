@@ -21,7 +21,7 @@ DASHES = 6  # more pieces than that may be a dashed frame
 GAPS = 0.012, 0.03  # of the longer side, between two dashes
 EDGE = 0.12  # of each side; a long piece with nothing farther inside is one of a frame
 # Shares of the height of the highest piece, or of the digit.
-LOW = 0.45  # what is lower is no digit, but may be a part of the one beside it
+LOW = 0.45  # what is lower is not a digit, but may be a part of the one beside it
 SHORTEST = 0.5  # an underline
 BEYOND = 0.08  # how far an underline or words go beyond a digit on both sides
 PRINT = 0.3  # the height of letters

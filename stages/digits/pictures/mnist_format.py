@@ -78,7 +78,7 @@ def _refuse_frames(ink: Mask) -> None:
         raise NoDigitError("it shows 2 shapes, one inside the other; one at a time")
     outline = max(cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0], key=cv2.contourArea)
     if loops and cv2.contourArea(outline) > CORNERS * np.prod(cv2.minAreaRect(outline)[1]):
-        raise NoDigitError("it shows a box that is empty, or that the digit touches; write inside of it")
+        raise NoDigitError("it shows a box that is empty, or that the digit touches; write inside it")
 
 
 def _scaled(ink: Floats) -> Floats:

@@ -26,8 +26,8 @@ def read_archives(archives: Mapping[str, bytes], split: str) -> Dataset:
 
 
 def _read_idx(packed: bytes) -> np.ndarray:
-    """The values of a gzipped IDX file, uint8 of any shape; its fourth byte is the number of sides, which follow."""
+    """The values of a gzipped IDX file, uint8; its fourth byte is the number of dimensions, whose sizes follow."""
     content = gzip.decompress(packed)
-    sides = content[3]
-    shape = struct.unpack_from(f">{sides}I", content, 4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * sides).reshape(shape)
+    dimensions = content[3]
+    shape = struct.unpack_from(f">{dimensions}I", content, 4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)

@@ -108,9 +108,10 @@ def code_files() -> list[Path]:
 def is_recorded(stage: str, output: Path) -> bool:
     """Whether dvc.lock records the current content of `output` as a result of `stage`.
 
-    If so, DVC knows about the run that wrote it, and runs the stage again only because it was forced to.
+    If so, DVC knows about the run that wrote it, and runs the stage again only because it was forced to. Raises a
+    `UserError` if dvc.lock is damaged.
     """
     lock = ROOT / "dvc.lock"
-    stages = parse_lock(lock.read_text(encoding="utf-8")) if lock.is_file() else {}
+    stages = parse_lock(lock.read_text(encoding="utf-8"), "workspace") if lock.is_file() else {}
     md5 = hashlib.md5(output.read_bytes(), usedforsecurity=False).hexdigest()
     return stage in stages and stages[stage].outs.get(output.as_posix()) == md5

@@ -42,7 +42,10 @@ def resolve_device(name: str, processes: int = 1) -> torch.device:
     started = 1 if "WORLD_SIZE" in os.environ else processes
     here = int(os.environ.get("LOCAL_WORLD_SIZE", started)) if name == "cuda" else processes
     if here > gpus[name]:
-        raise params_error(f"train.processes: each needs a GPU of its own, got {here} here; set train.device to cpu")
+        raise params_error(
+            f"train.processes: must be at most {gpus[name]} on this machine, one for each GPU, got {here}; set "
+            "train.device to cpu"
+        )
     if name == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device(name)
