@@ -65,11 +65,13 @@ def run_command(main: Callable[[], None]) -> None:
         sys.exit(f"error: {printable(str(error), None)}")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # As the documentation of Python's signal module advises: otherwise, flushing at exit would fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except OSError as error:
-        if error.filename is None:
+        if error.errno is None:  # not from the system
             raise
-        sys.exit(f"error: {printable(str(error.filename))}: cannot be read or written, got {error.strerror}")
+        if error.filename is None:
+            # As the documentation of Python's signal module advises: otherwise, flushing at exit would fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        where = error.filename or "standard output or a temporary file"
+        sys.exit(f"error: {printable(str(where))}: cannot be read or written, got {error.strerror}")

@@ -51,7 +51,8 @@ def main() -> None:
         print(json.dumps(numbers, indent=2))
     else:
         # Tables have more than one line, paragraphs have one.
-        print("\n\n".join(part if "\n" in part or arguments.md else textwrap.fill(part, 80) for part in parts))
+        wrap = textwrap.TextWrapper(80, break_on_hyphens=False)  # which names may have
+        print("\n\n".join(part if "\n" in part or arguments.md else wrap.fill(part) for part in parts))
     if arguments.fail_if_worse and any(item["verdict"] == WORSE for item in numbers["comparisons"]):
         sys.exit(1)
 

@@ -67,8 +67,8 @@ def verdict(name: str, recipe: dict[str, Any]) -> str:
         return f"No published model of {name} has seed {seed} (they have {', '.join(published)}).\n"
     if hashlib.sha256(MODEL.read_bytes()).hexdigest() == published[seed]:
         return f"The model is, byte for byte, the published one of {name} with seed {seed}.\n"
-    reasons = "its data, code,\nlibraries or arithmetic are others, see docs/what-is-reproducible.md."
-    return f"The model is not the published one of {name} with seed {seed}: {reasons}\n"
+    reasons = "because its\ndata, code, libraries or arithmetic differ; see docs/what-is-reproducible.md."
+    return f"The model is not the published one of {name} with seed {seed}, {reasons}\n"
 
 
 if __name__ == "__main__":

@@ -65,7 +65,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--prune", type=positive, metavar="EPOCHS", help=worse)
     figures = "at the end, draw the trials by parameter to this file, NAME.png, and all together to NAME-parallel.png"
     parser.add_argument("--picture", type=png_file, metavar="FILE", help=figures)
-    parser.add_argument("--seed", type=positive, default=1, metavar="N", help="propose others (default: %(default)s)")
+    seed = "seed of the proposals; another one gives other trials (default: %(default)s)"
+    parser.add_argument("--seed", type=positive, default=1, metavar="N", help=seed)
     known = "propose a trial from those N or more before it, so that N can run at a time (default: %(default)s)"
     parser.add_argument("--window", type=positive, default=4, metavar="N", help=known)
     arguments = parser.parse_args()

@@ -48,3 +48,9 @@ def test_a_missing_package_is_named(run: Run) -> None:
 def test_a_reader_that_leaves_is_no_error(finished: Path, tmp_path: Path, run: Run, arguments: str) -> None:
     run(finished, "sh", "-c", f"python tools/compare.py HEAD HEAD {arguments} 2> {tmp_path}/errors | true")
     assert (tmp_path / "errors").read_text() == ""
+
+
+def test_a_full_disk_behind_standard_output_is_named(finished: Path, run: Run) -> None:
+    output = run(finished, "sh", "-c", "python tools/compare.py HEAD HEAD > /dev/full", status=1)
+    assert output.startswith("error: standard output or a temporary file: cannot be read or written, got No space")
+    assert output.count("\n") == 1

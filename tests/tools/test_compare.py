@@ -348,7 +348,9 @@ def test_real_experiments(copy_with_experiments: MakeProject, run: Run, call: Ca
     assert (compared["verdict"], compared["p"]) == ("worse", 0.5)
     text, _ = call(compare, project, "--seeds", "--md", "HEAD", "slow-0")
     assert f"| `slow-0` | {100 * difference:+.2f} |" in " ".join(text.split())
-    assert "slow-1 is worse" not in call(compare, project, "--seeds", "slow-1")[0]
+    described = call(compare, project, "--seeds", "slow-1")[0]
+    assert "slow-1 is worse" not in described
+    assert "-\n" not in described  # names stay whole
     advice = "`dvc exp apply unscored; dvc repro` scores it in the workspace"
     assert f"got predictions of an earlier one; {advice}" in call(compare, project, "HEAD", "unscored", status=1)[1]
     for recipes, problem in [

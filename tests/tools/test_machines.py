@@ -55,6 +55,23 @@ def test_a_pull_that_fails_is_no_error(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert capsys.readouterr().err == "note: some experiments cannot be pulled from hub, got\nno cache\n"
 
 
+def test_a_push_is_tried_again_until_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried, runner = list[object](), Runner()
+
+    def fail(*arguments: str) -> SimpleNamespace:
+        tried.append(arguments)
+        if len(tried) == 2:
+            runner.interrupted = True
+            runner.stopped.set()
+        return SimpleNamespace(returncode=1, stdout="no remote\n")
+
+    monkeypatch.setattr(remote, "dvc", fail)
+    monkeypatch.setattr(remote, "PAUSES", (0, 0, 60, 60))
+    with pytest.raises(KeyboardInterrupt):
+        remote.push(runner, "e-0", "hub")
+    assert len(tried) == 2
+
+
 @pytest.fixture
 def machines(copy_finished: MakeProject, tmp_path: Path, run: Run) -> Machines:
     """Two clones, and the Git remote that both push to; the DVC remote is a folder."""

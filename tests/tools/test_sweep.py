@@ -14,7 +14,7 @@ from PIL import Image
 
 import sweep
 from background import wait_for
-from conftest import Call, MakeProject, edit
+from conftest import ROOT, Call, MakeProject, edit
 from conftest import Run as RunCommand
 from digits.foundation.stage import UserError
 from digits.foundation.yaml_text import parse_lock
@@ -26,6 +26,18 @@ from experiments.snapshot import DRAWINGS, Snapshot, take_snapshot, used_picture
 from samples import draw, some_digits
 
 SWEEP = "python", "tools/sweep.py"
+# As a user may add them.
+OTHER_STAGES = "  list: {cmd: ls}\n  each: {foreach: [a, b], do: {cmd: 'echo ${item}', deps: [params.yaml]}}\n"
+# Two at once, as a sweep runs them, of which each takes a minute.
+SLEEPS = """
+import sys
+sys.path.insert(0, "tools")
+from command import ROOT
+from experiments.processes import Runner
+runner = Runner()
+command = "sh", "-c", "echo begun; sleep 60"
+runner.run_threads(2, lambda: runner.run(command, ROOT, watch=lambda line: print(end=line)))
+"""
 
 
 def test_every_combination_is_a_member_with_a_name() -> None:
@@ -48,7 +60,7 @@ def test_what_makes_no_sweep_is_refused() -> None:
 def test_a_snapshot_has_what_experiments_see(project: Path, run: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("experiments.snapshot", "repository"):
         monkeypatch.setattr(f"{module}.ROOT", project)
-    stages = parse_lock((project / "dvc.lock").read_text())
+    stages = parse_lock((project / "dvc.lock").read_text(), "here")
     made = {path for stage in stages.values() for path in stage.outs}
     recorded = {path: md5 for stage in stages.values() for path, md5 in stage.deps.items() if path not in made}
     (project / "stages/digits/models/__pycache__").mkdir()
@@ -77,6 +89,9 @@ def test_a_snapshot_has_what_experiments_see(project: Path, run: RunCommand, mon
     (project / "shapes/a.png").write_text("a picture")
     run(project, "dvc", "add", "shapes")  # DVC brings it into experiments, though Git does not know it
     assert "shapes" in take_snapshot({"shapes"}).files
+
+    edit(project / "dvc.yaml", "  download:\n", OTHER_STAGES + "  download:\n")
+    assert take_snapshot({"shapes"}).files.keys() == {*found.files, "shapes"} - {DRAWINGS}
 
     (project / ".git/shallow").write_text(run(project, "git", "rev-parse", "HEAD"))
     with pytest.raises(UserError, match=r"^Git: has only the last commits here, .*`git fetch --unshallow`$"):
@@ -185,6 +200,19 @@ def test_experiments_are_drawn_and_listed(copy_with_experiments: MakeProject, ru
     assert lines("--rev HEAD~1")[-1].startswith("no experiments of this commit: `dvc exp run` runs one; ")
 
 
+def test_a_sweep_in_the_background_outlives_its_terminal_and_can_be_ended(environment: dict[str, str]) -> None:
+    """A shell starts it without Ctrl-C, and nohup without SIGHUP."""
+    command = "sh", "-c", f"trap '' INT HUP; exec python -uc '{SLEEPS}'"
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert [process.stdout.readline() for _ in range(2)] == ["begun\n"] * 2
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.terminate()
+        assert process.wait(20) == 130
+
+
 def made_up(name: str, seed: int, accuracy: float, **params: object) -> Run:
     given = {"train.lr": 0.1, "train.optimizer": "sgd", "train.seed": seed, "preprocess.val_size": 1000} | params
     return Run(name, given, {"code": "a"}, {}, {"val_accuracy": accuracy, "accuracy": accuracy})
@@ -198,6 +226,7 @@ def test_damaged_results_are_named() -> None:
         ("dvc.lock", "[]", "HEAD: dvc.lock is damaged"),
         ("dvc.lock", "schema: '2.0'\nstages: {}", "dvc.lock: has no stage train in HEAD"),
         ("metrics/train.json", "{", "HEAD: metrics/train.json is damaged"),
+        ("metrics/train.json", "[1]", "HEAD: metrics/train.json is damaged"),
         ("metrics/test.json", None, "metrics/test.json: is missing in HEAD"),
     ]:
         with pytest.raises(UserError, match=f"^{message}"):

@@ -34,11 +34,9 @@ def get_model(revision: Files) -> onnx.ModelProto:
 
 
 def average(members: Mapping[str, onnx.ModelProto], commits: list[str]) -> onnx.ModelProto:
-    """A model of the same input and outputs, whose logits are the mean of those of the members.
+    """A model of the same input and outputs, whose logits are the mean of those of the members, by name.
 
-    Args:
-        members: by name; a `UserError` is raised if they tell different classes apart.
-        commits: one for each.
+    There is a commit for each. Raises a `UserError` if the members have different classes.
     """
     (first_name, first), *others = members.items()
     classes = properties(first)["classes"]
@@ -69,19 +67,16 @@ def properties(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def with_scores(ensemble: onnx.ModelProto) -> tuple[bytes, dict[str, dict[str, Any]]]:
-    """Add the scores of `score_model` to a model's metadata; return its file, the same bytes every time, and them."""
-    scores = score_model(ensemble.SerializeToString(), len(json.loads(properties(ensemble)["classes"])))
-    helper.set_model_props(ensemble, properties(ensemble) | {"metrics": json.dumps(scores["test"])})
+    """Score a model on the test images and, if there are any, the validation images; add the first to its metadata.
+
+    Returns its file, the same bytes every time, and what `digits.scoring.score` says, by the name of the images.
+    """
+    scores, about = {}, properties(ensemble)
+    for name, file in IMAGES.items():
+        dataset = load_dataset(ROOT / file, len(json.loads(about["classes"])), allow_empty=True)
+        if len(dataset) > 0:
+            logits, _ = predict_onnx(ensemble.SerializeToString(), dataset.images, BATCH_SIZE)
+            scores[name] = score(int((logits.argmax(axis=1) == dataset.labels).sum()), len(dataset))
+    helper.set_model_props(ensemble, about | {"metrics": json.dumps(scores["test"])})
     content: bytes = ensemble.SerializeToString(deterministic=True)
     return content, scores
-
-
-def score_model(model: bytes, classes: int) -> dict[str, dict[str, Any]]:
-    """What `digits.scoring.score` says of a model on test images and, if there are any, validation images."""
-    scores = {}
-    for name, file in IMAGES.items():
-        dataset = load_dataset(ROOT / file, classes, allow_empty=True)
-        if len(dataset) > 0:
-            logits, _ = predict_onnx(model, dataset.images, BATCH_SIZE)
-            scores[name] = score(int((logits.argmax(axis=1) == dataset.labels).sum()), len(dataset))
-    return scores

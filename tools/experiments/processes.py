@@ -28,8 +28,10 @@ class Runner:
 
         On Ctrl-C, or a signal that asks the process to end, this ends all that runs, and exits.
         """
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.default_int_handler)
+        # SIGINT, too, since a script starts `command &` without it, and so would what runs here.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, signal.default_int_handler)
         threads = ThreadPoolExecutor(jobs)
         futures = [threads.submit(work) for _ in range(jobs)]
         try:
@@ -37,8 +39,8 @@ class Runner:
             self.stopped.set()
             wait(futures)
         except KeyboardInterrupt:
-            self.stopped.set()
             self.interrupted = True
+            self.stopped.set()
             while any(not future.done() for future in futures):
                 for process in list(self.running):
                     interrupt(process)
@@ -56,15 +58,11 @@ class Runner:
         watch: Callable[[str], object] = len,
         end_by: signal.Signals = signal.SIGINT,
     ) -> tuple[int, str]:
-        """Run a command in a folder; return its status and what it printed.
+        """Run a command in a folder, with the variables of this process by default; return its status and output.
 
-        Args:
-            environment: its variables; those of this process by default.
-            watch: called with each line that it prints. If this raises an error, or this thread is interrupted, the
-                command and all that it has started get the signal `end_by`.
-
-        Raises:
-            KeyboardInterrupt: `run_threads` was interrupted, and has ended the command.
+        `watch` is called with each line that it prints. If this raises an error, or this thread is interrupted, the
+        command and all that it has started get the signal `end_by`. Raises a `KeyboardInterrupt` if `run_threads` was
+        interrupted, and has ended the command.
         """
         # A process group of its own, since DVC leaves an interrupt to its stage, and both must get it. If this process
         # is killed, they end at the next line that they print, since nobody reads it.

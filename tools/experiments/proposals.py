@@ -37,10 +37,8 @@ Space = dict[str, Any]  # by the parameter's name: {"low": …, "high": …, "lo
 def members(settings: Sequence[str], prefix: str) -> dict[str, Proposal]:
     """All combinations of values by name, such as lr=0.01,seed=3, in the order of `dvc exp run --queue`.
 
-    Args:
-        settings: as `dvc exp run --queue -S` takes them, such as train.lr=0.01,0.1 or train.seed=range(0,5); a
-            `UserError` is raised if they make no sweep of this repository's parameters.
-        prefix: of the names.
+    The names begin with `prefix`. Settings are as `dvc exp run --queue -S` takes them, such as train.lr=0.01,0.1 or
+    train.seed=range(0,5). Raises a `UserError` if they do not make a sweep of this repository's parameters.
     """
     flat_params()  # or one that cannot be read would be the error of a temporary file
     try:

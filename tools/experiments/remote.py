@@ -2,11 +2,11 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 
 from command import ROOT
 from digits.foundation.stage import UserError
+from experiments.processes import Runner
 from experiments.revisions import experiments
 from repository import git
 
@@ -22,13 +22,14 @@ def check_remotes(remote: str) -> None:
         raise UserError("--push: needs a default DVC remote, got none; `dvc remote add --default NAME URL`")
 
 
-def push(name: str, remote: str) -> None:
-    """Push an experiment; raises a `UserError` if several attempts fail.
+def push(runner: Runner, name: str, remote: str) -> None:
+    """Push an experiment; raises a `UserError` if all attempts fail, a `KeyboardInterrupt` if `runner` is interrupted.
 
     Whoever repeats a trial replaces an experiment that arrived before its machine died.
     """
     for pause in PAUSES:
-        time.sleep(pause)
+        if runner.stopped.wait(pause) and runner.interrupted:
+            raise KeyboardInterrupt
         done = dvc("exp", "push", "--force", remote, name)
         if done.returncode == 0:
             return

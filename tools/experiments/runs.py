@@ -37,8 +37,7 @@ class Run:
 def run_of(files: Files, stages_of_it: Collection[str] = ()) -> Run:
     """The run that has written these files, which are those of `RESULTS`; a `UserError` if some cannot be read.
 
-    Args:
-        stages_of_it: all if empty; what dvc.lock says of others is left from an earlier run.
+    What dvc.lock says of stages other than `stages_of_it`, if any are given, is left from an earlier run.
     """
     stages = {name: stage for name, stage in files.stages.items() if name in (stages_of_it or files.stages)}
     if "train" not in stages:
@@ -61,8 +60,8 @@ def metrics_of(files: Files, stages: dict[str, Any]) -> dict[str, float]:
         path = f"metrics/{split}.json"
         try:
             metrics |= json.loads(files[path])
-        except ValueError:
-            raise UserError(f"{files.revision}: {path} is damaged, got no JSON; `dvc repro` rewrites it")
+        except (TypeError, ValueError):
+            raise UserError(f"{files.revision}: {path} is damaged, got no metrics; `dvc repro` rewrites it")
     return metrics
 
 

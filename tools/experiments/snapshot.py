@@ -15,14 +15,15 @@ from dvc.dependency import Dependency
 from dvc.repo import Repo
 
 from command import ROOT
+from digits import dataset
 from digits.foundation.stage import UserError
-from digits.foundation.yaml_text import flattened, parse_yaml
+from digits.foundation.yaml_text import flattened
 from experiments.runs import Run
 from repository import flat_params, git, md5_of_file
 
 WIRING = "dvc.yaml"
 CODE = "stages/"
-DRAWINGS = "data/drawings"
+DRAWINGS = str(dataset.DRAWINGS)
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,9 @@ def take_snapshot(pictures: Collection[str] = ()) -> Snapshot:
         raise UserError(
             "Git: has only the last commits here, with which DVC keeps no experiments; `git fetch --unshallow`"
         )
-    stages = parse_yaml((ROOT / WIRING).read_text(encoding="utf-8"))["stages"].values()
-    code = {path for stage in stages for path in stage["deps"] if path.startswith(CODE)}
-    there = [path for path in (*sorted(code), *sorted(pictures)) if (ROOT / path).exists()]
     with Repo(str(ROOT)) as repo:
+        code = {dep.def_path for dep in repo.index.deps if dep.def_path.startswith(CODE)}
+        there = [path for path in (*sorted(code), *sorted(pictures)) if (ROOT / path).exists()]
         for path in there:
             refuse_hidden(path, repo)
         files = {path: Dependency(None, str(ROOT / path), repo=repo).get_hash().value for path in there}

@@ -86,12 +86,9 @@ def difference_interval(gained: int, lost: int, images: int) -> Interval:
 
 
 def images_needed(discordant: float, difference: float, level: float = LEVEL) -> int:
-    """The number of images that detects a difference in accuracy, not 0, with 80 % power.
+    """The number of images with which a test at this level detects a difference in accuracy, not 0, with 80 % power.
 
-    Args:
-        discordant: share of the images that only one of the two gets right.
-        level: significance level of the test.
-
+    `discordant` is the share of the images that only one of the two gets right.
     Source: R. J. Connor, Sample size for testing differences in proportions for the paired-sample design,
     Biometrics 43 (1987).
     """

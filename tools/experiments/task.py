@@ -93,7 +93,7 @@ class Task:
             )
             print(f"{name:16}  {result:14}  {time.perf_counter() - begin:.1f} s  {params}".rstrip(), flush=True)
         if self.remote and name in experiments(self.snapshot.commit):
-            push(name, self.remote)
+            push(runner, name, self.remote)
         return accuracy
 
     def train(self, runner: Runner, trial: Trial, name: str, proposal: Proposal) -> tuple[float | None, str]:

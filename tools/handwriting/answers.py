@@ -29,14 +29,10 @@ def answer(
 ) -> dict[str, Any]:
     """The model's answer to the picture in a file, or on standard input for the path `-`.
 
-    Args:
-        seen: a folder to which to write what the model sees, and for `several` the picture with the digits marked.
-        several: read all digits of the picture.
-        advice: what to do with a picture that shows several digits.
-
-    Returns:
-        `file`, and `problem`, or what `classified` gives; for `several`, `number`, a text, and `digits`, each with what
-        `classified` gives and its `box`: left, top, right and bottom, as fractions of the picture's width and height.
+    It has `file`, and `problem`, with `advice` if there are several digits, or what `classified` gives. If all digits
+    are to be read (`several`), it has `number`, a text, and `digits`, each with what `classified` gives and its `box`:
+    left, top, right and bottom, as fractions of the picture's width and height. What the model sees, and of several
+    digits the picture with their boxes, is written to the folder `seen`.
     """
     try:
         picture = read_picture(io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD_INPUT else path)
@@ -69,9 +65,8 @@ def marked(picture: Image.Image, digits: Iterable[Digit]) -> Image.Image:
 def evaluate(recognizer: Recognizer, known: Iterable[tuple[str, Path]], seen: Path | None = None) -> dict[str, Any]:
     """Score pictures, each with its class; one without an answer counts as an error.
 
-    Returns:
-        What `digits.scoring.score` gives, `unanswered`, their number, `classes`, the counts by class, and `wrong`, the
-        answers that are not `actual`.
+    The result has what `digits.scoring.score` gives, `unanswered`, their number, `classes`, the counts by class, and
+    `wrong`, the answers that are not `actual`.
     """
     answers = [{"actual": name, **answer(recognizer, path, seen)} for name, path in known]
     wrong = [each for each in answers if each.get("class") != each["actual"]]
@@ -98,11 +93,7 @@ def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def classified(recognizer: Recognizer, image: NDArray[np.uint8]) -> dict[str, Any]:
-    """`class`, `probability`, `runner_up`, `runner_up_probability` and `probabilities`, or the `problem`.
-
-    Args:
-        image: uint8 (28, 28).
-    """
+    """Of an image, uint8 (28, 28), `class` and `runner_up` with their and all `probabilities`, or the `problem`."""
     probabilities = recognizer.by_class(image)
     if probabilities is None:
         return {"problem": UNKNOWN}

@@ -17,7 +17,7 @@ from digits.known_datasets import PUBLISHED
 from digits.pictures.conversion import CONVERSIONS
 
 MODEL = ROOT / "models/model.onnx"
-UNKNOWN = "it looks like nothing that the model knows"
+UNKNOWN = "it does not look like anything the model knows"
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -84,16 +84,14 @@ class Recognizer:
 
     def knows(self, images: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Whether images look like one of the classes, bool (N,); to a model that was taught no others, all do."""
-        return self._are_known(self.logits(images))
+        least = -np.inf if self.metrics.least_logit is None else self.metrics.least_logit
+        return np.asarray(self.logits(images).max(axis=1) >= least)
 
     def by_class(self, image: NDArray[np.uint8]) -> dict[str, float] | None:
         """The probability of each class, by name, for an image from `convert`, uint8 (28, 28); None if unlike all."""
-        logits, probabilities = run_session(self._session, ["logits", "probabilities"], image[None])
-        return dict(zip(self.classes, probabilities[0].tolist(), strict=True)) if self._are_known(logits)[0] else None
-
-    def _are_known(self, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
-        least = -np.inf if self.metrics.least_logit is None else self.metrics.least_logit
-        return np.asarray(logits.max(axis=1) >= least)
+        if not self.knows(image[None])[0]:
+            return None
+        return dict(zip(self.classes, self.probabilities(image[None])[0].tolist(), strict=True))
 
     def introduction(self) -> str:
         """Which model it is, its test accuracy, and, for a linear one of a known data set, a far better recipe."""
