@@ -1,4 +1,4 @@
-# Every target sets up .venv if necessary. Its Python comes first on PATH, so that DVC runs the stages with it.
+# Every target but `constraints` sets up .venv if necessary. Its Python comes first on PATH, so that DVC runs the stages with it.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 

@@ -360,7 +360,7 @@ KINDS: dict[str, Callable[[int, Random], Image.Image]] = {
     "form: printed words": one(words),
     "form: tick boxes": one(tick_boxes),
 }
-# Lines that look like no digit, in a square with the origin at the upper left.
+# Lines that do not look like a digit, in a square with the origin at the upper left.
 DOODLES: dict[str, list[tuple[float, float]]] = {
     "triangle": [(0.5, 0), (1, 1), (0, 1), (0.5, 0)],
     "square": [(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)],

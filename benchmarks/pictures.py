@@ -3,7 +3,7 @@
 A program writes digits onto paper and takes pictures of it. Tutorials convert a
 picture to gray, invert it if its mean is above 127, and resize it to 28 x 28. A
 second table says how many numbers of five digits are read without an error, a
-third how many letters and drawings that are no digits are refused.
+third how many letters and drawings that are not digits are refused.
 Command: python benchmarks/pictures.py MODEL.onnx ...
 """
 
