@@ -140,8 +140,8 @@ def require_shares(params: TrainParams, images: int) -> None:
     least = params.processes * (2 if params.model == "small_cnn" else 1)
     if last < least:
         raise params_error(
-            f"train.batch_size: {params.model} in {params.processes} processes needs {least} images in every batch, "
-            f"got {params.batch_size}, which leaves {last} of {images:,} for the last one; set it to another value"
+            f"train.batch_size: must leave {least} images or more for the last batch of {params.model} in "
+            f"{params.processes} process(es), got {params.batch_size}, which leaves {last} of {images:,}"
         )
 
 

@@ -213,11 +213,12 @@ def test_what_does_not_go_together_is_refused(monkeypatch: pytest.MonkeyPatch, t
     three = TrainParams(**BASELINE | {"processes": 3, "batch_size": 64})
     require_shares(three, 67)
     for images in (2, 65, 66):
-        with pytest.raises(UserError, match=rf"train.batch_size: logistic in 3 .*, got 64, .* of {images} for"):
+        with pytest.raises(UserError, match=rf"train.batch_size: must leave 3 images .*, got 64, .* of {images}\n"):
             require_shares(three, images)
-    small = TrainParams(**BASELINE | {"model": "small_cnn", "batch_size": 64})  # whose normalisation needs two images
+    # Its normalisation needs two images.
+    small = TrainParams(**BASELINE | {"model": "small_cnn", "batch_size": 64})
     require_shares(small, 66)
-    with pytest.raises(UserError, match=r"train.batch_size: small_cnn in 1 processes needs 2 images in every batch, "):
+    with pytest.raises(UserError, match=r"train.batch_size: must leave 2 .* of small_cnn in 1 .*, got 64, "):
         require_shares(small, 65)
     with pytest.raises(UserError, match=r"train.processes: must be at most \d+ on this .*, got 10,000; "):
         processes.connected(10_000, CPU, "a").__enter__()
