@@ -1,6 +1,10 @@
 # Every target but `constraints` sets up .venv if necessary. Its Python comes first on PATH, so that DVC runs the stages with it.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# DVC needs a name, which a user that a container numbers does not have.
+export LOGNAME := $(or $(LOGNAME),$(USER),$(shell id -un 2>/dev/null || id -u))
+# What fails must not count as made: without it, a virtual environment that lacks pip does.
+.DELETE_ON_ERROR:
 
 # pip would compile the packages on a single core; this takes all of them.
 COMPILE := .venv/bin/python -m compileall -qq -j 0 .venv/lib || true
@@ -107,5 +111,5 @@ constraints:
 .git:
 	@echo "DVC's experiments need a Git repository, which this copy is not: creating one with a first commit."
 	git init --quiet
-	git add --all
-	git -c user.name=digits -c user.email=digits@localhost commit --quiet --message "Start from a downloaded copy"
+	git -c core.excludesFile=/dev/null add --all
+	git -c user.name=digits -c user.email=digits@localhost commit --quiet --no-gpg-sign --no-verify --message "Start from a downloaded copy"

@@ -51,7 +51,7 @@ class FolderParams(Section):
 class DownloadParams(Section):
     """Section `download` of params.yaml."""
 
-    dataset: Literal[*PUBLISHED, "folder"]  # type: ignore[valid-type]  # like the mirrors, made from the data sets
+    dataset: Literal[(*PUBLISHED, "folder")]  # type: ignore[valid-type]  # like the mirrors, made from the data sets
     mirrors: MirrorsParams  # type: ignore[valid-type]
     optdigits: OptdigitsParams
     folder: FolderParams

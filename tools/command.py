@@ -7,6 +7,7 @@ Exit statuses: 0, done; 1, an error, or an answer that is bad news (the command'
 """
 
 import argparse
+import getpass
 import os
 import sys
 from collections.abc import Callable
@@ -43,10 +44,14 @@ def png_file(text: str) -> Path:
 
 
 def use_own_environment() -> None:
-    """Make sure that the programs beside this Python are on the path: `dvc`, and for DVC the `python` of the stages."""
+    """Put `dvc` and the `python` of the stages on the path, which are beside this Python, and give the user a name."""
     folder, path = str(Path(sys.executable).parent), os.environ.get("PATH", "")
     if folder not in path.split(os.pathsep):  # the environment is not activated
         os.environ["PATH"] = os.pathsep.join([folder, path])
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # as in a container that runs with any number of a user; DVC needs a name
+        os.environ["LOGNAME"] = str(os.getuid())
 
 
 def run_command(main: Callable[[], None]) -> None:
@@ -60,7 +65,8 @@ def run_command(main: Callable[[], None]) -> None:
         try:
             main()
         finally:
-            sys.stdout.flush()
+            if sys.stdout:  # which may be closed
+                sys.stdout.flush()
     except UserError as error:
         sys.exit(f"error: {printable(str(error), None)}")
     except KeyboardInterrupt:
@@ -74,4 +80,5 @@ def run_command(main: Callable[[], None]) -> None:
         if isinstance(error, BrokenPipeError):
             sys.exit(1)
         where = error.filename or "standard output or a temporary file"
-        sys.exit(f"error: {printable(str(where))}: cannot be read or written, got {error.strerror}")
+        advice = "; was this folder moved? `rm -r .venv && make run` installs it anew" if where == "dvc" else ""
+        sys.exit(f"error: {printable(str(where))}: cannot be read or written, got {error.strerror}{advice}")

@@ -15,15 +15,15 @@ WRONG_USAGE = 254  # DVC's exit status for it
 
 def git(*arguments: str) -> str | None:
     """What a Git command prints about this repository; None if it fails."""
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, encoding="utf-8", errors="replace")
     return done.stdout.removesuffix("\n") if done.returncode == 0 else None
 
 
 def printed_by(program: str, *arguments: str) -> str:
     """What Git or DVC prints about this repository; raises a `UserError` with its own words if it fails."""
-    done = subprocess.run([program, *arguments], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([program, *arguments], cwd=ROOT, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode != 0:
-        problem = done.stderr.strip() or f"status {done.returncode}"
+        problem = done.stderr.strip().expandtabs() or f"status {done.returncode}"
         raise UserError(f"{program}: `{program} {arguments[0]}` failed, got {problem}")
     return done.stdout.removesuffix("\n")
 

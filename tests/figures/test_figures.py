@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from conftest import ROOT, Run
 from digits.dataset import Description
 from digits.figures.classifier import draw_confused, draw_curves, draw_most_wrong, draw_saliency
 from digits.figures.data import draw_data
@@ -82,3 +83,8 @@ def test_each_confusion_is_in_its_cell() -> None:
     cell = canvas[2 + 30 * 7 : 30 + 30 * 7, 2 + 30 * 2 : 30 + 30 * 2]
     assert (cell == 100).all()
     assert canvas.sum() == cell.sum()
+
+
+def test_the_backend_of_a_notebook_of_another_environment_does_not_matter(run: Run) -> None:
+    command = "import digits, matplotlib; print(matplotlib.get_backend())"
+    assert run(ROOT / "stages", "python", "-c", command, MPLBACKEND="module://nowhere") == "agg\n"

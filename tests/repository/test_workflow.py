@@ -130,6 +130,20 @@ def test_a_repository_is_created_where_there_is_none_above_either(folder: Path, 
     assert "git init" not in run(folder, *command)
 
 
+def test_all_files_of_a_downloaded_copy_are_committed_whatever_the_users_settings(folder: Path, run: Run) -> None:
+    (folder / "settings").write_text("[core]\nexcludesFile = none\n[commit]\ngpgsign = true\n[gpg]\nprogram = false\n")
+    (folder / "none").write_text("*.txt\n")
+    run(folder, "make", ".git", GIT_CONFIG_GLOBAL=str(folder / "settings"))
+    assert {"requirements.txt", "constraints.txt"} < {*run(folder, "git", "ls-files").split()}
+
+
+def test_an_environment_that_fails_is_made_anew(folder: Path, run: Run) -> None:
+    (folder / "broken").write_text("#!/bin/sh\n[ $1 = -c ] || { mkdir -p .venv/bin; touch .venv/bin/python; false; }\n")
+    (folder / "broken").chmod(0o755)
+    run(folder, "make", f"PYTHON={folder}/broken", ".venv/bin/python", status=2, PATH=os.defpath)
+    assert not (folder / ".venv/bin/python").exists()
+
+
 def test_uv_makes_and_fills_an_environment_where_it_is_installed(folder: Path, run: Run) -> None:
     (folder / "uv").write_text("#!/bin/sh\necho uv 1.0\n")
     (folder / "uv").chmod(0o755)

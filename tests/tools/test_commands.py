@@ -1,11 +1,14 @@
 """Every command in tools/ keeps to one convention: its help and its exit statuses."""
 
+import errno
 import importlib
+import os
 import re
 from pathlib import Path
 
 import pytest
 
+from command import run_command
 from conftest import ROOT, Call, Run
 
 NAMES = [path.stem for path in sorted((ROOT / "tools").glob("*.py")) if "__main__" in path.read_text(encoding="utf-8")]
@@ -48,6 +51,21 @@ def test_a_missing_package_is_named(run: Run) -> None:
 def test_a_reader_that_leaves_is_no_error(finished: Path, tmp_path: Path, run: Run, arguments: str) -> None:
     run(finished, "sh", "-c", f"python tools/compare.py HEAD HEAD {arguments} 2> {tmp_path}/errors | true")
     assert (tmp_path / "errors").read_text() == ""
+
+
+def test_where_output_is_closed_the_user_has_no_name_or_the_environment_was_moved(
+    finished: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(finished, "sh", "-c", "python tools/compare.py HEAD HEAD >&-") == ""
+
+    def lacks(name: str) -> None:
+        raise KeyError("getpwuid(): uid not found") if name == "name" else FileNotFoundError(errno.ENOENT, "No", "dvc")
+
+    monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"]})
+    monkeypatch.setattr("getpass.getuser", lambda: lacks("name"))
+    with pytest.raises(SystemExit, match=r"^error: dvc: cannot be .*; was this folder moved\? `rm -r .venv && "):
+        run_command(lambda: lacks("dvc"))
+    assert os.environ["LOGNAME"] == str(os.getuid())
 
 
 def test_a_full_disk_behind_standard_output_is_named(finished: Path, run: Run) -> None:

@@ -93,6 +93,10 @@ def test_a_snapshot_has_what_experiments_see(project: Path, run: RunCommand, mon
     edit(project / "dvc.yaml", "  download:\n", OTHER_STAGES + "  download:\n")
     assert take_snapshot({"shapes"}).files.keys() == {*found.files, "shapes"} - {DRAWINGS}
 
+    monkeypatch.setattr("experiments.snapshot.ROOT", Path("/home/ö/digits"))
+    with pytest.raises(UserError, match=r"^/home/ö/digits: DVC runs no `--temp` in a folder of such a name, "):
+        take_snapshot()
+    monkeypatch.setattr("experiments.snapshot.ROOT", project)
     (project / ".git/shallow").write_text(run(project, "git", "rev-parse", "HEAD"))
     with pytest.raises(UserError, match=r"^Git: has only the last commits here, .*`git fetch --unshallow`$"):
         take_snapshot()

@@ -26,10 +26,7 @@ class Difference(NamedTuple):
 
 
 def report_images(revisions: Sequence[str], classes: bool, markdown: bool) -> tuple[dict[str, Any], list[str]]:
-    """Each revision against the first, by class, too, if asked for: as for JSON, and as tables and paragraphs.
-
-    Raises what `read_results` does.
-    """
+    """Each revision against the first, for `classes` by class, too: for JSON, and as text; raises as `read_results`."""
     results = read_results(revisions)
     found = differences(results, classes)
     names = labels([item.name for item in results], markdown)

@@ -54,14 +54,13 @@ class Snapshot:
 
 
 def take_snapshot(pictures: Collection[str] = ()) -> Snapshot:
-    """The last commit and the workspace as they are now, with folders of pictures.
-
-    Raises a `UserError` if DVC would keep no experiments, or they would not see some files.
-    """
+    """The last commit, code and pictures as they are now; a `UserError` if DVC could not run or keep them so."""
     if git("rev-parse", "--is-shallow-repository") == "true":
         raise UserError(
             "Git: has only the last commits here, with which DVC keeps no experiments; `git fetch --unshallow`"
         )
+    if not str(ROOT).isascii() or set("#?%{}") & set(str(ROOT)):
+        raise UserError(f"{ROOT}: DVC runs no `--temp` in a folder of such a name, which must be ASCII without #?%{{}}")
     with Repo(str(ROOT)) as repo:
         code = {dep.def_path for dep in repo.index.deps if dep.def_path.startswith(CODE)}
         there = [path for path in (*sorted(code), *sorted(pictures)) if (ROOT / path).exists()]

@@ -109,10 +109,7 @@ def add_trial(study: optuna.Study, names: Sequence[str], window: int) -> bool:
 
 
 def member_of(trial: Trial) -> str | None:
-    """The member that a trial is to run; None if there is none left, or an earlier trial has it.
-
-    Two processes may add trials of the same member in the same moment.
-    """
+    """The member that a trial is to run; None if none is left, or an earlier trial has it, by another process."""
     name: str | None = trial.user_attrs.get(MEMBER)
     earlier = trial.study.get_trials(deepcopy=False)[: trial.number]
     return None if name in members(other for other in earlier if other.state != TrialState.FAIL) else name

@@ -9,10 +9,7 @@ from digits.foundation.files import replacing
 
 
 class Drawings:
-    """The saved drawings: a folder, made if there is none, with a folder for each class.
-
-    Raises an `OSError`, as its methods do, if the folder cannot be made or written.
-    """
+    """The saved drawings, in a folder for each class; raises an `OSError`, as its methods do, where it cannot write."""
 
     def __init__(self, folder: Path, classes: Sequence[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -22,9 +22,6 @@ def open_session(model: bytes) -> onnxruntime.InferenceSession:
 
 
 def run_session(session: onnxruntime.InferenceSession, outputs: Sequence[str], images: np.ndarray) -> list[np.ndarray]:
-    """These outputs of a model, each (N, ...), for images, uint8 (N, 28, 28).
-
-    Raises one of `ONNX_ERRORS` if the model has other inputs or outputs.
-    """
+    """These outputs of a model, (N, ...), for images, uint8 (N, 28, 28); one of `ONNX_ERRORS` if it has others."""
     found: list[np.ndarray] = session.run(outputs, {"pixels": images[:, None].astype(np.float32) / 255})
     return found

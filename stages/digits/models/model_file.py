@@ -45,10 +45,7 @@ def save_model(path: Path, tensors: Mapping[str, np.ndarray], info: ModelInfo) -
 
 
 def load_model(path: Path | str) -> Model:
-    """Read a file that `save_model` wrote.
-
-    Raises a `UserError` if it is missing or damaged, holds something else, or has numbers that are not finite.
-    """
+    """Read a file that `save_model` wrote; a `UserError` if it is missing, damaged, something else, or not finite."""
     tensors, metadata = read_tensors(path)
     try:
         info = ModelInfo.model_validate_json(metadata.get("model", "")[:MAX_INFO_CHARACTERS])

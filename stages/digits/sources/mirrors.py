@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,11 +43,9 @@ def fetch(hashes: Mapping[str, str], mirrors: Sequence[str], cache: Path) -> dic
 
     Each mirror, a URL or a folder, is asked for what those before it have not delivered, up to its first failure. This
     ends whatever a mirror does: a stalled one is abandoned, an endless response is read up to `MAX_BYTES`. Raises a
-    `UserError` if no mirror delivered an archive, which says why for each; an `OSError` if the cache cannot be written.
+    `UserError` if no mirror delivered an archive, which says why for each. A cache that cannot be used is left out.
     """
-    cache.mkdir(parents=True, exist_ok=True)
-    there = {name: (cache / name).read_bytes() for name in hashes if (cache / name).is_file()}
-    intact = {name: content for name, content in there.items() if sha256(content).hexdigest() == hashes[name]}
+    intact = {name: content for name in hashes if sha256(content := _cached(cache / name)).hexdigest() == hashes[name]}
     problems = []
     for mirror in mirrors:
         for name in [name for name in hashes if name not in intact]:
@@ -64,14 +63,23 @@ def fetch(hashes: Mapping[str, str], mirrors: Sequence[str], cache: Path) -> dic
                 problems.append(f"{address}: {what}")
                 print(problems[-1], file=sys.stderr)
                 break
-            with TemporaryDirectory(dir=cache) as own:  # other clones may be at it, too
-                (Path(own) / name).write_bytes(content)
-                (Path(own) / name).replace(cache / name)
+            with suppress(OSError):
+                cache.mkdir(parents=True, exist_ok=True)
+                with TemporaryDirectory(dir=cache) as own:  # other clones may be at it, too
+                    (Path(own) / name).write_bytes(content)
+                    (Path(own) / name).replace(cache / name)
             intact[name] = content
     if missing := [name for name in hashes if name not in intact]:
         listed = "".join(f"\n  {problem}" for problem in problems) or " the list of mirrors is empty"
         raise UserError(f"download: no mirror delivers {missing[0]}:{listed}")
     return intact
+
+
+def _cached(path: Path) -> bytes:
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except OSError:
+        return b""
 
 
 def _read(address: str) -> bytes:
