@@ -22,10 +22,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: boo
 
 
 def labels(names: Sequence[str], markdown: bool) -> list[str]:
-    """Names that leave room in 80 columns, as far as that leaves different ones different.
-
-    In Markdown as code, where the ~ of HEAD~1 strikes nothing out.
-    """
+    """Names that leave room in 80 columns, if they stay different; in Markdown as code, where ~ strikes nothing out."""
     start = next((i for i, letters in enumerate(zip(*names, strict=False)) if len(set(letters)) > 1), 0)
     forms = (
         [name if len(name) <= 18 else f"{name[:8]}…{name[-9:]}" for name in names],

@@ -71,7 +71,7 @@ def test_a_snapshot_has_what_experiments_see(project: Path, run: RunCommand, mon
     }
     assert found.commit == run(project, "git", "rev-parse", "HEAD").strip()
     (project / "stages/digits/models/new.py").write_text("")
-    with pytest.raises(UserError, match=r"^stages/digits/models: has files that experiments miss, got "):
+    with pytest.raises(UserError, match=r"^stages/digits/models: experiments would lack stages/digits/models/new.py; "):
         take_snapshot()
     run(project, "git", "add", "stages")
     changed = {path for path, md5 in take_snapshot().files.items() if md5 != found.files[path]}
@@ -81,7 +81,7 @@ def test_a_snapshot_has_what_experiments_see(project: Path, run: RunCommand, mon
     (project / DRAWINGS / ".DS_Store").write_text("no picture")
     assert DRAWINGS in take_snapshot({DRAWINGS}).files
     draw(project / DRAWINGS, some_digits(0, 1))
-    with pytest.raises(UserError, match=rf"^{DRAWINGS}: has files .*\.png; `git add -f {DRAWINGS}` shows them$"):
+    with pytest.raises(UserError, match=rf"^{DRAWINGS}: experiments would lack .*\.png; `git add -f {DRAWINGS}`, or"):
         take_snapshot({DRAWINGS})
     run(project, "git", "add", "-f", DRAWINGS)
     assert DRAWINGS in take_snapshot({DRAWINGS}).files
@@ -97,6 +97,13 @@ def test_a_snapshot_has_what_experiments_see(project: Path, run: RunCommand, mon
     with pytest.raises(UserError, match=r"^/home/ö/digits: DVC runs no `--temp` in a folder of such a name, "):
         take_snapshot()
     monkeypatch.setattr("experiments.snapshot.ROOT", project)
+    wiring = (project / "dvc.yaml").read_text()
+    for wrong in wiring + "stages:", wiring.replace("    deps:", "    dep:", 1):
+        (project / "dvc.yaml").write_text(wrong)
+        with pytest.raises(UserError, match=r"^dvc.yaml: cannot be used, got .*; `dvc status` says what is wrong$"):
+            take_snapshot()
+    (project / "dvc.yaml").write_text(wiring)
+
     (project / ".git/shallow").write_text(run(project, "git", "rev-parse", "HEAD"))
     with pytest.raises(UserError, match=r"^Git: has only the last commits here, .*`git fetch --unshallow`$"):
         take_snapshot()
@@ -108,6 +115,7 @@ def test_an_experiment_of_other_code_or_pictures_is_no_member() -> None:
     params = {"train.lr": 0.1, "download.dataset": "folder", "download.folder.path": pictures}
     assert used_pictures(params) == {pictures}
     same, other, gone = (Snapshot("", {code: "c.dir"} | found) for found in ({pictures: "a"}, {pictures: "b"}, {}))
+    run.params["x"] = 3  # of another file than params.yaml
     assert same.difference(run, params) is None
     assert other.difference(run, params | {"download.dataset": "mnist"}) is None
     assert other.difference(run, params) == f"different pictures, got another {pictures}"
@@ -131,7 +139,7 @@ def test_members_are_those_that_dvc_runs(project: Path, tmp_path: Path, run: Run
     assert re.fullmatch(r"lr=0.2 +val acc 0\.\d{4}  \d+\.\d s", finished)
     assert re.fullmatch(r"lr=1e\+38 +loss diverged +\d+\.\d s", diverged)
     assert missing == "1 of 2 experiments are not here: their loss diverged"
-    assert end.startswith("no picture: train.lr: must have two values or more in runs that are otherwise like ")
+    assert end.startswith("no picture: train.lr: must have two values or more in runs on the same images that ")
     assert run(project, "git", "status", "--porcelain") == before
     settings = "-S", "train.lr=0.2", "-S", "train.arithmetic=native"
     run(alone, "dvc", "exp", "run", "--temp", "--name", "lr=0.2", *settings)
@@ -185,7 +193,7 @@ def test_experiments_are_drawn_and_listed(copy_with_experiments: MakeProject, ru
         (["--x", "train.model"], "error: train.model: must be a numeric parameter"),
         (["--by", "train.lr"], "error: train.lr: must be a numeric parameter other than --by"),
         (["--x", "train.rate"], "error: train.rate: must be a parameter, got none of that name in HEAD"),
-        (["HEAD", "seed-1"], "error: train.lr: must have two values or more in runs that are otherwise like HEAD"),
+        (["HEAD", "seed-1"], "error: train.lr: must have two values or more in runs on the same images that"),
         (["--picture", "README.md/a.png"], "error: README.md/a.png: cannot be "),
     ]:
         assert problem in call(sweep, project, *arguments, status=1)[1]
@@ -247,7 +255,10 @@ def test_what_sets_runs_apart() -> None:
 
     other.inputs["data/tensors/train.safetensors"] = "b"
     for runs, problem in [
-        ([base, other], r"^train.lr: must have two values or more in runs that are otherwise like HEAD, got one; "),
+        (
+            [base, other],
+            r"^train.lr: must have two values or more in runs on the same images that .* got one; ",
+        ),
         (without, "^preprocess.val_size: must be above 0, got runs without validation images$"),
     ]:
         with pytest.raises(UserError, match=problem):

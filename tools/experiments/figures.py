@@ -37,8 +37,8 @@ def draw_runs(runs: Sequence[Run], x: str, by: str, path: Path) -> None:
     table = comparable(runs, x, by)
     if table[x].nunique() < 2:
         raise UserError(
-            f"{x}: must have two values or more in runs that are otherwise like {runs[0].name}, got one; run some with "
-            "`python tools/sweep.py -S`"
+            f"{x}: must have two values or more in runs on the same images that differ in nothing but it, {by} and "
+            f"{SEED}, got one; run some with `python tools/sweep.py -S`"
         )
     save_figure(path, draw_sweep(table, x, by))
     others = len(runs) - len(table)

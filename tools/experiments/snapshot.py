@@ -12,6 +12,7 @@ from importlib.metadata import Distribution, version
 from typing import Any
 
 from dvc.dependency import Dependency
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from command import ROOT
@@ -36,7 +37,7 @@ class Snapshot:
     def difference(self, run: Run, params: Mapping[str, Any]) -> str | None:
         """How a run differs from one that is made from this, with all these parameters; None if it does not."""
         for name, value in run.params.items():
-            if value != params.get(name):
+            if value != params.get(name, value):  # a stage of the user's own may have parameters of another file
                 return f"a different {name}, got {value}"
         pictures = used_pictures(params)
         for path, md5 in run.files.items():
@@ -61,12 +62,15 @@ def take_snapshot(pictures: Collection[str] = ()) -> Snapshot:
         )
     if not str(ROOT).isascii() or set("#?%{}") & set(str(ROOT)):
         raise UserError(f"{ROOT}: DVC runs no `--temp` in a folder of such a name, which must be ASCII without #?%{{}}")
-    with Repo(str(ROOT)) as repo:
-        code = {dep.def_path for dep in repo.index.deps if dep.def_path.startswith(CODE)}
-        there = [path for path in (*sorted(code), *sorted(pictures)) if (ROOT / path).exists()]
-        for path in there:
-            refuse_hidden(path, repo)
-        files = {path: Dependency(None, str(ROOT / path), repo=repo).get_hash().value for path in there}
+    try:
+        with Repo(str(ROOT)) as repo:
+            code = {dep.def_path for dep in repo.index.deps if dep.def_path.startswith(CODE)}
+            there = [path for path in (*sorted(code), *sorted(pictures)) if (ROOT / path).exists()]
+            for path in there:
+                refuse_hidden(path, repo)
+            files = {path: Dependency(None, str(ROOT / path), repo=repo).get_hash().value for path in there}
+    except DvcException as error:
+        raise UserError(f"{WIRING}: cannot be used, got {str(error).splitlines()[0]}; `dvc status` says what is wrong")
     return Snapshot(git("rev-parse", "HEAD") or "", {WIRING: md5_of_file(ROOT / WIRING)} | files)
 
 
@@ -83,8 +87,10 @@ def refuse_hidden(path: str, repo: Repo) -> None:
     outs = [out.fs_path for out in repo.index.outs] if hidden else []
     hidden = [file for file in hidden if not any((ROOT / file).is_relative_to(out) for out in outs)]
     if hidden:
+        more = f" and {len(hidden) - 3} more" if len(hidden) > 3 else ""
         raise UserError(
-            f"{path}: has files that experiments miss, got {', '.join(hidden[:3])}; `git add -f {path}` shows them"
+            f"{path}: experiments would lack {', '.join(hidden[:3])}{more}; `git add -f {path}`, or `dvc add` for many "
+            "pictures, hands them on"
         )
 
 

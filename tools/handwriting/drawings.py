@@ -35,10 +35,7 @@ class Drawings:
         return path
 
     def undo(self, saved: str) -> str | None:
-        """Put a drawing back under its earlier class, which is returned, or delete it if it had none.
-
-        Raises a `KeyError` if it was not saved here, or that has been undone.
-        """
+        """Put a drawing back under its earlier class, which it returns, or delete it; a `KeyError` if not saved."""
         earlier = self.earlier[saved]
         if earlier:
             Path(saved).rename(earlier)
