@@ -28,7 +28,7 @@ class Metrics(BaseModel):
     accuracy_low: Share
     accuracy_high: Share
     images: Annotated[int, Field(ge=1, le=10**9)]
-    least_logit: Annotated[float, Field(allow_inf_nan=False)] | None = None  # an image below it is none of the classes
+    least_logit: Annotated[float, Field(allow_inf_nan=False)] = -np.inf  # an image below it is none of the classes
 
 
 class About(BaseModel):
@@ -84,14 +84,14 @@ class Recognizer:
 
     def knows(self, images: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Whether images look like one of the classes, bool (N,); to a model that was taught no others, all do."""
-        least = -np.inf if self.metrics.least_logit is None else self.metrics.least_logit
-        return np.asarray(self.logits(images).max(axis=1) >= least)
+        return np.asarray(self.logits(images).max(axis=1) >= self.metrics.least_logit)
 
     def by_class(self, image: NDArray[np.uint8]) -> dict[str, float] | None:
         """The probability of each class, by name, for an image from `convert`, uint8 (28, 28); None if unlike all."""
-        if not self.knows(image[None])[0]:
+        logits, probabilities = run_session(self._session, ["logits", "probabilities"], image[None])
+        if logits.max() < self.metrics.least_logit:
             return None
-        return dict(zip(self.classes, self.probabilities(image[None])[0].tolist(), strict=True))
+        return dict(zip(self.classes, probabilities[0].tolist(), strict=True))
 
     def introduction(self) -> str:
         """Which model it is, its test accuracy, and, for a linear one of a known data set, a far better recipe."""
